@@ -1,0 +1,1 @@
+"""Client algorithms, one file each; ``app.py`` is the Flower ClientApp that runs them."""

@@ -1,0 +1,1 @@
+"""What cuts across client algorithms, as Flower mods, one file each."""

@@ -1,0 +1,64 @@
+"""The command line, one file per command.
+
+A command's file holds one function and imports what is heavy inside it, so that ``fedlab --help``
+answers at once. Mistakes that the user can mend come out as one sentence and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from fedlab import __version__
+from fedlab.errors import FedlabError
+
+app = typer.Typer(
+    name="fedlab",
+    help="Federated and transfer learning simulation: Flower strategies, Ray clients, "
+    "pretrained backbones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"fedlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Carry the options that stand before the command."""
+
+
+def _add_commands() -> None:
+    from fedlab.cli import run
+
+    app.command("run")(run.run)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the ``fedlab`` script."""
+    _add_commands()
+    try:
+        code = app(standalone_mode=False)
+    except FedlabError as error:
+        code = _complain(str(error))
+    except click.ClickException as error:
+        code = _complain(error.format_message())
+    except click.Abort:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,106 @@
+"""What a data source returns: contiguous tensors and the task that they pose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fedlab.settings import Settings
+
+TaskKind = Literal[
+    "classification", "next-token", "tagging", "sequence-to-sequence", "regression"
+]
+Modality = Literal["image", "text", "series", "tabular"]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned.
+
+    Attributes:
+        kind: "classification" (targets: (N,) class), "next-token" (targets: (N,) or (N, T) token),
+            "tagging" (targets: (N, T) class), "sequence-to-sequence" (inputs: source tokens and the
+            decoder's input tokens side by side, (N, source_length + T); targets: (N, T) token),
+            "regression" (targets: (N, outputs) float; forecasting is regression on a series).
+        modality: What the inputs are; it decides how they are prepared for a model.
+        input_shape: Shape of one input: (C, H, W), (T,) tokens, (T, F) series, (F,) tabular.
+        outputs: Number of classes, size of the target vocabulary, or number of regression targets.
+        labels: Names of the classes or tokens, where they have names.
+        vocabulary: Size of the input vocabulary for token inputs, else 0.
+        padding: The target value that no loss and no metric counts (PyTorch's ``ignore_index``).
+        source_length: Sequence-to-sequence only: how many leading input columns are the source.
+    """
+
+    kind: TaskKind
+    modality: Modality
+    input_shape: tuple[int, ...]
+    outputs: int
+    labels: tuple[str, ...] = ()
+    vocabulary: int = 0
+    padding: int = -100
+    source_length: int = 0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets, one row an example.
+
+    Attributes:
+        inputs: (N, ...) contiguous: uint8 for pictures (N, C, H, W), an integer type for tokens
+            (N, T), float32 for series and tabular data. Kept small: prepared batch by batch.
+        targets: (N, ...) int64 for classes and tokens, float32 for regression.
+        groups: (N,) natural client of each example (writer, role, subject, site), or None.
+        group_names: Name of each natural client, by number.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    groups: IntArray | None = None
+    group_names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: IntArray | torch.Tensor) -> Examples:
+        """Return the examples of these rows, in this order (a copy)."""
+        index = torch.as_tensor(rows)
+        groups = None if self.groups is None else self.groups[index.numpy()]
+        return Examples(self.inputs[index], self.targets[index], groups, self.group_names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: the task, the examples that clients hold, and the server's test set."""
+
+    task: Task
+    train: Examples
+    test: Examples
+
+
+class DataSettings(Settings):
+    """Keys of ``[data]`` that every data set has. A source's own settings extend this class."""
+
+    name: str
+
+
+class Source(Protocol):
+    """A data source: a class in ``fedlab/data/sources``, registered by name.
+
+    Its ``Settings`` extend :class:`DataSettings`. ``load`` reads the files (through
+    ``fedlab.assets``, which finds or fetches them) and returns a :class:`Dataset`. It draws nothing
+    at random other than through ``fedlab.seeding`` with the given seed. ``natural_clients`` is true
+    where ``train.groups`` is set. The docstring's first line is what ``fedlab list data`` prints.
+    """
+
+    Settings: ClassVar[type[DataSettings]]
+
+    def __init__(self, settings: DataSettings) -> None: ...
+
+    def load(self, seed: int) -> Dataset:
+        """Return the data set; ``seed`` decides a split where the source has none of its own."""
+        ...

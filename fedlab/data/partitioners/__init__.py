@@ -1,0 +1,1 @@
+"""Partitioners: how a data set is split over clients."""

@@ -1,0 +1,1 @@
+"""Data sets, one file each; each registers itself with ``fedlab.registry.datasets``."""

@@ -1,0 +1,33 @@
+"""The errors that a user can mend, and how to name the nearest right word."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FedlabError(Exception):
+    """Something the user can mend: one clear sentence that says what is wrong, where, what is right.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+class AssetMissing(FedlabError):
+    """A data set or a set of weights is not on this machine; the message says what to type."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known word nearest to ``word``, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def unknown(kind: str, word: str, known: Iterable[str], limit: int = 12) -> str:
+    """Return the sentence for a word that is not among ``known``: the nearest one, or all of them."""
+    names = sorted(known)
+    hint = nearest(word, names)
+    if not hint:
+        shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+        hint = f" Known: {shown}."
+    return f"unknown {kind} '{word}'.{hint}"

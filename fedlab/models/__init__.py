@@ -1,0 +1,1 @@
+"""Models: the zoo, pretrained backbones, heads, what is trained."""

@@ -1,0 +1,1 @@
+"""Results: run folder, metrics, plots, report."""

@@ -1,0 +1,1 @@
+"""Scenarios: the schema, loading, overrides, messages."""

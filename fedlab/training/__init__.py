@@ -1,0 +1,1 @@
+"""The local loop: objective, optimisers, evaluation."""

@@ -1,0 +1,1 @@
+"""Built-in scenarios: TOML files grouped by what they show."""

@@ -1,0 +1,1 @@
+"""Server algorithms, one file each."""
