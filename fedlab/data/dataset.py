@@ -34,6 +34,10 @@ class Task:
         vocabulary: Size of the input vocabulary for token inputs, else 0.
         padding: The target value that no loss and no metric counts (PyTorch's ``ignore_index``).
         source_length: Sequence-to-sequence only: how many leading input columns are the source.
+        every_position: Next-token only: the targets are (N, T), one after every position, rather
+            than (N,), the one token after the last position.
+        input_padding: The input token that fills up short sequences, which models pass over; None
+            where all sequences are full.
     """
 
     kind: TaskKind
@@ -44,6 +48,8 @@ class Task:
     vocabulary: int = 0
     padding: int = -100
     source_length: int = 0
+    every_position: bool = False
+    input_padding: int | None = None
 
 
 @dataclass(frozen=True)
