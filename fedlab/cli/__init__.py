@@ -40,9 +40,13 @@ def _root(
 
 
 def _add_commands() -> None:
-    from fedlab.cli import run
+    from fedlab.cli import check, list, resume, run, show
 
     app.command("run")(run.run)
+    app.command("resume")(resume.resume)
+    app.command("list")(list.list_)
+    app.command("show")(show.show)
+    app.command("check")(check.check)
 
 
 def main() -> None:

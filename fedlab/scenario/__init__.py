@@ -1,1 +1,15 @@
 """Scenarios: the schema, loading, overrides, messages."""
+
+from fedlab.scenario.loading import Loaded, built_in, dumps, find, load, load_with_origins, loads
+from fedlab.scenario.schema import Scenario
+
+__all__ = [
+    "Loaded",
+    "Scenario",
+    "built_in",
+    "dumps",
+    "find",
+    "load",
+    "load_with_origins",
+    "loads",
+]

@@ -1,0 +1,27 @@
+"""Flower's own client mods, by name: clipping for its differential-privacy strategies."""
+
+from __future__ import annotations
+
+from flwr.app import Context, Message
+from flwr.clientapp.mod import adaptiveclipping_mod, fixedclipping_mod
+from flwr.clientapp.typing import ClientAppCallable
+
+from fedlab.registry import mods
+
+
+@mods.register("fixed-clipping")
+class FixedClipping:
+    """Clips updates to the norm that the server sends (Flower's fixedclipping_mod)."""
+
+    def mod(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Run the client and clip its update."""
+        return fixedclipping_mod(message, context, call_next)
+
+
+@mods.register("adaptive-clipping")
+class AdaptiveClipping:
+    """Clips updates and tells whether it had to (Flower's adaptiveclipping_mod)."""
+
+    def mod(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Run the client and clip its update."""
+        return adaptiveclipping_mod(message, context, call_next)

@@ -1,0 +1,128 @@
+"""Supervised local training: the client of FedAvg (McMahan et al. 2017, Algorithm 1).
+
+Other client algorithms extend it: most need only another term of the local objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from fedlab.data.dataset import Task
+from fedlab.registry import clients
+from fedlab.settings import Settings
+from fedlab.training.criterion import Criterion, CriterionName
+from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
+from fedlab.training.evaluation import evaluate
+from fedlab.training.loop import Fit, Objective, Steps, fit
+from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
+from fedlab.training.task import Arrays, LocalTask, Update
+from fedlab.training.terms import L1, L2, BatchTerm, ParameterTerm
+
+
+class ClientSettings(Settings):
+    """Keys of ``[client]`` that every client algorithm has."""
+
+    name: str = "supervised"
+    epochs: int = Field(1, ge=0, description="local epochs a round")
+    steps: int | None = Field(None, ge=1, description="local steps a round, instead of epochs")
+    batch_size: int = Field(32, ge=1, description="examples per step")
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    criterion: CriterionName = Field("auto", description="the task loss")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="for cross-entropy")
+    l1: float = Field(0.0, ge=0, description="adds l1 · ‖w‖₁ to the objective")
+    l2: float = Field(0.0, ge=0, description="adds l2/2 · ‖w‖² to the objective")
+    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
+    early_stopping: EarlyStoppingSettings | None = None
+    mods: tuple[str, ...] = Field((), description="what cuts across, in order, undone in reverse")
+
+    @model_validator(mode="after")
+    def _has_work(self) -> ClientSettings:
+        if self.epochs == 0 and self.steps is None:
+            raise ValueError("epochs = 0 leaves nothing to do; set epochs or steps to 1 or more")
+        return self
+
+
+@clients.register("supervised")
+class Supervised:
+    """Mini-batch descent on the client's own examples (FedAvg's client, McMahan et al. 2017)."""
+
+    Settings: ClassVar[type[ClientSettings]] = ClientSettings
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+
+    def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
+        """Return the terms of the objective that depend on the parameters alone."""
+        terms: list[ParameterTerm] = []
+        if self.settings.l1:
+            terms.append(L1(self.settings.l1))
+        if self.settings.l2:
+            terms.append(L2(self.settings.l2))
+        return terms
+
+    def batch_terms(self, task: LocalTask) -> Sequence[BatchTerm]:
+        """Return the terms of the objective that depend on each batch."""
+        return ()
+
+    def train(self, task: LocalTask) -> Update:
+        """Train on the client's examples and return the weights reached."""
+        fitted = self.fit(task)
+        return Update(
+            weights=task.network.model.wire(),
+            examples=len(task.examples),
+            metrics={"train_loss": fitted.loss, "steps": float(fitted.steps)},
+            arrays=self.sent(task, fitted),
+            state=self.kept(task, fitted),
+        )
+
+    def sent(self, task: LocalTask, fitted: Fit) -> Arrays:
+        """Return further vectors for the server."""
+        return {}
+
+    def kept(self, task: LocalTask, fitted: Fit) -> Arrays:
+        """Return what the client keeps for its next round."""
+        return task.state
+
+    def fit(self, task: LocalTask) -> Fit:
+        """Descend the local objective, in place."""
+        settings = self.settings
+        schedule = settings.schedule
+        by_round = schedule.over == "rounds"
+        factor = schedule.factor(task.round - 1, task.rounds) if by_round else 1.0
+        steps = Steps(
+            build_optimizer(settings.optimizer, task.network.model.parameter, factor),
+            settings.batch_size,
+            settings.epochs,
+            settings.steps,
+            settings.clip_norm,
+            settings.optimizer.weight_decay,
+            None if by_round else schedule.factor,
+        )
+        objective = Objective(
+            self.criterion(task.task), self.parameter_terms(task), self.batch_terms(task)
+        )
+        stopping = settings.early_stopping
+        if stopping is None or len(task.validation) == 0:
+            return fit(task, objective, steps)
+        return fit(
+            task,
+            objective,
+            steps,
+            EarlyStopping(stopping),
+            lambda: self.evaluate(task)[stopping.metric],
+        )
+
+    def criterion(self, task: Task) -> Criterion:
+        """Return the task loss."""
+        return Criterion(self.settings.criterion, task, self.settings.label_smoothing)
+
+    def evaluate(self, task: LocalTask) -> dict[str, float]:
+        """Return the metrics of the task's network on the client's validation part."""
+        evaluation = evaluate(
+            task.network, task.validation, task.task, task.prepare, self.criterion(task.task)
+        )
+        return evaluation.compute()

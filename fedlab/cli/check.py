@@ -1,0 +1,20 @@
+"""``fedlab check``: every mistake in a scenario at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def check(
+    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
+    ] = None,
+) -> None:
+    """Check a scenario and tell every mistake in it; exit code 2 if there is one."""
+    from fedlab.scenario import load_with_origins
+
+    loaded = load_with_origins(scenario, overrides or [])
+    typer.echo(f"{loaded.name} is a valid scenario.")

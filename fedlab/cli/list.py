@@ -1,0 +1,71 @@
+"""``fedlab list``: what there is, by kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedlab.errors import FedlabError, unknown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+KINDS = {
+    "strategies": "strategies",
+    "clients": "clients",
+    "mods": "mods",
+    "models": "models",
+    "data": "datasets",
+    "partitioners": "partitioners",
+    "engines": "engines",
+}
+
+
+def list_(
+    kind: Annotated[
+        str, typer.Argument(help=f"scenarios, {', '.join(KINDS)}")
+    ] = "scenarios",
+) -> None:
+    """List the built-in scenarios, or everything of another kind, one line each."""
+    from rich.console import Console
+
+    if kind == "scenarios":
+        table = _scenarios()
+    elif kind in KINDS:
+        table = _registered(kind)
+    else:
+        raise FedlabError(unknown("kind", kind, ["scenarios", *KINDS]))
+    Console().print(table)
+
+
+def _scenarios() -> Table:
+    import tomllib
+
+    from rich.table import Table
+
+    from fedlab.scenario import built_in
+
+    table = Table("group", "scenario", "what it shows", box=None, padding=(0, 2, 0, 0))
+    rows = []
+    for name, path in built_in().items():
+        content = tomllib.loads(path.read_text())
+        group = content.get("group") or (path.parent.name if path.parent.name != "scenarios" else "")
+        rows.append((group, name, content.get("title", "")))
+    shown = ""
+    for group, name, title in sorted(rows, key=lambda row: (row[0] != "start", row)):
+        table.add_row(group if group != shown else "", name, title)
+        shown = group
+    return table
+
+
+def _registered(kind: str) -> Table:
+    from rich.table import Table
+
+    from fedlab import registry
+
+    known = getattr(registry, KINDS[kind])
+    table = Table(known.kind, "what it is", box=None, padding=(0, 2, 0, 0))
+    for name in known.names():
+        table.add_row(name, known.summary(name))
+    return table

@@ -1,0 +1,19 @@
+"""``fedlab resume``: go on with a run that was stopped or killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="the run folder")],
+    json: Annotated[bool, typer.Option("--json", help="one JSON line a round, for machines")] = False,
+) -> None:
+    """Go on with a run from its last whole round, to the same final weights."""
+    from fedlab.cli.session import execute
+    from fedlab.results.run_folder import RunFolder
+
+    execute(RunFolder.open(run), as_json=json)

@@ -1,0 +1,26 @@
+"""``fedlab run``: simulate a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="one JSON line a round, for machines")] = False,
+) -> None:
+    """Simulate a scenario and write its run folder and report."""
+    from fedlab.cli.session import execute
+    from fedlab.results.run_folder import RunFolder
+    from fedlab.scenario import load_with_origins
+
+    loaded = load_with_origins(scenario, overrides or [])
+    folder = RunFolder.create(runs, loaded.name, loaded.scenario)
+    execute(folder, as_json=json)

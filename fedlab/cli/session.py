@@ -1,0 +1,32 @@
+"""Running a run folder with the display that fits: live, plain lines, or JSON."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from fedlab.results.run_folder import RunFolder
+
+
+def execute(folder: RunFolder, as_json: bool) -> None:
+    """Run the folder's scenario and its baselines, then write the report."""
+    from fedlab.results.display import JsonLines, LiveDisplay, PlainLines
+    from fedlab.results.report import write_report
+    from fedlab.server.baselines import run_baselines
+    from fedlab.server.simulation import run
+
+    console = Console(stderr=as_json)
+    if as_json:
+        display: JsonLines | LiveDisplay | PlainLines = JsonLines(sys.stdout)
+    elif console.is_terminal:
+        display = LiveDisplay(folder, console)
+    else:
+        display = PlainLines(folder, console)
+    rounds = run(folder, [display])
+    if rounds.status == "finished":
+        run_baselines(folder, display)
+    report = write_report(folder.path)
+    if rounds.reason == "interrupted":
+        console.print(f"Stopped after round {rounds.round}. Go on: fedlab resume {folder.path}")
+    console.print(f"Run folder  {folder.path}\nReport      {report}", highlight=False)

@@ -1,0 +1,83 @@
+"""The federation's data: who holds which rows, and the server's test set."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedlab import registry
+from fedlab.data.dataset import Dataset, Examples
+from fedlab.data.partition import Partition, split_validation
+from fedlab.errors import FedlabError
+from fedlab.scenario.schema import Scenario
+
+
+@dataclass(frozen=True)
+class Federation:
+    """A data set and its partition over clients.
+
+    A client is a number; its examples are gathered when asked for. Pickling turns tensors into
+    NumPy arrays, which Ray shares between processes without copying them.
+    """
+
+    dataset: Dataset
+    partition: Partition
+    validation: float
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.partition)
+
+    def rows(self, client: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return the row numbers of the client's training and validation parts."""
+        return split_validation(self.partition.rows(client), self.validation, self.seed, client)
+
+    def examples(self, client: int) -> tuple[Examples, Examples]:
+        """Return the client's training and validation parts."""
+        training, validation = self.rows(client)
+        return self.dataset.train.take(training), self.dataset.train.take(validation)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state["dataset"] = None
+        state["task"] = self.dataset.task
+        for part in ("train", "test"):
+            examples: Examples = getattr(self.dataset, part)
+            arrays = replace(examples, inputs=torch.empty(0), targets=torch.empty(0))
+            state[part] = (arrays, examples.inputs.numpy(), examples.targets.numpy())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parts = {}
+        for part in ("train", "test"):
+            empty, inputs, targets = state.pop(part)
+            parts[part] = replace(empty, inputs=_shared(inputs), targets=_shared(targets))
+        state["dataset"] = Dataset(state.pop("task"), **parts)
+        self.__dict__.update(state)
+
+
+def _shared(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Return a tensor over read-only shared memory; nothing in fedlab writes to its data."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def load_federation(scenario: Scenario) -> Federation:
+    """Load the scenario's data set and split it over clients.
+
+    Raises:
+        FedlabError: If the data cannot be had or cannot be split so.
+    """
+    settings: Any = scenario.data
+    source = registry.datasets.get(settings.name)(settings)
+    dataset = source.load(scenario.seed)
+    partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
+    partition = partitioner.split(dataset.train, dataset.task, scenario.seed)
+    if len(partition) == 0:
+        raise FedlabError("data.partition: no client is left to hold data")
+    return Federation(dataset, partition, settings.validation, scenario.seed)

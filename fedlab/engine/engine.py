@@ -1,0 +1,217 @@
+"""What every engine is: a Flower Grid that knows its clients by number.
+
+The seam is Flower's public ``Grid``: a strategy talks to it and does not know what stands behind.
+The rounds loop uses :meth:`Engine.exchange`, which also returns what strategies do not see.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from flwr.app import Context, Message, RecordDict
+from flwr.serverapp import Grid
+from pydantic import Field
+
+from fedlab.data.federation import Federation
+from fedlab.engine import flower_internals
+from fedlab.engine.blocks import BlockResult, Errand, Failure, Report, array_bytes, plan
+from fedlab.results.metrics import Evaluation
+from fedlab.scenario import Scenario
+from fedlab.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FIRST_NODE = 2
+ROWS_PER_SHARD = 1024
+
+
+class EngineSettings(Settings):
+    """Keys of ``[engine]`` that every engine has."""
+
+    name: str
+    threads: int = Field(
+        1, ge=1, description="torch threads per client; a change changes the last bits of results"
+    )
+
+
+@dataclass
+class Exchange:
+    """What came of sending messages and waiting for replies.
+
+    Attributes:
+        replies: In the order of clients; one a block where the strategy takes a mean.
+        reports: One per client that answered, in the order of clients.
+        failures: One per client that did not.
+        bytes_down, bytes_up: Bytes of the arrays sent and received, each client counted.
+    """
+
+    replies: list[Message] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+
+Progress = Callable[[Sequence[Report]], None]
+
+
+class Engine(Grid):
+    """A Grid over the clients of one federation.
+
+    A node's id is its client's number plus ``FIRST_NODE`` (Flower keeps 0 and 1 for itself), so that
+    ids, sampling and the order of replies are the same in every run.
+
+    Attributes:
+        states: What clients keep between rounds, for those that have kept anything.
+        workers: How many processes run clients.
+    """
+
+    workers: int = 1
+
+    def __init__(self, settings: EngineSettings, scenario: Scenario, federation: Federation) -> None:
+        self.settings = settings
+        self.scenario = scenario
+        self.federation = federation
+        self.states: dict[int, RecordDict] = {}
+        self._run = flower_internals.empty_run()
+        self._answered: dict[str, Message] = {}
+
+    def exchange(
+        self,
+        messages: Iterable[Message],
+        *,
+        combine: bool = False,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Exchange:
+        """Send messages, run the clients, and return all that came of it.
+
+        Args:
+            messages: One per client.
+            combine: Whether workers reply with the weighted mean of their block's clients.
+            timeout: Seconds to wait, where the engine can stop waiting; None waits for all.
+            progress: Called with the reports of each block that is done.
+        """
+        sent = list(messages)
+        clients = [message.metadata.dst_node_id - FIRST_NODE for message in sent]
+        blocks = [
+            [self._errand(clients[i], sent[i]) for i in block] for block in self._plan(clients)
+        ]
+        results: list[BlockResult | None] = [None] * len(blocks)
+        for index, result in self._run_blocks(blocks, combine, timeout):
+            results[index] = result
+            if progress is not None:
+                progress(result.reports)
+        exchange = self._collect([result for result in results if result is not None])
+        exchange.bytes_down = sum(array_bytes(message.content) for message in sent)
+        return exchange
+
+    def _plan(self, clients: Sequence[int]) -> list[list[int]]:
+        return plan(clients, lambda client: self.federation.partition.size(client))
+
+    def _errand(self, client: int, message: Message) -> Errand:
+        flower_internals.set_message_id(message, f"{message.metadata.message_type}-{client}")
+        return Errand(client, message, self.states.get(client) or RecordDict())
+
+    def _collect(self, results: Sequence[BlockResult]) -> Exchange:
+        exchange = Exchange()
+        for result in results:
+            exchange.replies += result.replies
+            exchange.reports += result.reports
+            exchange.failures += result.failures
+            for client, state in result.states.items():
+                if len(state):
+                    self.states[client] = state
+                else:
+                    self.states.pop(client, None)
+        exchange.replies.sort(key=lambda reply: reply.metadata.src_node_id)
+        exchange.reports.sort(key=lambda report: report.client)
+        exchange.bytes_up = sum(report.bytes_up for report in exchange.reports)
+        return exchange
+
+    def evaluate(self, wire: torch.Tensor) -> Evaluation:
+        """Return the metrics of the weights on the server's test set.
+
+        The test set is cut into shards of fixed size, added up in order.
+        """
+        test = self.federation.dataset.test
+        shards = [
+            (start, min(start + ROWS_PER_SHARD, len(test)))
+            for start in range(0, len(test), ROWS_PER_SHARD)
+        ]
+        evaluation = Evaluation(self.federation.dataset.task)
+        for state in self._evaluate_shards(wire, shards):
+            evaluation.merge(state)
+        return evaluation
+
+    @abstractmethod
+    def _run_blocks(
+        self, blocks: Sequence[Sequence[Errand]], combine: bool, timeout: float | None
+    ) -> Iterable[tuple[int, BlockResult]]:
+        """Run blocks; yield each one's number and result as it is done."""
+
+    @abstractmethod
+    def _evaluate_shards(
+        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the metrics' sums of each shard of the test set, in order."""
+
+    def close(self) -> None:
+        """End the engine's processes."""
+
+    def set_run(self, run: Any) -> None:
+        """Set the run, as Flower's interface wants."""
+        self._run = run
+
+    @property
+    def run(self) -> Any:
+        """Return the run, as Flower's interface wants."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a new message to a node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of all clients' nodes."""
+        return range(FIRST_NODE, FIRST_NODE + len(self.federation))
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return one reply per client that answered."""
+        return self.exchange(messages, timeout=timeout).replies
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Run the messages' clients; their replies wait to be pulled."""
+        sent = list(messages)
+        for reply in self.exchange(sent).replies:
+            self._answered[reply.metadata.reply_to_message_id] = reply
+        return [message.metadata.message_id for message in sent]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies to pushed messages."""
+        return [self._answered.pop(i) for i in message_ids if i in self._answered]
+
+
+def client_context(scenario_text: str, errand: Errand, population: int) -> Context:
+    """Return the Flower context in which the ClientApp runs a client."""
+    return Context(
+        run_id=flower_internals.RUN_ID,
+        node_id=errand.client + FIRST_NODE,
+        node_config={"partition-id": errand.client, "num-partitions": population},
+        state=errand.state,
+        run_config={"scenario": scenario_text},
+    )

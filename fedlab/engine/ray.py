@@ -1,0 +1,193 @@
+"""The ray engine: long-lived worker processes that share the data and claim blocks of clients."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from fedlab.data.federation import Federation
+from fedlab.engine import flower_internals
+from fedlab.engine.blocks import BlockResult, Errand, Failure
+from fedlab.engine.engine import Engine, EngineSettings
+from fedlab.errors import FedlabError
+from fedlab.registry import engines
+from fedlab.scenario import Scenario, dumps
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+logger = logging.getLogger(__name__)
+
+TRIES_PER_BLOCK = 3
+
+
+class RayEngineSettings(EngineSettings):
+    """Keys of ``[engine]`` with name = "ray"."""
+
+    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
+    cpus_per_worker: float = Field(1.0, gt=0, description="what Ray reserves for a worker")
+    gpus_per_worker: float = Field(0.0, ge=0, description="what Ray reserves for a worker")
+    address: str | None = Field(
+        None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
+    )
+
+
+@engines.register("ray")
+class RayEngine(Engine):
+    """Runs clients in parallel in long-lived Ray workers, on one machine or a cluster."""
+
+    Settings: ClassVar[type[EngineSettings]] = RayEngineSettings
+
+    def __init__(
+        self, settings: RayEngineSettings, scenario: Scenario, federation: Federation
+    ) -> None:
+        super().__init__(settings, scenario, federation)
+        flower_internals.assume_identity()
+        import ray
+
+        self._ray = ray
+        self._options = {"num_cpus": settings.cpus_per_worker, "num_gpus": settings.gpus_per_worker}
+        self._attached = ray.is_initialized()
+        if not self._attached:
+            _start(ray, settings)
+        available = int(ray.cluster_resources().get("CPU", 1) // settings.cpus_per_worker)
+        self.workers = settings.workers or max(1, available)
+        if self.workers > available:
+            self.close()
+            raise FedlabError(
+                f"engine.workers: {self.workers} workers of {settings.cpus_per_worker:g} CPUs need "
+                f"more than this cluster's {available * settings.cpus_per_worker:g} CPUs"
+            )
+        self._text = dumps(scenario)
+        self._data = ray.put(federation)
+        self._actors = [self._start_worker() for _ in range(self.workers)]
+
+    def _start_worker(self) -> Any:
+        from fedlab.engine.ray_worker import RayWorker
+
+        remote = self._ray.remote(RayWorker).options(**self._options)
+        return remote.remote(self._text, self._data, self.settings.threads)
+
+    def _run_blocks(
+        self, blocks: Sequence[Sequence[Errand]], combine: bool, timeout: float | None
+    ) -> Iterator[tuple[int, BlockResult]]:
+        put = _Shelf(self._ray)
+        calls = [("run_block", ([put.errand(e) for e in block], combine)) for block in blocks]
+        for index, result in self._schedule(calls):
+            if isinstance(result, Exception):
+                yield index, _lost(blocks[index], result)
+            else:
+                yield index, result
+
+    def _evaluate_shards(
+        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+    ) -> Iterable[dict[str, Any]]:
+        weights = self._ray.put(wire.numpy())
+        calls = [("evaluate_rows", (weights, start, stop)) for start, stop in shards]
+        states: dict[int, Any] = dict(self._schedule(calls))
+        for state in states.values():
+            if isinstance(state, Exception):
+                raise FedlabError(f"evaluation failed: {state}") from state
+        return [states[index] for index in range(len(shards))]
+
+    def _schedule(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
+        """Run calls on free workers, in order; yield each one's number and what it returned.
+
+        Every worker has one call under way and one waiting, so that none idles. A call whose worker
+        dies is run again elsewhere; the worker is replaced.
+        """
+        from ray.exceptions import RayActorError, RayTaskError
+
+        waiting = deque((index, 0) for index in range(len(calls)))
+        under_way: dict[Any, tuple[int, int, int]] = {}
+        load = [0] * len(self._actors)
+        while waiting or under_way:
+            while waiting and min(load) < 2:
+                index, tries = waiting.popleft()
+                slot = load.index(min(load))
+                method, arguments = calls[index]
+                reference = getattr(self._actors[slot], method).remote(*arguments)
+                under_way[reference] = (index, tries, slot)
+                load[slot] += 1
+            done, _ = self._ray.wait(list(under_way), num_returns=1)
+            index, tries, slot = under_way.pop(done[0])
+            load[slot] -= 1
+            try:
+                yield index, self._ray.get(done[0])
+            except RayActorError as error:
+                self._replace_if_dead(slot)
+                if tries + 1 < TRIES_PER_BLOCK:
+                    waiting.appendleft((index, tries + 1))
+                else:
+                    yield index, error
+            except RayTaskError as error:
+                yield index, error
+
+    def _replace_if_dead(self, slot: int) -> None:
+        """Start a new worker in a slot whose worker died, once for all calls that it took down."""
+        from ray.exceptions import RayActorError
+
+        try:
+            self._ray.get(self._actors[slot].ping.remote())
+        except RayActorError:
+            logger.warning("a worker process was lost; its clients are run again")
+            self._actors[slot] = self._start_worker()
+
+    def close(self) -> None:
+        """End the workers, and Ray where this engine started it."""
+        for actor in getattr(self, "_actors", []):
+            self._ray.kill(actor)
+        if not self._attached:
+            self._ray.shutdown()
+
+
+class _Shelf:
+    """Puts each array record of a round into the object store once, however many messages carry it."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._references: dict[int, Any] = {}
+
+    def errand(self, errand: Errand) -> tuple[Any, ...]:
+        """Return an errand whose array records are references."""
+        content = {
+            key: self._reference(record) if key in errand.message.content.array_records else record
+            for key, record in errand.message.content.items()
+        }
+        return errand.client, errand.message.metadata, content, errand.state
+
+    def _reference(self, record: Any) -> Any:
+        if id(record) not in self._references:
+            self._references[id(record)] = self._ray.put(record)
+        return self._references[id(record)]
+
+
+def _start(ray: Any, settings: RayEngineSettings) -> None:
+    address = settings.address or os.environ.get("RAY_ADDRESS")
+    cores = os.cpu_count() or 1
+    options: dict[str, Any] = {"address": address} if address else {
+        "num_cpus": max(cores, settings.workers or 1)
+    }
+    try:
+        ray.init(
+            **options,
+            include_dashboard=None if address else False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise FedlabError(
+            f"Ray did not start ({error}); engine.name = 'inline' needs none"
+        ) from error
+
+
+def _lost(block: Sequence[Errand], error: Exception) -> BlockResult:
+    reason = f"the worker was lost {TRIES_PER_BLOCK} times: {type(error).__name__}"
+    phase = block[0].message.metadata.message_type
+    return BlockResult(failures=[Failure(e.client, phase, reason, str(error)) for e in block])

@@ -1,0 +1,135 @@
+"""What one process holds to run clients: one model instance, the data, the client algorithm."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from fedlab import registry, seeding
+from fedlab.data.dataset import Examples
+from fedlab.data.federation import Federation, load_federation
+from fedlab.data.transforms import build_augmentation, build_preparation
+from fedlab.models.network import build_network
+from fedlab.scenario import Scenario, loads
+from fedlab.training.evaluation import evaluate
+from fedlab.training.task import Arrays, LocalTask, Scalar, Update
+
+PERSONAL = "personal"
+
+
+class Worker:
+    """Runs clients of one scenario, one after the other, in one process.
+
+    The model instance is resident: each client resets it in place, so that nothing passes from one
+    client to the next. Every random draw of a client comes from (seed, round, client).
+
+    Attributes:
+        scenario: The scenario.
+        federation: The data of all clients; only the asked client's rows are touched.
+        network: The resident model.
+        algorithm: The client algorithm.
+    """
+
+    def __init__(self, scenario: Scenario, federation: Federation) -> None:
+        settings: Any = scenario
+        task = federation.dataset.task
+        self.scenario = scenario
+        self.federation = federation
+        self.network = build_network(settings.model, task, scenario.seed)
+        self.algorithm = registry.clients.get(settings.client.name)(settings.client)
+        self.prepare = build_preparation(
+            task,
+            channels=self.network.channels,
+            mean=self.network.mean,
+            std=self.network.std,
+            image_size=getattr(settings.model, "image_size", None),
+        )
+        self.augment = build_augmentation(settings.data.augmentation, task)
+
+    def train(
+        self,
+        client: int,
+        server_round: int,
+        wire: torch.Tensor,
+        arrays: Arrays,
+        config: dict[str, Scalar],
+        state: Arrays,
+    ) -> Update:
+        """Train one client from the received weights; return its update with its new state."""
+        with seeding.scope(self.scenario.seed, "client", server_round, client):
+            task = self._task(client, server_round, wire, arrays, config, state)
+            start = time.perf_counter()
+            update: Update = self.algorithm.train(task)
+            update.metrics["seconds"] = time.perf_counter() - start
+        if self.network.model.layout.personal_size:
+            update.state = {**update.state, PERSONAL: self.network.model.personal()}
+        if not torch.isfinite(update.weights).all():
+            raise FloatingPointError("the update is not finite (NaN or infinite)")
+        return update
+
+    def evaluate(
+        self,
+        client: int,
+        server_round: int,
+        wire: torch.Tensor,
+        arrays: Arrays,
+        config: dict[str, Scalar],
+        state: Arrays,
+    ) -> tuple[int, dict[str, float]]:
+        """Return the number of validation examples of a client and the metrics on them."""
+        with seeding.scope(self.scenario.seed, "evaluation", server_round, client):
+            task = self._task(client, server_round, wire, arrays, config, state)
+            if len(task.validation) == 0:
+                return 0, {}
+            metrics: dict[str, float] = self.algorithm.evaluate(task)
+            return len(task.validation), metrics
+
+    def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
+        """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
+        self.network.model.reset(wire)
+        test = self.federation.dataset.test
+        part = Examples(test.inputs[start:stop], test.targets[start:stop])
+        task = self.federation.dataset.task
+        criterion = self.algorithm.criterion(task)
+        return evaluate(self.network, part, task, self.prepare, criterion).state()
+
+    def _task(
+        self,
+        client: int,
+        server_round: int,
+        wire: torch.Tensor,
+        arrays: Arrays,
+        config: dict[str, Scalar],
+        state: Arrays,
+    ) -> LocalTask:
+        own = dict(state)
+        self.network.model.reset(wire, own.pop(PERSONAL, None))
+        examples, validation = self.federation.examples(client)
+        return LocalTask(
+            client=client,
+            round=server_round,
+            rounds=self.scenario.rounds,
+            network=self.network,
+            examples=examples,
+            validation=validation,
+            arrays=arrays,
+            config=config,
+            state=own,
+            generator=seeding.torch_generator(
+                self.scenario.seed, "batches", server_round, client
+            ),
+            task=self.federation.dataset.task,
+            prepare=self.prepare,
+            augment=self.augment,
+        )
+
+
+@lru_cache(maxsize=1)
+def worker_of(scenario_text: str) -> Worker:
+    """Return this process's worker for a scenario that arrived as text, made when first asked for."""
+    scenario = loads(scenario_text)
+    torch.set_num_threads(getattr(scenario.engine, "threads", 1))
+    return Worker(scenario, load_federation(scenario))

@@ -1,0 +1,193 @@
+"""The wire: everything that a round sends as weights is one contiguous float32 vector.
+
+A :class:`Layout` says where each tensor of a model stands in that vector. A :class:`FlatModel` binds
+a module's parameters to views into one buffer of this layout, so that resetting a resident model is
+one copy, an update is a slice, and optimisers and regularisers work on one long vector.
+
+    | personal buffers | personal parameters | shared parameters | shared buffers |
+                       |<-------------- trained ---------------->|
+                                             |<------------- wire -------------->|
+
+*Trained* is what gradients change; *wire* is what travels and is averaged; the *personal* part stays
+on its client. What is frozen, and integer buffers, are not in the vector at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of the model and where it starts in the vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def stop(self) -> int:
+        """Return the position after the last element."""
+        return self.start + math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each tensor of a model stands in the flat vector.
+
+    Attributes:
+        entries: The tensors in the order of the vector.
+        size: Length of the whole vector.
+        trained: The slice that gradients change.
+        wire: The slice that travels.
+    """
+
+    entries: tuple[Entry, ...]
+    size: int
+    trained: slice
+    wire: slice
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        buffers: Iterable[str] = (),
+        is_personal: Callable[[str], bool] = lambda name: False,
+    ) -> Layout:
+        """Return the layout of a module whose frozen parameters have ``requires_grad`` off.
+
+        Args:
+            module: The model.
+            buffers: Names of the floating-point buffers that change in training.
+            is_personal: Whether the tensor of this name stays on its client.
+        """
+        parameters = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        wanted = set(buffers)
+        floats = [(n, b) for n, b in module.named_buffers() if n in wanted]
+        groups = (
+            [(n, t) for n, t in floats if is_personal(n)],
+            [(n, t) for n, t in parameters if is_personal(n)],
+            [(n, t) for n, t in parameters if not is_personal(n)],
+            [(n, t) for n, t in floats if not is_personal(n)],
+        )
+        entries: list[Entry] = []
+        bounds = [0]
+        for group in groups:
+            for name, tensor in group:
+                start = entries[-1].stop if entries else 0
+                entries.append(Entry(name, tuple(tensor.shape), start))
+            bounds.append(entries[-1].stop if entries else 0)
+        return cls(
+            tuple(entries), bounds[4], slice(bounds[1], bounds[3]), slice(bounds[2], bounds[4])
+        )
+
+    @property
+    def wire_size(self) -> int:
+        """Return the number of values that travel."""
+        return self.wire.stop - self.wire.start
+
+    @property
+    def personal_size(self) -> int:
+        """Return the number of values that stay on a client."""
+        return self.wire.start
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of what travels; both sides of a message must agree on it."""
+        travelling = [
+            f"{e.name}:{e.shape}:{e.start - self.wire.start}"
+            for e in self.entries
+            if e.start >= self.wire.start
+        ]
+        return hashlib.sha256("|".join(travelling).encode()).hexdigest()[:16]
+
+    def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the tensors of a whole vector (``size`` values) by name, without copying."""
+        return {e.name: vector[e.start : e.stop].view(e.shape) for e in self.entries}
+
+    def wire_views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the tensors of a vector that travelled (``wire_size`` values) by name."""
+        offset = self.wire.start
+        return {
+            e.name: vector[e.start - offset : e.stop - offset].view(e.shape)
+            for e in self.entries
+            if e.start >= offset
+        }
+
+
+class FlatModel:
+    """A module whose trained tensors are views into one vector.
+
+    Attributes:
+        module: The model; call it as usual.
+        layout: Where its tensors stand.
+        weights: (size,) every value of the layout.
+        parameter: The trained slice as one parameter, for an optimiser; its ``grad`` is the
+            gradient that ``backward`` fills through the module's own parameters.
+    """
+
+    def __init__(self, module: nn.Module, layout: Layout) -> None:
+        self.module = module
+        self.layout = layout
+        self.weights = torch.empty(layout.size)
+        named = dict(module.named_parameters()) | dict(module.named_buffers())
+        views = layout.views(self.weights)
+        for name, view in views.items():
+            view.copy_(named[name].detach())
+        self.initial = self.weights.clone()
+        self.parameter = nn.Parameter(self.weights[layout.trained])
+        gradient = torch.zeros_like(self.parameter)
+        self.parameter.grad = gradient
+        self._gradient = gradient
+        self._bind(views)
+        self._counters = [
+            (b, b.clone()) for b in module.buffers() if not b.is_floating_point() and b.ndim == 0
+        ]
+
+    def _bind(self, views: dict[str, torch.Tensor]) -> None:
+        offset = self.layout.trained.start
+        for entry in self.layout.entries:
+            owner, _, attribute = entry.name.rpartition(".")
+            module = self.module.get_submodule(owner)
+            if attribute in module._buffers:
+                module._buffers[attribute] = views[entry.name]
+                continue
+            parameter = module._parameters[attribute]
+            assert parameter is not None
+            parameter.data = views[entry.name]
+            parameter.grad = self._gradient[entry.start - offset : entry.stop - offset].view(
+                entry.shape
+            )
+
+    @property
+    def gradient(self) -> torch.Tensor:
+        """Return the gradient of the trained slice, in place."""
+        return self._gradient
+
+    @torch.no_grad()
+    def reset(self, wire: torch.Tensor, personal: torch.Tensor | None = None) -> None:
+        """Load what travelled and the client's own part; nothing of the last client remains."""
+        start = self.layout.wire.start
+        self.weights[start:].copy_(wire)
+        self.weights[:start].copy_(self.initial[:start] if personal is None else personal)
+        for counter, first in self._counters:
+            counter.copy_(first)
+
+    def wire(self) -> torch.Tensor:
+        """Return a copy of what travels."""
+        return self.weights[self.layout.wire].clone()
+
+    def personal(self) -> torch.Tensor:
+        """Return a copy of what stays on the client."""
+        return self.weights[: self.layout.personal_size].clone()
+
+    def zero_gradient(self) -> None:
+        """Set the gradient to zero, in place."""
+        self._gradient.zero_()

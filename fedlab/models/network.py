@@ -1,0 +1,161 @@
+"""Building the network of a scenario: a zoo model or a backbone, what is trained, what it needs."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fedlab import seeding
+from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError
+from fedlab.models.layout import FlatModel, Layout
+from fedlab.models.settings import ModelSettings
+
+BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model ready for training.
+
+    Attributes:
+        model: The module and its flat weights.
+        head: Prefix of the head's parameter names.
+        mean, std: Per-channel statistics that pictures are normalised with, or None for 0..1.
+        channels: Picture channels that the model takes; 0 for other inputs.
+        frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm).
+    """
+
+    model: FlatModel
+    head: str
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    channels: int
+    frozen: tuple[nn.Module, ...]
+
+    def train_mode(self) -> None:
+        """Put the module in training mode, but for what is frozen."""
+        self.model.module.train()
+        for module in self.frozen:
+            module.eval()
+
+    def evaluation_mode(self) -> None:
+        """Put the whole module in evaluation mode."""
+        self.model.module.eval()
+
+
+def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
+    """Return the scenario's network, its new weights drawn from ``seed``.
+
+    Raises:
+        FedlabError: If the model does not fit the task, or its weights cannot be had.
+    """
+    with seeding.scope(seed, "model"):
+        backbone = _backbone(settings, task)
+    module = backbone.module
+    for name in _untrained(module, settings, backbone.head, backbone.stages):
+        module.get_parameter(name).requires_grad_(False)
+    norms = {n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)}
+    frozen = tuple(
+        m for m in norms.values() if settings.batch_norm == "frozen" or not _any_trained(m)
+    )
+    moving = [
+        f"{name}.{buffer}"
+        for name, norm in norms.items()
+        if norm not in frozen
+        for buffer in ("running_mean", "running_var")
+        if getattr(norm, buffer) is not None
+    ]
+    local = tuple(f"{name}." for name in norms) if settings.batch_norm == "local" else ()
+    layout = Layout.of(module, moving, lambda name: name.startswith(local) if local else False)
+    if layout.wire_size == 0:
+        raise FedlabError("model.trainable: nothing of this model would be trained and travel")
+    model = FlatModel(module, layout)
+    return Network(model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen)
+
+
+@dataclass(frozen=True)
+class _Built:
+    module: nn.Module
+    head: str
+    stages: tuple[str, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    channels: int
+
+
+def _backbone(settings: ModelSettings, task: Task) -> _Built:
+    from fedlab.models.backbones import BackboneSettings, load_backbone
+    from fedlab.registry import models
+
+    if isinstance(settings, BackboneSettings):
+        loaded = load_backbone(settings, task)
+        return _Built(
+            loaded.module, loaded.head, loaded.stages, loaded.mean, loaded.std, loaded.channels
+        )
+    module = models.get(settings.name)(settings, task)
+    channels = task.input_shape[0] if task.modality == "image" else 0
+    return _Built(module, "head", tuple(module.stages), None, None, channels)
+
+
+def _any_trained(module: nn.Module) -> bool:
+    own = list(module.parameters(recurse=False))
+    return not own or any(parameter.requires_grad for parameter in own)
+
+
+def _untrained(
+    module: nn.Module, settings: ModelSettings, head: str, stages: tuple[str, ...]
+) -> list[str]:
+    """Return the names of the parameters that stay as they are."""
+    names = [name for name, _ in module.named_parameters()]
+    norms = tuple(
+        f"{n}."
+        for n, m in module.named_modules()
+        if isinstance(m, (*BatchNorm, nn.LayerNorm, nn.GroupNorm))
+    )
+    wanted = settings.trainable
+    if wanted == "all":
+        patterns: tuple[str, ...] = ("*",)
+    elif wanted == "head":
+        patterns = (f"{head}*",)
+    elif wanted == "norm+head":
+        patterns = (f"{head}*", *(f"{n}*" for n in norms))
+    elif isinstance(wanted, str) and (match := re.fullmatch(r"last:(\d+)", wanted)):
+        patterns = (f"{head}*", *(f"{s}.*" for s in _last(stages, int(match[1]), settings.name)))
+    elif isinstance(wanted, str):
+        raise FedlabError(
+            f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head'; "
+            "patterns of parameter names go in a list"
+        )
+    else:
+        patterns = wanted
+        _check_patterns(patterns, names)
+    trained = {n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns)}
+    return [name for name in names if name not in trained]
+
+
+def _last(stages: tuple[str, ...], count: int, name: str) -> tuple[str, ...]:
+    if count > len(stages):
+        raise FedlabError(
+            f"model.trainable: 'last:{count}' asks for more stages than {name} has ({len(stages)})"
+        )
+    return stages[len(stages) - count :]
+
+
+def _check_patterns(patterns: tuple[str, ...], names: list[str]) -> None:
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            raise FedlabError(
+                f"model.trainable: no parameter is called '{pattern}'; the first ones are "
+                f"{', '.join(names[:3])}"
+            )
+
+
+def whole_state(network: Network, wire: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the module's state dict with the weights that travelled, for ``model.safetensors``."""
+    network.model.reset(wire)
+    return {n: t.detach().clone() for n, t in network.model.module.state_dict().items()}

@@ -1,0 +1,173 @@
+"""What a person, or a machine, sees while a run goes on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fedlab.engine.blocks import Report
+from fedlab.server.callbacks import Callback, RoundOutcome
+
+if TYPE_CHECKING:
+    from fedlab.results.run_folder import RunFolder
+    from fedlab.server.rounds import Rounds
+
+WORST_SHOWN = 3
+HEADLINES = ("accuracy", "perplexity", "rmse", "macro_f1", "loss")
+
+
+class PlainLines(Callback):
+    """One line a round, where there is no terminal."""
+
+    def __init__(self, folder: RunFolder, console: Console) -> None:
+        self._folder = folder
+        self._console = console
+
+    def started(self, rounds: Rounds) -> None:
+        """Say what runs."""
+        self.say(introduction(self._folder, rounds))
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        """Say how the round went."""
+        self.say(round_line(outcome.record, rounds.scenario.rounds))
+
+    def say(self, text: str) -> None:
+        """Print a line as it is."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Say how a baseline goes."""
+        self.say(baseline_line(name, line))
+
+
+class JsonLines(Callback):
+    """The lines of ``metrics.jsonl`` as they come, for machines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        """Write the round's line."""
+        self._write(outcome.record)
+
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Write a baseline's line."""
+        self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(line) + "\n")
+        self._stream.flush()
+
+
+class LiveDisplay(PlainLines):
+    """A live picture of the run: round, cohort, time left, test metric, worst clients, data moved."""
+
+    def __init__(self, folder: RunFolder, console: Console) -> None:
+        super().__init__(folder, console)
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), console=console,
+        )
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._worst: list[Report] = []
+        self._moved = 0
+        self._record: dict[str, Any] = {}
+        self._began = time.monotonic()
+
+    def started(self, rounds: Rounds) -> None:
+        """Show the bars."""
+        super().started(rounds)
+        total = rounds.scenario.rounds
+        self._rounds_bar = self._bars.add_task("Rounds", total=total, completed=rounds.round)
+        self._cohort_bar = self._bars.add_task("Cohort", total=None)
+        self._live.start()
+        self._draw()
+
+    def round_started(self, server_round: int, phase: str, clients: int) -> None:
+        """Begin the cohort's bar."""
+        self._bars.reset(self._cohort_bar, total=clients, description=f"Cohort ({phase})")
+
+    def progressed(self, reports: Sequence[Report]) -> None:
+        """Move the cohort's bar and keep the worst clients."""
+        self._bars.advance(self._cohort_bar, len(reports))
+        known = [r for r in (*self._worst, *reports) if "train_loss" in r.metrics]
+        known.sort(key=lambda report: -report.metrics["train_loss"])
+        self._worst = known[:WORST_SHOWN]
+        self._draw()
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        """Move the rounds' bar and show the round's numbers."""
+        super().round_ended(rounds, outcome)
+        record = outcome.record
+        self._moved += record.get("bytes_down", 0) + record.get("bytes_up", 0)
+        self._record = record if "test" in record else self._record
+        self._bars.update(self._rounds_bar, completed=outcome.round)
+        self._draw()
+        self._worst = []
+
+    def ended(self, rounds: Rounds) -> None:
+        """Take the picture away; the lines stay."""
+        self._live.stop()
+
+    def _draw(self) -> None:
+        table = Table.grid(padding=(0, 2))
+        for name, value in (self._record.get("test") or {}).items():
+            table.add_row(name.replace("_", " "), f"{value:.4f}")
+        table.add_row("data moved", f"{self._moved / 1e6:.1f} MB")
+        worst = ", ".join(f"{r.client} ({r.metrics['train_loss']:.3f})" for r in self._worst)
+        table.add_row("highest losses", worst or "-")
+        self._live.update(Group(self._bars, table))
+
+
+def introduction(folder: RunFolder, rounds: Rounds) -> str:
+    """Return the line that says what runs."""
+    scenario: Any = rounds.scenario
+    engine, model = rounds.engine, scenario.model
+    source = f"pretrained {model.name}" if model.pretrained else model.name
+    begin = f"resuming after round {rounds.round}" if rounds.round else "starting"
+    return (
+        f"{scenario.title or folder.path.name}\n"
+        f"{source} on {scenario.data.name}, {len(engine.federation)} clients "
+        f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
+        f"engine {scenario.engine.name} × {engine.workers}; {begin}"
+    )
+
+
+def headline(test: dict[str, float]) -> tuple[str, float]:
+    """Return the name and value of the metric that a task is judged by."""
+    name = next(name for name in HEADLINES if name in test)
+    return name, test[name]
+
+
+def round_line(record: dict[str, Any], total: int) -> str:
+    """Return one round as a line of text."""
+    parts = [f"round {record['round']:>{len(str(total))}}/{total}"]
+    if "test" in record:
+        name, value = headline(record["test"])
+        parts.append(f"test {name} {value:.4f}  loss {record['test']['loss']:.4f}")
+    if "clients" in record:
+        name, value = headline({n: s["mean"] for n, s in record["clients"].items()})
+        parts.append(
+            f"clients' {name} {value:.4f} (worst tenth {record['clients'][name]['worst_decile']:.4f})"
+        )
+    if "seconds" in record:
+        moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
+        parts.append(f"{record['replies']} clients  {moved:.1f} MB  "
+                     f"{record['seconds']['total']:.1f} s")
+    if record.get("failures"):
+        parts.append(f"{record['failures']} failed")
+    return "  ".join(parts)
+
+
+def baseline_line(name: str, line: dict[str, Any]) -> str:
+    """Return one line of a baseline as text."""
+    metric, value = headline(line["test"])
+    where = f"round {line['round']}" if "round" in line else f"client {line['client']}"
+    return f"baseline {name}, {where}: test {metric} {value:.4f}"

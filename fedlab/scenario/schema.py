@@ -1,0 +1,151 @@
+"""The schema of a scenario: the fixed tables, and those whose keys depend on a ``name``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, create_model
+
+from fedlab import registry
+from fedlab.errors import FedlabError
+from fedlab.settings import Settings
+from fedlab.training.early_stopping import EarlyStoppingSettings
+
+Baseline = Literal["centralised", "local", "random"]
+RoundCount = Annotated[int, Field(ge=1, description="rounds of federated training")]
+
+
+class EvaluationSettings(Settings):
+    """Keys of ``[evaluation]``."""
+
+    every: int = Field(1, ge=1, description="rounds between evaluations; the last always counts")
+    federated: bool = Field(False, description="also evaluate on clients' own validation parts")
+    baselines: tuple[Baseline, ...] = Field(
+        (), description="'centralised', 'local', 'random': is federating worth it?"
+    )
+    early_stopping: EarlyStoppingSettings | None = None
+    minimum_replies: int = Field(
+        1, ge=1, description="the run stops, its checkpoint whole, when fewer clients answer"
+    )
+    tensorboard: bool = Field(False, description="also write TensorBoard event files")
+
+
+class DataKeys(Settings):
+    """Keys of ``[data]`` that the federation adds to a source's own."""
+
+    partition: SerializeAsAny[Settings]
+    validation: float = Field(
+        0.1, ge=0, lt=1, description="fraction of each client's part kept for validation"
+    )
+    augmentation: SerializeAsAny[Settings] | None = None
+
+
+class Scenario(Settings):
+    """One federated experiment."""
+
+    title: str = Field("", description="one line, shown by 'fedlab list'")
+    description: str = ""
+    group: str = Field("", description="where 'fedlab list' shows it; default: its folder")
+    seed: int = Field(0, ge=0, description="every random draw derives from it")
+    rounds: RoundCount
+    data: SerializeAsAny[DataKeys]
+    model: SerializeAsAny[Settings]
+    client: SerializeAsAny[Settings]
+    strategy: SerializeAsAny[Settings]
+    engine: SerializeAsAny[Settings]
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+DEFAULT_NAMES = {"client": "supervised", "strategy": "fedavg", "engine": "ray"}
+
+
+def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
+    """Return the schema whose tables fit the names in ``raw``, and problems with those names.
+
+    A table whose name is unknown is left out of the check (its problem is already told).
+    """
+    problems: list[str] = []
+    fields: dict[str, Any] = {}
+    tables = {
+        "model": _model_settings,
+        "client": _registered("clients"),
+        "strategy": _registered("strategies"),
+        "engine": _registered("engines"),
+    }
+    for table, find in tables.items():
+        fields[table] = _field(raw, table, find, problems)
+    fields["data"] = _data_field(raw, problems)
+    return create_model("Scenario", __base__=Scenario, **fields), problems
+
+
+def _registered(kind: str) -> Any:
+    return lambda name: getattr(registry, kind).get(name).Settings
+
+
+def _model_settings(name: str) -> type[Settings]:
+    from fedlab.models.backbones import BackboneSettings, describe
+
+    if describe(name):
+        return BackboneSettings
+    found: type[Settings] = registry.models.get(name).Settings
+    return found
+
+
+def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> Any:
+    """Return the pydantic field of one table: the settings class that its name asks for."""
+    settings = _settings(raw.get(table), table, find, problems)
+    if settings is None:
+        return (Any, None)
+    if table in DEFAULT_NAMES and table not in raw:
+        return (SerializeAsAny[settings], settings(name=DEFAULT_NAMES[table]))  # type: ignore[valid-type]
+    return (SerializeAsAny[settings], ...)  # type: ignore[valid-type]
+
+
+def _settings(
+    content: Any, table: str, find: Any, problems: list[str]
+) -> type[Settings] | None:
+    """Return the settings class for a table's content, or None where that cannot be said."""
+    default = DEFAULT_NAMES.get(table)
+    if content is None and default is None:
+        problems.append(f"[{table}] is missing")
+        return None
+    if content is not None and not isinstance(content, dict):
+        problems.append(f"{table}: this is a table, not {content!r}")
+        return None
+    name = (content or {}).get("name", default)
+    if name is None:
+        problems.append(f"{table}.name is missing")
+        return None
+    if not isinstance(name, str):
+        problems.append(f"{table}.name: {name!r} is not a name")
+        return None
+    try:
+        found: type[Settings] = find(name)
+    except FedlabError as error:
+        problems.append(f"{table}.name: {error}")
+        return None
+    return found
+
+
+def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
+    from fedlab.data.transforms import AugmentationSettings
+
+    source = _settings(raw.get("data"), "data", _registered("datasets"), problems)
+    if source is None:
+        return (Any, None)
+    content = raw["data"]
+    partition = _settings(
+        content.get("partition", {"name": "iid"}),
+        "data.partition",
+        _registered("partitioners"),
+        problems,
+    )
+    keys: dict[str, Any] = {"augmentation": (AugmentationSettings | None, None)}
+    if partition is None:
+        keys["partition"] = (Any, None)
+    elif "partition" in content:
+        keys["partition"] = (SerializeAsAny[partition], ...)  # type: ignore[valid-type]
+    else:
+        problems.append("[data.partition] is missing")
+    data = create_model("Data", __base__=(source, DataKeys), **keys)
+    return (SerializeAsAny[data], ...)  # type: ignore[valid-type]

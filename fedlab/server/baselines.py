@@ -1,0 +1,155 @@
+"""Baselines on the same budget: is federating worth it?
+
+``centralised``: one model on the pooled data, the upper bound. ``local``: each client alone, the
+lower bound. ``random``: the same federated run without pretrained weights. Each is an ordinary run
+of a scenario that differs from the federated one in one respect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+
+from fedlab import seeding
+from fedlab.data.federation import Federation, load_federation
+from fedlab.data.partition import Partition
+from fedlab.engine.engine import FIRST_NODE
+from fedlab.results.run_folder import RunFolder
+from fedlab.scenario import Scenario
+from fedlab.server.callbacks import Callback, RoundOutcome
+from fedlab.server.rounds import WEIGHTS, Rounds
+from fedlab.server.simulation import Simulation
+from fedlab.server.strategy import StrategySettings
+
+FILE = "baselines.jsonl"
+LOCAL_CLIENTS = 20
+
+Line = dict[str, Any]
+
+
+class BaselineDisplay(Protocol):
+    """What shows a baseline's lines."""
+
+    def baseline(self, name: str, line: Line) -> None:
+        """Show a line."""
+
+
+def run_baselines(folder: RunFolder, display: BaselineDisplay) -> None:
+    """Run the baselines that the scenario asks for and that the folder does not hold yet."""
+    done = {line["baseline"] for line in folder.lines(FILE)}
+    asked = [name for name in folder.scenario.evaluation.baselines if name not in done]
+    if not asked:
+        return
+    federation = load_federation(folder.scenario)
+    runners = {"centralised": _centralised, "local": _local, "random": _random}
+    for name in asked:
+        lines = []
+        for line in runners[name](folder.scenario, federation):
+            lines.append({"baseline": name, **line})
+            display.baseline(name, lines[-1])
+        folder.append(FILE, lines)
+
+
+def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    """Train one model on all clients' examples, as many examples a round as a cohort sees."""
+    everything = np.concatenate([federation.rows(c)[0] for c in range(len(federation))])
+    pooled = replace(
+        federation, partition=Partition.of([np.sort(everything)]), validation=0.0
+    )
+    share = _cohort(scenario, len(federation)) / len(federation)
+    settings: Any = scenario.client
+    examples = share * len(everything) * settings.epochs
+    if settings.steps is not None:
+        examples = _cohort(scenario, len(federation)) * settings.steps * settings.batch_size
+    steps = max(1, round(examples / settings.batch_size))
+    alone = _plain(scenario, {"steps": steps})
+    yield from _rounds(alone, pooled)
+
+
+def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    """Run the same federated scenario from random weights."""
+    settings: Any = scenario
+    model = settings.model.model_copy(update={"pretrained": False})
+    evaluation = scenario.evaluation.model_copy(update={"early_stopping": None})
+    yield from _rounds(
+        scenario.model_copy(update={"model": model, "evaluation": evaluation}), federation
+    )
+
+
+def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    """Train clients alone, each for as many epochs as it takes part in; at most twenty of them."""
+    population = len(federation)
+    chosen = range(population)
+    if population > LOCAL_CLIENTS:
+        draw = seeding.numpy_generator(scenario.seed, "local baseline")
+        chosen = sorted(draw.choice(population, LOCAL_CLIENTS, replace=False).tolist())
+    times = max(1, round(scenario.rounds * _cohort(scenario, population) / population))
+    settings: Any = scenario.client
+    work = {"epochs": settings.epochs * times}
+    if settings.steps is not None:
+        work = {"steps": settings.steps * times}
+    with Simulation(_plain(scenario, work), federation) as simulation:
+        arrays = ArrayRecord({WEIGHTS: Array(simulation.initial_weights.numpy())})
+        content = RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": 1})})
+        messages = [Message(content, c + FIRST_NODE, MessageType.TRAIN) for c in chosen]
+        exchange = simulation.engine.exchange(messages)
+        for reply, report in zip(exchange.replies, exchange.reports, strict=True):
+            weights = next(iter(reply.content.array_records["arrays"].values())).numpy()
+            evaluation = simulation.engine.evaluate(_tensor(weights))
+            yield {
+                "client": report.client,
+                "examples": report.examples,
+                "test": evaluation.compute(),
+            }
+
+
+class _Collect(Callback):
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        if "test" in outcome.record:
+            self.lines.append({"round": outcome.round, "test": outcome.record["test"]})
+
+
+def _rounds(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    collected = _Collect()
+    with Simulation(scenario, federation) as simulation:
+        simulation.rounds([collected]).run()
+    yield from collected.lines
+
+
+def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
+    """Return the scenario with supervised clients that do ``work``, and a plain average."""
+    from clients.supervised import ClientSettings
+
+    settings: Any = scenario.client
+    common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
+    client = ClientSettings(
+        **common | {"name": "supervised", "mods": (), "steps": None, "early_stopping": None} | work
+    )
+    from strategies.flower import strategies
+
+    average: StrategySettings = strategies.get("fedavg").Settings(name="fedavg")
+    evaluation = scenario.evaluation.model_copy(
+        update={"early_stopping": None, "federated": False, "minimum_replies": 1}
+    )
+    return scenario.model_copy(
+        update={"client": client, "strategy": average, "evaluation": evaluation}
+    )
+
+
+def _cohort(scenario: Scenario, population: int) -> int:
+    settings: Any = scenario.strategy
+    strategy = getattr(settings, "inner", settings)
+    return max(int(population * strategy.fraction_train), strategy.min_train_nodes)
+
+
+def _tensor(array: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(array)

@@ -1,0 +1,227 @@
+"""The rounds loop, over a strategy's public methods and an engine.
+
+It takes the place of ``Strategy.start`` and adds checkpoints, resume, early stopping, progress,
+per-client metrics and the cost of communication; the algorithm stays the strategy's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp.strategy import Strategy
+
+from fedlab import seeding
+from fedlab.engine.blocks import Report
+from fedlab.engine.engine import Engine, Exchange
+from fedlab.errors import FedlabError
+from fedlab.results.statistics import describe
+from fedlab.scenario import Scenario
+from fedlab.server.callbacks import Callback, RoundOutcome
+from fedlab.server.checkpoint import Checkpoint
+from fedlab.server.strategy import takes_mean
+from fedlab.training.early_stopping import LOWER_IS_BETTER
+
+WEIGHTS = "weights"
+NOT_METRICS = {"seconds", "steps"}
+
+
+class TooFewReplies(FedlabError):
+    """Fewer clients answered than the scenario asks for; the checkpoint of the last round is whole."""
+
+
+class Rounds:
+    """One federated run, from its first round to its last.
+
+    Attributes:
+        round: The last round that is done.
+        weights: (wire_size,) the global weights after it.
+        status: "running", then "finished" or "stopped".
+        reason: Why it stopped.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        engine: Engine,
+        strategy: Strategy,
+        weights: torch.Tensor,
+        layout_fingerprint: str,
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        self.scenario = scenario
+        self.engine = engine
+        self.strategy = strategy
+        self.weights = weights
+        self.round = 0
+        self.status = "running"
+        self.reason: str | None = None
+        self._fingerprint = layout_fingerprint
+        self._callbacks = list(callbacks)
+        self._seconds: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Run to the last round, or until a callback asks to stop."""
+        self._tell(lambda callback: callback.started(self))
+        try:
+            if self.round == 0:
+                self._end_round(RoundOutcome(0, {"round": 0, **self._tested()}))
+            while self.round < self.scenario.rounds and not self._should_stop():
+                self._one_round(self.round + 1)
+            if self.status == "running":
+                self.status = "finished"
+        finally:
+            self._tell(lambda callback: callback.ended(self))
+
+    def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
+        """Return all that the run needs to go on from here."""
+        state = getattr(self.strategy, "state_dict", dict)()
+        extra = {c.name: c.state() for c in self._callbacks if c.name}
+        return Checkpoint(
+            self.round, self.weights.numpy(), state, dict(self.engine.states), record, extra
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.round = checkpoint.round
+        self.weights = torch.from_numpy(np.array(checkpoint.weights))
+        if checkpoint.strategy:
+            self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
+        self.engine.states = dict(checkpoint.clients)
+        for callback in self._callbacks:
+            if callback.name in checkpoint.extra:
+                callback.restore(checkpoint.extra[callback.name])
+
+    def _one_round(self, server_round: int) -> None:
+        self._seconds = {}
+        start = time.perf_counter()
+        arrays = ArrayRecord({WEIGHTS: Array(self.weights.numpy())})
+        messages = self._configure(self.strategy.configure_train, server_round, arrays, "train")
+        with self._timed("train"):
+            trained = self._exchange(messages, server_round, "train", takes_mean(self.strategy))
+        self._check_replies(server_round, trained, len(messages))
+        with self._timed("aggregate"), self._scope("aggregate", server_round):
+            new, _ = self.strategy.aggregate_train(server_round, trained.replies)
+        if new is not None:
+            self.weights = _vector(new)
+        record = {"round": server_round, **self._evaluated(server_round)}
+        record |= self._described("train", trained.reports)
+        evaluated = self._evaluate_on_clients(server_round) if "test" in record else Exchange()
+        record |= self._described("clients", evaluated.reports)
+        record |= _cost(len(messages), trained, evaluated)
+        self.round = server_round
+        record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}
+        reports = [*trained.reports, *evaluated.reports]
+        failures = [*trained.failures, *evaluated.failures]
+        self._end_round(RoundOutcome(server_round, record, reports, failures))
+
+    def _configure(
+        self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
+    ) -> list[Message]:
+        config = ConfigRecord({"layout": self._fingerprint})
+        with self._timed("configure"), self._scope(f"configure {phase}", server_round):
+            return list(configure(server_round, arrays, config, self.engine))
+
+    def _exchange(
+        self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
+    ) -> Exchange:
+        self._tell(lambda callback: callback.round_started(server_round, phase, len(messages)))
+        return self.engine.exchange(
+            messages,
+            combine=combine,
+            progress=lambda reports: self._tell(lambda callback: callback.progressed(reports)),
+        )
+
+    def _evaluate_on_clients(self, server_round: int) -> Exchange:
+        if not self.scenario.evaluation.federated:
+            return Exchange()
+        arrays = ArrayRecord({WEIGHTS: Array(self.weights.numpy())})
+        messages = self._configure(
+            self.strategy.configure_evaluate, server_round, arrays, "evaluate"
+        )
+        with self._timed("evaluate"):
+            exchange = self._exchange(messages, server_round, "evaluate", False)
+        with self._scope("aggregate evaluate", server_round):
+            self.strategy.aggregate_evaluate(server_round, exchange.replies)
+        return exchange
+
+    def _check_replies(self, server_round: int, trained: Exchange, sent: int) -> None:
+        wanted = min(self.scenario.evaluation.minimum_replies, sent)
+        if len(trained.reports) < max(wanted, 1):
+            cause = f"; the first said: {trained.failures[0].reason}" if trained.failures else ""
+            raise TooFewReplies(
+                f"round {server_round}: {len(trained.reports)} of {sent} clients answered, and "
+                f"evaluation.minimum_replies is {wanted}{cause}"
+            )
+
+    def _evaluated(self, server_round: int) -> dict[str, Any]:
+        last = server_round == self.scenario.rounds
+        if last or server_round % self.scenario.evaluation.every == 0:
+            return self._tested()
+        return {}
+
+    def _tested(self) -> dict[str, Any]:
+        if len(self.engine.federation.dataset.test) == 0:
+            return {}
+        with self._timed("evaluate"):
+            return {"test": self.engine.evaluate(self.weights).compute()}
+
+    def _described(self, phase: str, reports: Sequence[Report]) -> dict[str, Any]:
+        counted = [report.metrics for report in reports if report.examples]
+        if not counted:
+            return {}
+        names = [name for name in counted[0] if name not in NOT_METRICS]
+        plain = {name: name.removeprefix("train_") for name in names}
+        return {
+            phase: {
+                plain[name]: describe(
+                    [metrics[name] for metrics in counted],
+                    higher_is_better=plain[name] not in LOWER_IS_BETTER,
+                )
+                for name in names
+            }
+        }
+
+    def _end_round(self, outcome: RoundOutcome) -> None:
+        self._tell(lambda callback: callback.round_ended(self, outcome))
+
+    def _should_stop(self) -> bool:
+        reasons = [callback.reason_to_stop() for callback in self._callbacks]
+        self.reason = next((reason for reason in reasons if reason), None)
+        if self.reason:
+            self.status = "stopped"
+        return self.reason is not None
+
+    def _tell(self, call: Callable[[Callback], None]) -> None:
+        for callback in self._callbacks:
+            call(callback)
+
+    def _scope(self, purpose: str, server_round: int) -> Any:
+        return seeding.scope(self.scenario.seed, purpose, server_round)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Any:
+        start = time.perf_counter()
+        yield
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+def _vector(arrays: ArrayRecord) -> torch.Tensor:
+    """Return the aggregated weights as float32 (FedAdam returns float64 under NumPy 2)."""
+    values = next(iter(arrays.values())).numpy()
+    return torch.from_numpy(np.array(values, dtype=np.float32))
+
+
+def _cost(sent: int, trained: Exchange, evaluated: Exchange) -> dict[str, Any]:
+    return {
+        "cohort": sent,
+        "replies": len(trained.reports),
+        "failures": len(trained.failures) + len(evaluated.failures),
+        "bytes_down": trained.bytes_down + evaluated.bytes_down,
+        "bytes_up": trained.bytes_up + evaluated.bytes_up,
+    }

@@ -1,0 +1,199 @@
+"""From a scenario to a finished run: everything is put together here, and only here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from fedlab import registry
+from fedlab.data.federation import Federation, load_federation
+from fedlab.engine.engine import Engine
+from fedlab.errors import FedlabError
+from fedlab.models.network import Network, build_network, whole_state
+from fedlab.results.run_folder import Recorder, RunFolder, weights_digest
+from fedlab.scenario import Scenario
+from fedlab.server.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
+from fedlab.server.rounds import Rounds
+from fedlab.server.strategy import build_strategy
+
+for variable, value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+):
+    os.environ.setdefault(variable, value)
+logging.getLogger("flwr").setLevel(logging.ERROR)
+
+EngineMaker = Callable[[Scenario, Federation], Engine]
+
+
+class Simulation:
+    """A scenario with its data, network, strategy and engine, ready to run.
+
+    Use it as a context manager: the engine's processes end with the block.
+
+    Attributes:
+        scenario: What is run.
+        federation: Its data.
+        network: The server's copy of the model.
+        engine: Where clients run.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        federation: Federation | None = None,
+        make_engine: EngineMaker | None = None,
+    ) -> None:
+        settings: Any = scenario
+        self.scenario = scenario
+        self.federation = federation or load_federation(scenario)
+        self.network: Network = build_network(
+            settings.model, self.federation.dataset.task, scenario.seed
+        )
+        _check_cohort(settings, len(self.federation))
+        self.strategy = build_strategy(settings.strategy)
+        _check_mods(settings, self.strategy)
+        self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.engine.close()
+
+    @property
+    def initial_weights(self) -> torch.Tensor:
+        """Return (wire_size,) the weights before the first round."""
+        model = self.network.model
+        return model.initial[model.layout.wire].clone()
+
+    def rounds(self, callbacks: Iterable[Callback] = ()) -> Rounds:
+        """Return the rounds of this simulation, not yet begun."""
+        return Rounds(
+            self.scenario,
+            self.engine,
+            self.strategy,
+            self.initial_weights,
+            self.network.model.layout.fingerprint,
+            callbacks,
+        )
+
+
+def _engine(scenario: Scenario, federation: Federation) -> Engine:
+    settings: Any = scenario.engine
+    engine: Engine = registry.engines.get(settings.name)(settings, scenario, federation)
+    return engine
+
+
+def run(
+    folder: RunFolder,
+    callbacks: Iterable[Callback] = (),
+    simulate: Callable[[Scenario], Simulation] = Simulation,
+) -> Rounds:
+    """Run the folder's scenario, from its newest checkpoint where it has one, to the end.
+
+    Args:
+        folder: Where everything is written.
+        callbacks: What else watches.
+        simulate: Puts the simulation together; Flower's deployment brings its own grid.
+
+    Raises:
+        FedlabError: If the scenario cannot be run, or too few clients answer.
+    """
+    scenario = folder.scenario
+    watchers: list[Callback] = [Recorder(folder), StopOnInterrupt(), *callbacks]
+    if scenario.evaluation.early_stopping is not None:
+        watchers.insert(0, StopWhenGoodEnough(scenario.evaluation.early_stopping))
+    with simulate(scenario) as simulation:
+        rounds = simulation.rounds(watchers)
+        saved = folder.latest()
+        if saved is None:
+            _describe_partition(folder, simulation.federation)
+        else:
+            folder.rewind(saved)
+            rounds.restore(saved)
+        rounds.run()
+        _finish(folder, simulation, rounds)
+    return rounds
+
+
+def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
+    """Write what a finished or stopped run leaves: the model, the confusion matrix, the summary."""
+    state = whole_state(simulation.network, rounds.weights)
+    folder.replace("model.safetensors", lambda path: save_file(state, path))
+    task = simulation.federation.dataset.task
+    if task.kind == "classification" and len(simulation.federation.dataset.test):
+        matrix = simulation.engine.evaluate(rounds.weights).confusion()
+        labels = list(task.labels) or [str(number) for number in range(task.outputs)]
+        folder.write_json("confusion.json", {"labels": labels, "matrix": matrix.tolist()})
+    folder.write_json("summary.json", summary(folder, simulation.network, rounds))
+
+
+def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, Any]:
+    """Return the run in a few numbers, from the lines of ``metrics.jsonl``."""
+    lines = list(folder.lines("metrics.jsonl"))
+    tested = [line for line in lines if "test" in line]
+    metric, sign = _headline(tested[-1]["test"]) if tested else ("", 1.0)
+    best = max(tested, key=lambda line: sign * line["test"][metric], default=None)
+    model = network.model
+    return {
+        "status": rounds.status,
+        **({"reason": rounds.reason} if rounds.reason else {}),
+        "rounds": rounds.round,
+        **({"test": tested[-1]["test"]} if tested else {}),
+        **({"best": {"round": best["round"], metric: best["test"][metric]}} if best else {}),
+        "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
+        "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
+        "bytes_up": sum(line.get("bytes_up", 0) for line in lines),
+        "parameters": {
+            "total": sum(p.numel() for p in model.module.parameters()),
+            "trained": model.parameter.numel(),
+            "travelling": model.layout.wire_size,
+        },
+        "weights_sha256": weights_digest(rounds.weights.numpy()),
+    }
+
+
+def _headline(test: dict[str, float]) -> tuple[str, float]:
+    """Return the metric that a run is judged by and +1 where higher is better, else −1."""
+    return ("accuracy", 1.0) if "accuracy" in test else ("rmse" if "rmse" in test else "loss", -1.0)
+
+
+def _describe_partition(folder: RunFolder, federation: Federation) -> None:
+    from fedlab.data.partition import statistics
+
+    described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
+    settings: Any = folder.scenario.data
+    folder.write_json(
+        "partition.json",
+        {
+            "partitioner": settings.partition.name,
+            **described,
+            "validation_sizes": [len(federation.rows(c)[1]) for c in range(len(federation))],
+        },
+    )
+
+
+def _check_cohort(settings: Any, population: int) -> None:
+    strategy = getattr(settings.strategy, "inner", settings.strategy)
+    for key in ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"):
+        wanted = getattr(strategy, key, 1)
+        if wanted > population:
+            raise FedlabError(
+                f"strategy.{key}: {wanted} clients are asked for and the partition has {population}"
+            )
+
+
+def _check_mods(settings: Any, strategy: Any) -> None:
+    needed = getattr(strategy, "required_mod", None)
+    if needed and needed not in settings.client.mods:
+        raise FedlabError(
+            f"strategy.name: '{settings.strategy.name}' needs clients that clip: add "
+            f"client.mods = ['{needed}']"
+        )

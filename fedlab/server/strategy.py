@@ -1,0 +1,69 @@
+"""What the rounds loop asks of a strategy beyond Flower's interface: settings, mean, state.
+
+A strategy is a ``flwr.serverapp.strategy.Strategy``. One of ours has a nested ``Settings`` class, is
+made by ``from_settings``, and may say ``takes_mean = True``: then replies arrive as weighted means
+over blocks of clients, never as individual updates. Its state is explicit (``state_dict``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord
+from flwr.serverapp.strategy import Strategy
+from pydantic import Field
+
+from fedlab import registry
+from fedlab.settings import Settings
+
+
+class StrategySettings(Settings):
+    """Keys of ``[strategy]`` that every strategy has; sampling as in Flower's FedAvg."""
+
+    name: str = "fedavg"
+    fraction_train: float = Field(1.0, gt=0, le=1, description="fraction of clients in a cohort")
+    min_train_nodes: int = Field(1, ge=1, description="least clients in a cohort")
+    fraction_evaluate: float = Field(
+        1.0, ge=0, le=1, description="fraction of clients in federated evaluation"
+    )
+    min_evaluate_nodes: int = Field(1, ge=0, description="least clients in federated evaluation")
+    min_available_nodes: int = Field(1, ge=1, description="clients to wait for before a round")
+
+
+def build_strategy(settings: Settings) -> Strategy:
+    """Return the strategy that the settings name.
+
+    Raises:
+        FedlabError: If there is no such strategy.
+    """
+    name: str = settings.name  # type: ignore[attr-defined]
+    strategy: Strategy = registry.strategies.get(name).from_settings(settings)
+    return strategy
+
+
+def takes_mean(strategy: Strategy) -> bool:
+    """Return whether the strategy needs no more than the weighted mean of the updates."""
+    return bool(getattr(strategy, "takes_mean", False))
+
+
+def attributes_state(strategy: Strategy, fixed: frozenset[str]) -> dict[str, Any]:
+    """Return the numbers and arrays among a strategy's attributes, but for the ``fixed`` ones.
+
+    This is the state of a strategy that does not name it: Flower's own keep momenta, clipping norms
+    and the last weights as plain attributes.
+    """
+    return {
+        name: value
+        for name, value in vars(strategy).items()
+        if name not in fixed and _is_state(value)
+    }
+
+
+def _is_state(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_state(part) for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_state(part) for part in value)
+    plain = int | float | str | np.ndarray | np.generic | ArrayRecord
+    return value is None or isinstance(value, plain)

@@ -1,0 +1,70 @@
+"""Early stopping: when a watched number has stopped improving, or is good enough."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from fedlab.settings import Settings
+
+
+class EarlyStoppingSettings(Settings):
+    """Keys of ``[client.early_stopping]`` and ``[evaluation.early_stopping]``."""
+
+    metric: str = Field("loss", description="the watched metric")
+    patience: int | None = Field(None, ge=1, description="epochs or rounds without improvement")
+    minimum_change: float = Field(0.0, ge=0, description="what counts as an improvement")
+    threshold: float | None = Field(None, description="stop once the metric is this good")
+
+    @model_validator(mode="after")
+    def _has_a_rule(self) -> EarlyStoppingSettings:
+        if self.patience is None and self.threshold is None:
+            raise ValueError("early stopping needs patience, threshold, or both")
+        return self
+
+
+LOWER_IS_BETTER = ("loss", "rmse", "mae", "perplexity", "calibration_error")
+
+
+class EarlyStopping:
+    """Watches one number, update by update.
+
+    Attributes:
+        best: The best value so far.
+        waited: Updates since the best value.
+    """
+
+    def __init__(self, settings: EarlyStoppingSettings) -> None:
+        self._settings = settings
+        self._sign = -1.0 if settings.metric in LOWER_IS_BETTER else 1.0
+        self.best: float | None = None
+        self.waited = 0
+
+    def update(self, value: float) -> bool:
+        """Take a new value; return whether it is the best so far."""
+        gain = None if self.best is None else self._sign * (value - self.best)
+        improved = gain is None or gain > self._settings.minimum_change
+        if improved:
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+        return improved
+
+    def reason(self) -> str | None:
+        """Return why to stop now, or None to go on."""
+        settings = self._settings
+        if self.best is None:
+            return None
+        if settings.threshold is not None and self._sign * (self.best - settings.threshold) >= 0:
+            return f"{settings.metric} reached {self.best:.4g}"
+        if settings.patience is not None and self.waited >= settings.patience:
+            return f"{settings.metric} has not improved for {self.waited}"
+        return None
+
+    def state(self) -> dict[str, float | int | None]:
+        """Return what a checkpoint keeps."""
+        return {"best": self.best, "waited": self.waited}
+
+    def restore(self, state: dict[str, float | int | None]) -> None:
+        """Go on from a checkpoint's state."""
+        self.best = state["best"]
+        self.waited = int(state["waited"] or 0)

@@ -1,0 +1,36 @@
+"""Evaluating a network on examples, in batches, without gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from fedlab.data.dataset import Examples, Task
+from fedlab.models.network import Network
+from fedlab.results.metrics import Evaluation
+from fedlab.training.criterion import Criterion
+
+if TYPE_CHECKING:
+    from fedlab.data.transforms import Preparation
+
+
+@torch.no_grad()
+def evaluate(
+    network: Network,
+    examples: Examples,
+    task: Task,
+    prepare: Preparation,
+    criterion: Criterion,
+    batch_size: int = 256,
+) -> Evaluation:
+    """Return the metrics' sums of ``network`` on ``examples``; ``compute`` them when all are merged."""
+    network.model.module.eval()
+    evaluation = Evaluation(task)
+    for start in range(0, len(examples), batch_size):
+        inputs = prepare(examples.inputs[start : start + batch_size])
+        targets = examples.targets[start : start + batch_size]
+        outputs = network.model.module(inputs)
+        loss = criterion(outputs, targets).item()
+        evaluation.update(outputs, targets, loss * len(inputs), len(inputs))
+    return evaluation

@@ -1,0 +1,181 @@
+"""The local loop: mini-batch descent on task loss + terms, over one flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedlab.data.dataset import Examples
+from fedlab.models.network import BatchNorm
+from fedlab.training.criterion import Criterion
+from fedlab.training.early_stopping import EarlyStopping
+from fedlab.training.optimizer import decay
+from fedlab.training.task import LocalTask
+from fedlab.training.terms import BatchTerm, ParameterTerm
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch on its way through the model.
+
+    Attributes:
+        task: The local task that the batch belongs to.
+        inputs: (B, ...) prepared inputs.
+        targets: (B, ...) targets.
+        outputs: (B, ...) what the model said.
+    """
+
+    task: LocalTask
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    outputs: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The local objective: task loss + terms."""
+
+    criterion: Criterion
+    parameter_terms: Sequence[ParameterTerm] = ()
+    batch_terms: Sequence[BatchTerm] = ()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How the objective is descended.
+
+    Attributes:
+        optimizer: The optimiser of the flat parameter.
+        batch_size: Examples per step.
+        epochs: Passes over the client's examples, unless ``limit`` is set.
+        limit: Number of steps instead of epochs.
+        clip_norm: Largest Euclidean norm of a step's gradient, or None.
+        weight_decay: Decoupled weight decay.
+        schedule: Learning-rate factor by (step, number of steps), or None.
+    """
+
+    optimizer: torch.optim.Optimizer
+    batch_size: int
+    epochs: int = 1
+    limit: int | None = None
+    clip_norm: float | None = None
+    weight_decay: float = 0.0
+    schedule: Callable[[int, int], float] | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What came of a fit: steps taken, epochs begun, the mean loss over all steps' examples."""
+
+    steps: int
+    epochs: int
+    loss: float
+
+
+def fit(
+    task: LocalTask,
+    objective: Objective,
+    steps: Steps,
+    stopping: EarlyStopping | None = None,
+    validate: Callable[[], float] | None = None,
+) -> Fit:
+    """Train the task's network in place.
+
+    Args:
+        task: Model, data and generator.
+        objective: What is descended.
+        steps: How.
+        stopping: Early stopping on what ``validate`` returns after each epoch; the best epoch's
+            weights are put back at the end.
+        validate: Returns the watched number for the present weights.
+    """
+    model = task.network.model
+    count = len(task.examples)
+    per_epoch = max(1, -(-count // steps.batch_size))
+    total = steps.limit if steps.limit is not None else per_epoch * steps.epochs
+    rates = [group["lr"] for group in steps.optimizer.param_groups]
+    best: torch.Tensor | None = None
+    taken, epoch, losses, seen = 0, 0, 0.0, 0
+    while taken < total and count:
+        task.network.train_mode()
+        for inputs, targets in batches(task, steps.batch_size):
+            if steps.schedule is not None:
+                factor = steps.schedule(taken, total)
+                for group, rate in zip(steps.optimizer.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+            losses += step(task, objective, steps, inputs, targets) * len(inputs)
+            seen += len(inputs)
+            taken += 1
+            if taken == total:
+                break
+        epoch += 1
+        if stopping is not None and validate is not None:
+            if stopping.update(validate()):
+                best = model.weights.clone()
+            if stopping.reason():
+                break
+    if best is not None:
+        model.weights.copy_(best)
+    return Fit(taken, epoch, losses / max(seen, 1))
+
+
+def step(
+    task: LocalTask,
+    objective: Objective,
+    steps: Steps,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+) -> float:
+    """Take one descent step; return the task loss before it."""
+    model = task.network.model
+    outputs = model.module(inputs)
+    loss: torch.Tensor = objective.criterion(outputs, targets)
+    whole = loss
+    for term in objective.batch_terms:
+        whole = whole + term(Batch(task, inputs, targets, outputs))
+    model.zero_gradient()
+    whole.backward()  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        for penalty in objective.parameter_terms:
+            model.gradient.add_(penalty.gradient(model.parameter.data))
+        if steps.clip_norm is not None:
+            clip(model.gradient, steps.clip_norm)
+    if steps.weight_decay:
+        decay(steps.optimizer, steps.weight_decay)
+    steps.optimizer.step()
+    return loss.item()
+
+
+def clip(vector: torch.Tensor, norm: float) -> None:
+    """Scale ``vector`` in place so that its Euclidean norm is at most ``norm``."""
+    length = torch.linalg.vector_norm(vector)
+    vector.mul_((norm / (length + 1e-12)).clamp(max=1.0))
+
+
+def batches(task: LocalTask, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield one epoch of prepared batches in an order drawn from the task's generator.
+
+    A last batch of a single example joins the batch before it where the model has trained batch
+    norm, which has no variance of one example.
+    """
+    examples: Examples = task.examples
+    order = torch.randperm(len(examples), generator=task.generator)
+    inputs, targets = examples.inputs[order], examples.targets[order]
+    starts = list(range(0, len(examples), size))
+    if len(starts) > 1 and len(examples) - starts[-1] == 1 and _trains_batch_norm(task):
+        starts.pop()
+    for start, stop in zip(starts, [*starts[1:], len(examples)], strict=True):
+        prepared = task.prepare(inputs[start:stop])
+        wanted = targets[start:stop]
+        if task.augment is not None:
+            prepared, wanted = task.augment(prepared, wanted, task.generator)
+        yield prepared, wanted
+
+
+def _trains_batch_norm(task: LocalTask) -> bool:
+    return any(
+        isinstance(module, BatchNorm) and module.training
+        for module in task.network.model.module.modules()
+    )

@@ -1,0 +1,86 @@
+"""Local optimisers and learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from fedlab.settings import Settings
+
+
+class OptimizerSettings(Settings):
+    """Keys of ``[client.optimizer]``."""
+
+    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    lr: float = Field(0.05, ge=0, description="learning rate")
+    momentum: float = Field(0.0, ge=0, lt=1, description="sgd and rmsprop")
+    nesterov: bool = Field(False, description="sgd: Nesterov's momentum")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="adam and adamw")
+    alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: smoothing constant")
+    epsilon: float = Field(1e-8, gt=0, description="adam, adamw and rmsprop")
+    weight_decay: float = Field(
+        0.0, ge=0, description="decoupled: w ← w − lr · weight_decay · w beside the step"
+    )
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> OptimizerSettings:
+        if self.nesterov and not (self.name == "sgd" and self.momentum > 0):
+            raise ValueError("nesterov goes with name = 'sgd' and momentum above 0")
+        return self
+
+
+class ScheduleSettings(Settings):
+    """Keys of ``[client.schedule]``: how the learning rate changes."""
+
+    name: Literal["constant", "step", "exponential", "cosine", "linear"] = "constant"
+    over: Literal["rounds", "steps"] = Field(
+        "rounds", description="one rate a round, or anew over each client's local steps"
+    )
+    warmup: float = Field(0.0, ge=0, lt=1, description="fraction of the time spent rising from 0")
+    gamma: float = Field(0.1, gt=0, le=1, description="step, exponential: the factor")
+    every: int = Field(10, ge=1, description="step: rounds or steps between two factors")
+    floor: float = Field(0.0, ge=0, le=1, description="cosine, linear: the last rate's fraction")
+
+    def factor(self, position: int, total: int) -> float:
+        """Return what the learning rate is multiplied with at ``position`` (0-based) of ``total``."""
+        rising = self.warmup * total
+        if position < rising:
+            return (position + 1) / math.ceil(rising)
+        if self.name == "step":
+            return float(self.gamma ** (position // self.every))
+        if self.name == "exponential":
+            return float(self.gamma**position)
+        progress = (position - rising) / max(total - rising, 1)
+        if self.name == "cosine":
+            return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+        if self.name == "linear":
+            return self.floor + (1 - self.floor) * (1 - progress)
+        return 1.0
+
+
+def build_optimizer(
+    settings: OptimizerSettings, parameter: torch.nn.Parameter, factor: float = 1.0
+) -> torch.optim.Optimizer:
+    """Return the torch optimiser of one flat parameter, its learning rate times ``factor``."""
+    lr = settings.lr * factor
+    if settings.name == "sgd":
+        return torch.optim.SGD(
+            [parameter], lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True
+        )
+    if settings.name == "rmsprop":
+        return torch.optim.RMSprop(
+            [parameter], lr, settings.alpha, settings.epsilon, momentum=settings.momentum
+        )
+    chosen = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
+    return chosen([parameter], lr, settings.betas, settings.epsilon, weight_decay=0.0, fused=True)
+
+
+@torch.no_grad()
+def decay(optimizer: torch.optim.Optimizer, strength: float) -> None:
+    """Shrink the weights by lr · strength: decoupled weight decay (Loshchilov & Hutter 2019)."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.mul_(1 - group["lr"] * strength)

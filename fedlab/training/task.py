@@ -1,0 +1,84 @@
+"""What a client algorithm gets and what it returns; neither knows of messages or engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+
+from fedlab.data.dataset import Examples, Task
+from fedlab.models.network import Network
+
+if TYPE_CHECKING:
+    from fedlab.data.transforms import Augmentation, Preparation
+
+Arrays = dict[str, torch.Tensor]
+Scalar = bool | int | float | str | bytes
+
+
+@dataclass
+class LocalTask:
+    """One client's work for one message.
+
+    Attributes:
+        client: The client's number (its partition).
+        round: The server's round, from 1.
+        rounds: How many rounds the scenario has.
+        network: The model, holding the received weights and the client's personal part.
+        examples, validation: The client's own training and validation parts.
+        arrays: Further vectors that the server sent, by name, each of the wire's length.
+        config: Further values that the server sent.
+        state: What the client kept from earlier rounds, by name; never sent.
+        generator: The source of every random draw for this client and round.
+        task: What is learned.
+        prepare: Turns stored inputs into what the model takes.
+        augment: Random augmentation of prepared batches, or None.
+    """
+
+    client: int
+    round: int
+    rounds: int
+    network: Network
+    examples: Examples
+    validation: Examples
+    arrays: Arrays
+    config: dict[str, Scalar]
+    state: Arrays
+    generator: torch.Generator
+    task: Task
+    prepare: Preparation
+    augment: Augmentation | None = None
+
+    @cached_property
+    def received(self) -> torch.Tensor:
+        """Return the weights as received, (size,): a copy made when first asked for.
+
+        Ask before training: the model's own weights change in place.
+        """
+        return self.network.model.weights.clone()
+
+    @property
+    def anchor(self) -> torch.Tensor:
+        """Return the trained slice of the received weights."""
+        return self.received[self.network.model.layout.trained]
+
+
+@dataclass
+class Update:
+    """What one client sends back.
+
+    Attributes:
+        weights: (wire_size,) the weights after training.
+        examples: How many examples they stand for; the weight in a mean.
+        metrics: Numbers for the record, such as the training loss.
+        arrays: Further vectors for the server, by name.
+        state: What the client keeps for its next round; it replaces the old state.
+    """
+
+    weights: torch.Tensor
+    examples: int
+    metrics: dict[str, float]
+    arrays: Arrays = field(default_factory=dict)
+    state: Arrays = field(default_factory=dict)

@@ -1,0 +1,97 @@
+"""Terms of the local objective: task loss + terms.
+
+A *parameter term* depends on the parameters alone and works element by element, so one definition
+serves one client (a vector of P parameters) and many stacked clients (K × P) alike. A *batch term*
+depends on the batch's inputs, targets and outputs and is added to the task loss before ``backward``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+if TYPE_CHECKING:
+    from fedlab.training.loop import Batch
+
+
+class ParameterTerm(Protocol):
+    """A term that depends on the trained parameters w alone, element by element."""
+
+    def value(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the term's value, summed over the last dimension of ``weights`` (..., P)."""
+        ...
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return the term's gradient at ``weights``, of the same shape (..., P)."""
+        ...
+
+
+class BatchTerm(Protocol):
+    """A term that depends on a batch, such as a contrastive or a distillation loss."""
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Return the term's value, a scalar that gradients can flow through."""
+        ...
+
+
+@dataclass(frozen=True)
+class L1:
+    """λ ‖w‖₁, whose subgradient is λ sign(w) (Tibshirani 1996)."""
+
+    strength: float
+
+    def value(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return λ ‖w‖₁."""
+        return self.strength * weights.abs().sum(-1)
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return λ sign(w)."""
+        return self.strength * weights.sign()
+
+
+@dataclass(frozen=True)
+class L2:
+    """λ/2 ‖w‖², whose gradient is λ w: weight decay inside the objective (not decoupled)."""
+
+    strength: float
+
+    def value(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return λ/2 ‖w‖²."""
+        return 0.5 * self.strength * weights.square().sum(-1)
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return λ w."""
+        return self.strength * weights
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """µ/2 ‖w − a‖², a pull towards an anchor a (FedProx, Li et al. 2020, equation 2; L2-SP)."""
+
+    strength: float
+    anchor: torch.Tensor
+
+    def value(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return µ/2 ‖w − a‖²."""
+        return 0.5 * self.strength * (weights - self.anchor).square().sum(-1)
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return µ (w − a)."""
+        return self.strength * (weights - self.anchor)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """⟨d, w⟩, whose gradient is the constant d: corrections such as control variates."""
+
+    direction: torch.Tensor
+
+    def value(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return ⟨d, w⟩."""
+        return (self.direction * weights).sum(-1)
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return d, whatever the weights are."""
+        return self.direction.expand_as(weights)

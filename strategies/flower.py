@@ -1,0 +1,149 @@
+"""Flower's own strategies, by name, with their constructor arguments as settings.
+
+What ``flwr.serverapp.strategy`` has is used as it is; this file says only what a scenario may set,
+within which bounds, and which of them take a weighted mean.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+from flwr.serverapp import strategy as flower
+from pydantic import Field, create_model
+
+from fedlab.registry import strategies
+from fedlab.server.strategy import StrategySettings, attributes_state, build_strategy
+from fedlab.settings import Settings
+
+BOUNDS: dict[str, dict[str, float]] = {
+    "eta": {"gt": 0},
+    "eta_l": {"gt": 0},
+    "tau": {"gt": 0},
+    "beta_1": {"ge": 0, "lt": 1},
+    "beta_2": {"ge": 0, "lt": 1},
+    "beta": {"ge": 0, "lt": 0.5},
+    "q": {"ge": 0},
+    "client_learning_rate": {"gt": 0},
+    "proximal_mu": {"ge": 0},
+    "server_learning_rate": {"gt": 0},
+    "server_momentum": {"ge": 0, "lt": 1},
+    "num_malicious_nodes": {"ge": 0},
+    "num_nodes_to_select": {"ge": 1},
+    "noise_multiplier": {"ge": 0},
+    "clipping_norm": {"gt": 0},
+    "initial_clipping_norm": {"gt": 0},
+    "num_sampled_clients": {"ge": 1},
+    "target_clipped_quantile": {"gt": 0, "lt": 1},
+    "clip_norm_lr": {"gt": 0},
+    "clipped_count_stddev": {"ge": 0},
+}
+WIRING = {"weighted_by_key", "arrayrecord_key", "configrecord_key", "train_loss_key"}
+
+
+class FlowerStrategy:
+    """What fedlab adds to a strategy of Flower's: settings and an explicit state."""
+
+    Settings: ClassVar[type[Settings]]
+    takes_mean: ClassVar[bool] = False
+    required_mod: ClassVar[str | None] = None
+    _fixed: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_settings(cls, settings: Any) -> Any:
+        """Return the strategy with these settings as its constructor's arguments."""
+        arguments = {
+            name: getattr(settings, name)
+            for name in type(settings).model_fields
+            if name not in {"name", "inner"}
+        }
+        if hasattr(settings, "inner"):
+            arguments["strategy"] = build_strategy(settings.inner)
+        strategy = cls(**arguments)
+        strategy._fixed = frozenset((set(arguments) - {"initial_clipping_norm"}) | {"_fixed"})
+        return strategy
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return momenta, last weights and other values that change from round to round."""
+        state = attributes_state(self, self._fixed)  # type: ignore[arg-type]
+        inner = getattr(self, "strategy", None)
+        return state | ({"strategy": inner.state_dict()} if inner is not None else {})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that :meth:`state_dict` returned."""
+        for name, value in state.items():
+            if name == "strategy":
+                self.strategy.load_state_dict(value)  # type: ignore[attr-defined]
+            else:
+                setattr(self, name, value)
+
+
+class InnerStrategySettings(StrategySettings):
+    """Keys of ``[strategy.inner]``: the strategy that a privacy wrapper wraps."""
+
+
+def _settings(cls: type[Any]) -> type[Settings]:
+    """Return settings with the plain arguments of a strategy's constructor as keys."""
+    fields: dict[str, Any] = {}
+    shared = StrategySettings.model_fields
+    wraps = False
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+        wraps = wraps or name == "strategy"
+        if name == "self" or name in shared or name in WIRING or _is_callable_argument(name):
+            continue
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[name] = (parameter.annotation, Field(default, **BOUNDS.get(name, {})))  # type: ignore[arg-type]
+    if wraps:
+        fields["name"] = (str, ...)
+        fields["inner"] = (InnerStrategySettings, InnerStrategySettings())
+    base: type[Settings] = Settings if wraps else StrategySettings
+    return create_model(f"{cls.__name__}Settings", __base__=base, **fields)
+
+
+def _is_callable_argument(name: str) -> bool:
+    return name.endswith("_fn") or name in {"strategy", "accountant", "selection_rule"}
+
+
+def _adopt(
+    name: str, cls: type[Any], takes_mean: bool = False, required_mod: str | None = None
+) -> None:
+    summary = (inspect.getdoc(cls) or "").split("\n", 1)[0]
+    adopted = type(
+        cls.__name__,
+        (FlowerStrategy, cls),
+        {
+            "__doc__": f"{summary} (Flower's {cls.__name__})",
+            "__module__": __name__,
+            "Settings": _settings(cls),
+            "takes_mean": takes_mean,
+            "required_mod": required_mod,
+        },
+    )
+    strategies.register(name)(adopted)
+
+
+_adopt("fedavg", flower.FedAvg, takes_mean=True)
+_adopt("fedavgm", flower.FedAvgM, takes_mean=True)
+_adopt("fedprox", flower.FedProx, takes_mean=True)
+_adopt("fedadam", flower.FedAdam, takes_mean=True)
+_adopt("fedyogi", flower.FedYogi, takes_mean=True)
+_adopt("fedadagrad", flower.FedAdagrad, takes_mean=True)
+_adopt("fedmedian", flower.FedMedian)
+_adopt("fedtrimmedavg", flower.FedTrimmedAvg)
+_adopt("krum", flower.Krum)
+_adopt("multikrum", flower.MultiKrum)
+_adopt("bulyan", flower.Bulyan)
+_adopt("qfedavg", flower.QFedAvg)
+_adopt("dp-server-fixed-clipping", flower.DifferentialPrivacyServerSideFixedClipping)
+_adopt("dp-server-adaptive-clipping", flower.DifferentialPrivacyServerSideAdaptiveClipping)
+_adopt(
+    "dp-client-fixed-clipping",
+    flower.DifferentialPrivacyClientSideFixedClipping,
+    takes_mean=True,
+    required_mod="fixed-clipping",
+)
+_adopt(
+    "dp-client-adaptive-clipping",
+    flower.DifferentialPrivacyClientSideAdaptiveClipping,
+    required_mod="adaptive-clipping",
+)

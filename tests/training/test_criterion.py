@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError
+from fedlab.training.criterion import Criterion
+
+CLASSES = Task("classification", "tabular", (2,), 3)
+NUMBERS = Task("regression", "tabular", (2,), 1)
+
+
+def test_sum_of_squares_is_half_the_squared_distance_per_example() -> None:
+    outputs, targets = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])
+    assert Criterion("sum-of-squares", NUMBERS)(outputs, targets).item() == pytest.approx(
+        0.5 * (1 + 4) / 2
+    )
+
+
+def test_sum_of_squares_compares_classes_as_one_hot_vectors() -> None:
+    outputs = torch.tensor([[0.2, 0.5, 0.1]])
+    loss = Criterion("sum-of-squares", CLASSES)(outputs, torch.tensor([1]))
+    assert loss.item() == pytest.approx(0.5 * (0.2**2 + 0.5**2 + 0.1**2))
+
+
+def test_binary_is_the_cross_entropy_of_each_sigmoid() -> None:
+    outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([[1.0], [0.0]])
+    chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))
+    expected = -(np.log(chance[0]) + np.log(1 - chance[1])) / 2
+    assert Criterion("binary", NUMBERS)(outputs, targets).item() == pytest.approx(expected)
+
+
+def test_a_step_down_the_perceptron_criterion_is_the_perceptron_rule() -> None:
+    weights = torch.tensor([[0.2, -0.4]], requires_grad=True)
+    inputs, targets = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])
+    Criterion("perceptron", NUMBERS)(inputs @ weights.T, targets).backward()
+    assert weights.grad is not None
+    step_output = 0.0  # 0.2 - 0.4 < 0
+    np.testing.assert_allclose(-weights.grad.numpy(), [[1.0 * (1 - step_output)] * 2])
+
+
+def test_padding_counts_for_nothing() -> None:
+    task = Task("next-token", "text", (3,), 4, vocabulary=4, padding=0)
+    outputs = torch.randn(1, 3, 4)
+    loss = Criterion("auto", task)(outputs, torch.tensor([[2, 0, 0]]))
+    expected = torch.nn.functional.cross_entropy(outputs[0, :1], torch.tensor([2]))
+    assert loss.item() == pytest.approx(expected.item())
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
+    outputs = torch.tensor([[2.0, 0.0, -1.0]])
+    chances = np.exp([2.0, 0.0, -1.0]) / np.exp([2.0, 0.0, -1.0]).sum()
+    wanted = np.array([0.9, 0.0, 0.0]) + 0.1 / 3
+    loss = Criterion("cross-entropy", CLASSES, 0.1)(outputs, torch.tensor([0]))
+    assert loss.item() == pytest.approx(-(wanted * np.log(chances)).sum())
+
+
+def test_cross_entropy_on_regression_is_refused_with_what_would_fit() -> None:
+    with pytest.raises(FedlabError, match="sum-of-squares"):
+        Criterion("cross-entropy", NUMBERS)
