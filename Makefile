@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint types install clean
+.PHONY: quickstart test test-slow lint types install clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/fedlab run quickstart
 
 test: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+test-slow: $(VENV)/.installed-test
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

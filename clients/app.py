@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
 from flwr.clientapp import ClientApp
 
 from fedlab import registry
@@ -92,9 +101,7 @@ class _Received:
     The first ArrayRecord holds the weights; every further one holds a vector under its own key.
     """
 
-    def __init__(
-        self, worker: Worker, decode: Decoder, message: Message, context: Context
-    ) -> None:
+    def __init__(self, worker: Worker, decode: Decoder, message: Message, context: Context) -> None:
         content = message.content
         records = content.array_records
         if not records:
@@ -102,12 +109,14 @@ class _Received:
         self.arrays_key = next(iter(records))
         self._client = int(context.node_config[PARTITION])
         self._config: dict[str, Any] = {
-            key: value for record in content.config_records.values() for key, value in record.items()
+            key: value
+            for record in content.config_records.values()
+            for key, value in record.items()
         }
         self._check_layout(worker)
         self._wire = decode(records[self.arrays_key])
         self._arrays = {k: decode(r) for k, r in records.items() if k != self.arrays_key}
-        kept = context.state.array_records.get(STATE, {})
+        kept: Any = context.state.array_records.get(STATE, {})
         self._state = {name: torch.from_numpy(array.numpy()) for name, array in kept.items()}
         size = worker.network.model.layout.wire_size
         if self._wire.numel() != size:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class FedlabError(Exception):
-    """Something the user can mend: one clear sentence that says what is wrong, where, what is right.
+    """Something the user can mend: one sentence that says what is wrong, where, what is right.
 
     The command line prints it without a traceback and exits with code 2.
     """
@@ -24,7 +24,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, word: str, known: Iterable[str], limit: int = 12) -> str:
-    """Return the sentence for a word that is not among ``known``: the nearest one, or all of them."""
+    """Return the sentence for a word that is not among ``known``, with the nearest or all."""
     names = sorted(known)
     hint = nearest(word, names)
     if not hint:

@@ -16,7 +16,7 @@ from fedlab.registry import strategies
 from fedlab.server.strategy import StrategySettings, attributes_state, build_strategy
 from fedlab.settings import Settings
 
-BOUNDS: dict[str, dict[str, float]] = {
+BOUNDS: dict[str, dict[str, Any]] = {
     "eta": {"gt": 0},
     "eta_l": {"gt": 0},
     "tau": {"gt": 0},
@@ -92,7 +92,8 @@ def _settings(cls: type[Any]) -> type[Settings]:
         if name == "self" or name in shared or name in WIRING or _is_callable_argument(name):
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[name] = (parameter.annotation, Field(default, **BOUNDS.get(name, {})))  # type: ignore[arg-type]
+        bounds: dict[str, Any] = BOUNDS.get(name, {})
+        fields[name] = (parameter.annotation, Field(default, **bounds))
     if wraps:
         fields["name"] = (str, ...)
         fields["inner"] = (InnerStrategySettings, InnerStrategySettings())

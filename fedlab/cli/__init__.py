@@ -40,11 +40,11 @@ def _root(
 
 
 def _add_commands() -> None:
-    from fedlab.cli import check, list, resume, run, show
+    from fedlab.cli import check, listing, resume, run, show
 
     app.command("run")(run.run)
     app.command("resume")(resume.resume)
-    app.command("list")(list.list_)
+    app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)
 

@@ -10,7 +10,9 @@ import typer
 
 def resume(
     run: Annotated[Path, typer.Argument(help="the run folder")],
-    json: Annotated[bool, typer.Option("--json", help="one JSON line a round, for machines")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="one JSON line a round, for machines")
+    ] = False,
 ) -> None:
     """Go on with a run from its last whole round, to the same final weights."""
     from fedlab.cli.session import execute

@@ -14,7 +14,9 @@ def run(
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
     runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
-    json: Annotated[bool, typer.Option("--json", help="one JSON line a round, for machines")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="one JSON line a round, for machines")
+    ] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
     from fedlab.cli.session import execute

@@ -99,7 +99,9 @@ def _run_client(app: ClientApp, errand: Errand, context: Context, result: BlockR
         if reply.has_error():
             raise RuntimeError(reply.error.reason)
     except Exception as error:
-        reason = str(error) if isinstance(error, FedlabError) else f"{type(error).__name__}: {error}"
+        reason = (
+            str(error) if isinstance(error, FedlabError) else f"{type(error).__name__}: {error}"
+        )
         result.failures.append(Failure(errand.client, phase, reason, traceback.format_exc()))
         return
     result.reports.append(report_of(errand.client, phase, reply, time.perf_counter() - start))

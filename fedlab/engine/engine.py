@@ -63,8 +63,8 @@ Progress = Callable[[Sequence[Report]], None]
 class Engine(Grid):
     """A Grid over the clients of one federation.
 
-    A node's id is its client's number plus ``FIRST_NODE`` (Flower keeps 0 and 1 for itself), so that
-    ids, sampling and the order of replies are the same in every run.
+    A node's id is its client's number plus ``FIRST_NODE`` (Flower keeps 0 and 1 for itself), so
+    that ids, sampling and the order of replies are the same in every run.
 
     Attributes:
         states: What clients keep between rounds, for those that have kept anything.
@@ -73,7 +73,9 @@ class Engine(Grid):
 
     workers: int = 1
 
-    def __init__(self, settings: EngineSettings, scenario: Scenario, federation: Federation) -> None:
+    def __init__(
+        self, settings: EngineSettings, scenario: Scenario, federation: Federation
+    ) -> None:
         self.settings = settings
         self.scenario = scenario
         self.federation = federation

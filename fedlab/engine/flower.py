@@ -40,7 +40,7 @@ class FlowerEngineSettings(EngineSettings):
 
 
 class _WorkerFromText:
-    """Finds the process's worker for a scenario; small, since Flower pickles it with every message."""
+    """Finds the process's worker; small, since Flower pickles it with every message."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -172,16 +172,20 @@ class FlowerEngine(FlowerGridEngine):
             self._ready.set()
             self._over.wait()
 
-        resources = {"num_cpus": settings.cpus_per_client, "num_gpus": settings.gpus_per_client}
+        resources: dict[str, Any] = {
+            "num_cpus": settings.cpus_per_client,
+            "num_gpus": settings.gpus_per_client,
+        }
         initial: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
         if settings.cpus is not None:
             initial["num_cpus"] = settings.cpus
+        backend: Any = {"client_resources": resources, "init_args": initial}
         try:
             run_simulation(
                 server,
                 client_app(_WorkerFromText(text)),
                 population,
-                backend_config={"client_resources": resources, "init_args": initial},
+                backend_config=backend,
             )
         except Exception as error:
             self._error = error

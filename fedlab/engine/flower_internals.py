@@ -11,7 +11,17 @@ from flwr.app.message import make_message
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-__all__ = ["RUN_ID", "SERVER_NODE", "Run", "assume_identity", "empty_run", "make_message", "replace_content", "set_message_id", "set_source"]
+__all__ = [
+    "RUN_ID",
+    "SERVER_NODE",
+    "Run",
+    "assume_identity",
+    "empty_run",
+    "make_message",
+    "replace_content",
+    "set_message_id",
+    "set_source",
+]
 
 RUN_ID = 1
 SERVER_NODE = 1

@@ -23,7 +23,9 @@ class InlineEngine(Engine):
 
     Settings: ClassVar[type[EngineSettings]] = EngineSettings
 
-    def __init__(self, settings: EngineSettings, scenario: Scenario, federation: Federation) -> None:
+    def __init__(
+        self, settings: EngineSettings, scenario: Scenario, federation: Federation
+    ) -> None:
         super().__init__(settings, scenario, federation)
         flower_internals.assume_identity()
         torch.set_num_threads(settings.threads)

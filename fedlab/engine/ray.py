@@ -20,6 +20,7 @@ from fedlab.registry import engines
 from fedlab.scenario import Scenario, dumps
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +52,10 @@ class RayEngine(Engine):
         import ray
 
         self._ray = ray
-        self._options = {"num_cpus": settings.cpus_per_worker, "num_gpus": settings.gpus_per_worker}
-        self._attached = ray.is_initialized()
-        if not self._attached:
-            _start(ray, settings)
-        available = int(ray.cluster_resources().get("CPU", 1) // settings.cpus_per_worker)
-        self.workers = settings.workers or max(1, available)
-        if self.workers > available:
-            self.close()
-            raise FedlabError(
-                f"engine.workers: {self.workers} workers of {settings.cpus_per_worker:g} CPUs need "
-                f"more than this cluster's {available * settings.cpus_per_worker:g} CPUs"
-            )
+        address = settings.address or os.environ.get("RAY_ADDRESS")
+        if not ray.is_initialized():
+            _start(ray, address)
+        self._options, self.workers = _share(ray, settings, on_cluster=address is not None)
         self._text = dumps(scenario)
         self._data = ray.put(federation)
         self._actors = [self._start_worker() for _ in range(self.workers)]
@@ -139,15 +132,13 @@ class RayEngine(Engine):
             self._actors[slot] = self._start_worker()
 
     def close(self) -> None:
-        """End the workers, and Ray where this engine started it."""
-        for actor in getattr(self, "_actors", []):
+        """End the workers; Ray itself ends with this process, and serves the next run until then."""
+        for actor in self._actors:
             self._ray.kill(actor)
-        if not self._attached:
-            self._ray.shutdown()
 
 
 class _Shelf:
-    """Puts each array record of a round into the object store once, however many messages carry it."""
+    """Puts each array record into the object store once, however many messages carry it."""
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
@@ -167,24 +158,34 @@ class _Shelf:
         return self._references[id(record)]
 
 
-def _start(ray: Any, settings: RayEngineSettings) -> None:
-    address = settings.address or os.environ.get("RAY_ADDRESS")
-    cores = os.cpu_count() or 1
-    options: dict[str, Any] = {"address": address} if address else {
-        "num_cpus": max(cores, settings.workers or 1)
-    }
+def _start(ray: Any, address: str | None) -> None:
+    """Start Ray on this machine, or attach to the cluster at ``address``."""
+    place: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
     try:
-        ray.init(
-            **options,
-            include_dashboard=None if address else False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            configure_logging=False,
-        )
+        ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise FedlabError(
             f"Ray did not start ({error}); engine.name = 'inline' needs none"
         ) from error
+
+
+def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dict[str, float], int]:
+    """Return what Ray reserves for a worker, and how many workers there are.
+
+    On this machine the scenario alone decides; on a cluster workers take part in Ray's accounts.
+    """
+    if not on_cluster:
+        options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
+        return options, settings.workers or os.cpu_count() or 1
+    cores = ray.cluster_resources().get("CPU", 1.0)
+    fitting = max(1, int(cores // settings.cpus_per_worker))
+    if (settings.workers or 1) > fitting:
+        raise FedlabError(
+            f"engine.workers: {settings.workers} workers of {settings.cpus_per_worker:g} CPUs do "
+            f"not fit on this cluster's {cores:g} CPUs; at most {fitting}"
+        )
+    options = {"num_cpus": settings.cpus_per_worker, "num_gpus": settings.gpus_per_worker}
+    return options, settings.workers or fitting
 
 
 def _lost(block: Sequence[Errand], error: Exception) -> BlockResult:

@@ -94,7 +94,10 @@ class Worker:
         part = Examples(test.inputs[start:stop], test.targets[start:stop])
         task = self.federation.dataset.task
         criterion = self.algorithm.criterion(task)
-        return evaluate(self.network, part, task, self.prepare, criterion).state()
+        state: dict[str, torch.Tensor] = evaluate(
+            self.network, part, task, self.prepare, criterion
+        ).state()
+        return state
 
     def _task(
         self,
@@ -118,9 +121,7 @@ class Worker:
             arrays=arrays,
             config=config,
             state=own,
-            generator=seeding.torch_generator(
-                self.scenario.seed, "batches", server_round, client
-            ),
+            generator=seeding.torch_generator(self.scenario.seed, "batches", server_round, client),
             task=self.federation.dataset.task,
             prepare=self.prepare,
             augment=self.augment,
@@ -129,7 +130,7 @@ class Worker:
 
 @lru_cache(maxsize=1)
 def worker_of(scenario_text: str) -> Worker:
-    """Return this process's worker for a scenario that arrived as text, made when first asked for."""
+    """Return this process's worker for a scenario that arrived as text."""
     scenario = loads(scenario_text)
     torch.set_num_threads(getattr(scenario.engine, "threads", 1))
     return Worker(scenario, load_federation(scenario))

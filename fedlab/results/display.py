@@ -67,13 +67,16 @@ class JsonLines(Callback):
 
 
 class LiveDisplay(PlainLines):
-    """A live picture of the run: round, cohort, time left, test metric, worst clients, data moved."""
+    """A live picture: round, cohort, time left, test metric, worst clients, data moved."""
 
     def __init__(self, folder: RunFolder, console: Console) -> None:
         super().__init__(folder, console)
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-            TimeRemainingColumn(), console=console,
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
         )
         self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._worst: list[Report] = []
@@ -154,13 +157,13 @@ def round_line(record: dict[str, Any], total: int) -> str:
         parts.append(f"test {name} {value:.4f}  loss {record['test']['loss']:.4f}")
     if "clients" in record:
         name, value = headline({n: s["mean"] for n, s in record["clients"].items()})
-        parts.append(
-            f"clients' {name} {value:.4f} (worst tenth {record['clients'][name]['worst_decile']:.4f})"
-        )
+        worst = record["clients"][name]["worst_decile"]
+        parts.append(f"clients' {name} {value:.4f} (worst tenth {worst:.4f})")
     if "seconds" in record:
         moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
-        parts.append(f"{record['replies']} clients  {moved:.1f} MB  "
-                     f"{record['seconds']['total']:.1f} s")
+        parts.append(
+            f"{record['replies']} clients  {moved:.1f} MB  {record['seconds']['total']:.1f} s"
+        )
     if record.get("failures"):
         parts.append(f"{record['failures']} failed")
     return "  ".join(parts)

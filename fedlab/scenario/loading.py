@@ -1,4 +1,4 @@
-"""Reading scenarios: by name or path, ``extends``, ``--set`` overrides, where a value comes from."""
+"""Reading scenarios: by name or path, ``extends``, ``--set``, and where a value comes from."""
 
 from __future__ import annotations
 

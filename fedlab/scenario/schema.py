@@ -97,13 +97,16 @@ def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> A
     if settings is None:
         return (Any, None)
     if table in DEFAULT_NAMES and table not in raw:
-        return (SerializeAsAny[settings], settings(name=DEFAULT_NAMES[table]))  # type: ignore[valid-type]
-    return (SerializeAsAny[settings], ...)  # type: ignore[valid-type]
+        return (_exactly(settings), settings.model_validate({"name": DEFAULT_NAMES[table]}))
+    return (_exactly(settings), ...)
 
 
-def _settings(
-    content: Any, table: str, find: Any, problems: list[str]
-) -> type[Settings] | None:
+def _exactly(settings: Any) -> Any:
+    """Return the annotation of a field that holds, and writes, all keys of ``settings``."""
+    return SerializeAsAny[settings]
+
+
+def _settings(content: Any, table: str, find: Any, problems: list[str]) -> type[Settings] | None:
     """Return the settings class for a table's content, or None where that cannot be said."""
     default = DEFAULT_NAMES.get(table)
     if content is None and default is None:
@@ -144,8 +147,8 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     if partition is None:
         keys["partition"] = (Any, None)
     elif "partition" in content:
-        keys["partition"] = (SerializeAsAny[partition], ...)  # type: ignore[valid-type]
+        keys["partition"] = (_exactly(partition), ...)
     else:
         problems.append("[data.partition] is missing")
     data = create_model("Data", __base__=(source, DataKeys), **keys)
-    return (SerializeAsAny[data], ...)  # type: ignore[valid-type]
+    return (_exactly(data), ...)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
-from fedlab import seeding
+from fedlab import registry, seeding
 from fedlab.data.federation import Federation, load_federation
 from fedlab.data.partition import Partition
 from fedlab.engine.engine import FIRST_NODE
@@ -23,7 +23,6 @@ from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, RoundOutcome
 from fedlab.server.rounds import WEIGHTS, Rounds
 from fedlab.server.simulation import Simulation
-from fedlab.server.strategy import StrategySettings
 
 FILE = "baselines.jsonl"
 LOCAL_CLIENTS = 20
@@ -57,9 +56,7 @@ def run_baselines(folder: RunFolder, display: BaselineDisplay) -> None:
 def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     """Train one model on all clients' examples, as many examples a round as a cohort sees."""
     everything = np.concatenate([federation.rows(c)[0] for c in range(len(federation))])
-    pooled = replace(
-        federation, partition=Partition.of([np.sort(everything)]), validation=0.0
-    )
+    pooled = replace(federation, partition=Partition.of([np.sort(everything)]), validation=0.0)
     share = _cohort(scenario, len(federation)) / len(federation)
     settings: Any = scenario.client
     examples = share * len(everything) * settings.epochs
@@ -83,7 +80,7 @@ def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     """Train clients alone, each for as many epochs as it takes part in; at most twenty of them."""
     population = len(federation)
-    chosen = range(population)
+    chosen = list(range(population))
     if population > LOCAL_CLIENTS:
         draw = seeding.numpy_generator(scenario.seed, "local baseline")
         chosen = sorted(draw.choice(population, LOCAL_CLIENTS, replace=False).tolist())
@@ -132,9 +129,7 @@ def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
     client = ClientSettings(
         **common | {"name": "supervised", "mods": (), "steps": None, "early_stopping": None} | work
     )
-    from strategies.flower import strategies
-
-    average: StrategySettings = strategies.get("fedavg").Settings(name="fedavg")
+    average = registry.strategies.get("fedavg").Settings(name="fedavg")
     evaluation = scenario.evaluation.model_copy(
         update={"early_stopping": None, "federated": False, "minimum_replies": 1}
     )
@@ -146,7 +141,7 @@ def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
 def _cohort(scenario: Scenario, population: int) -> int:
     settings: Any = scenario.strategy
     strategy = getattr(settings, "inner", settings)
-    return max(int(population * strategy.fraction_train), strategy.min_train_nodes)
+    return max(int(population * strategy.fraction_train), int(strategy.min_train_nodes))
 
 
 def _tensor(array: Any) -> Any:

@@ -148,5 +148,5 @@ def _unpack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         return Array(_unpack(value["flower-array"], arrays))
     if "record" in value:
         items = {k: _unpack(v, arrays) for k, v in value["items"].items()}
-        return _RECORDS[value["record"]](items)  # type: ignore[arg-type]
+        return _RECORDS[value["record"]](items)
     return {key: _unpack(part, arrays) for key, part in value["dict"].items()}

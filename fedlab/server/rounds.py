@@ -32,7 +32,7 @@ NOT_METRICS = {"seconds", "steps"}
 
 
 class TooFewReplies(FedlabError):
-    """Fewer clients answered than the scenario asks for; the checkpoint of the last round is whole."""
+    """Fewer clients answered than asked for; the checkpoint of the last round is whole."""
 
 
 class Rounds:
@@ -80,7 +80,7 @@ class Rounds:
 
     def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
         """Return all that the run needs to go on from here."""
-        state = getattr(self.strategy, "state_dict", dict)()
+        state: dict[str, Any] = getattr(self.strategy, "state_dict", dict)()
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         return Checkpoint(
             self.round, self.weights.numpy(), state, dict(self.engine.states), record, extra

@@ -1,8 +1,8 @@
 """What the rounds loop asks of a strategy beyond Flower's interface: settings, mean, state.
 
-A strategy is a ``flwr.serverapp.strategy.Strategy``. One of ours has a nested ``Settings`` class, is
-made by ``from_settings``, and may say ``takes_mean = True``: then replies arrive as weighted means
-over blocks of clients, never as individual updates. Its state is explicit (``state_dict``).
+A strategy is a ``flwr.serverapp.strategy.Strategy``. One of ours has a nested ``Settings`` class,
+is made by ``from_settings``, and may say ``takes_mean = True``: then replies arrive as weighted
+means over blocks of clients, never as individual updates. Its state is explicit (``state_dict``).
 """
 
 from __future__ import annotations

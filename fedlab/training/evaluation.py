@@ -24,7 +24,7 @@ def evaluate(
     criterion: Criterion,
     batch_size: int = 256,
 ) -> Evaluation:
-    """Return the metrics' sums of ``network`` on ``examples``; ``compute`` them when all are merged."""
+    """Return the metrics' sums of ``network`` on ``examples``, to be merged and computed."""
     network.model.module.eval()
     evaluation = Evaluation(task)
     for start in range(0, len(examples), batch_size):

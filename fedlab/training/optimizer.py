@@ -45,7 +45,7 @@ class ScheduleSettings(Settings):
     floor: float = Field(0.0, ge=0, le=1, description="cosine, linear: the last rate's fraction")
 
     def factor(self, position: int, total: int) -> float:
-        """Return what the learning rate is multiplied with at ``position`` (0-based) of ``total``."""
+        """Return the learning rate's factor at ``position`` (0-based) of ``total``."""
         rising = self.warmup * total
         if position < rising:
             return (position + 1) / math.ceil(rising)

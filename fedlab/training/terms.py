@@ -2,7 +2,8 @@
 
 A *parameter term* depends on the parameters alone and works element by element, so one definition
 serves one client (a vector of P parameters) and many stacked clients (K × P) alike. A *batch term*
-depends on the batch's inputs, targets and outputs and is added to the task loss before ``backward``.
+depends on the batch's inputs, targets and outputs; it is added to the task loss before
+``backward``.
 """
 
 from __future__ import annotations

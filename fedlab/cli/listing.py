@@ -22,10 +22,8 @@ KINDS = {
 }
 
 
-def list_(
-    kind: Annotated[
-        str, typer.Argument(help=f"scenarios, {', '.join(KINDS)}")
-    ] = "scenarios",
+def listing(
+    kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(KINDS)}")] = "scenarios",
 ) -> None:
     """List the built-in scenarios, or everything of another kind, one line each."""
     from rich.console import Console
@@ -50,7 +48,9 @@ def _scenarios() -> Table:
     rows = []
     for name, path in built_in().items():
         content = tomllib.loads(path.read_text())
-        group = content.get("group") or (path.parent.name if path.parent.name != "scenarios" else "")
+        group = content.get("group") or (
+            path.parent.name if path.parent.name != "scenarios" else ""
+        )
         rows.append((group, name, content.get("title", "")))
     shown = ""
     for group, name, title in sorted(rows, key=lambda row: (row[0] != "start", row)):

