@@ -92,15 +92,14 @@ def fit(
         validate: Returns the watched number for the present weights.
     """
     model = task.network.model
-    count = len(task.examples)
-    per_epoch = max(1, -(-count // steps.batch_size))
-    total = steps.limit if steps.limit is not None else per_epoch * steps.epochs
+    bounds = batch_bounds(task, steps.batch_size)
+    total = steps.limit if steps.limit is not None else len(bounds) * steps.epochs
     rates = [group["lr"] for group in steps.optimizer.param_groups]
     best: torch.Tensor | None = None
     taken, epoch, losses, seen = 0, 0, 0.0, 0
-    while taken < total and count:
+    while taken < total and bounds:
         task.network.train_mode()
-        for inputs, targets in batches(task, steps.batch_size):
+        for inputs, targets in batches(task, bounds):
             if steps.schedule is not None:
                 factor = steps.schedule(taken, total)
                 for group, rate in zip(steps.optimizer.param_groups, rates, strict=True):
@@ -154,19 +153,27 @@ def clip(vector: torch.Tensor, norm: float) -> None:
     vector.mul_((norm / (length + 1e-12)).clamp(max=1.0))
 
 
-def batches(task: LocalTask, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield one epoch of prepared batches in an order drawn from the task's generator.
+def batch_bounds(task: LocalTask, size: int) -> list[tuple[int, int]]:
+    """Return where an epoch's batches start and stop.
 
     A last batch of a single example joins the batch before it where the model has trained batch
     norm, which has no variance of one example.
     """
+    count = len(task.examples)
+    starts = list(range(0, count, size))
+    if len(starts) > 1 and count - starts[-1] == 1 and _trains_batch_norm(task):
+        starts.pop()
+    return list(zip(starts, [*starts[1:], count], strict=True)) if starts else []
+
+
+def batches(
+    task: LocalTask, bounds: Sequence[tuple[int, int]]
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield one epoch of prepared batches in an order drawn from the task's generator."""
     examples: Examples = task.examples
     order = torch.randperm(len(examples), generator=task.generator)
     inputs, targets = examples.inputs[order], examples.targets[order]
-    starts = list(range(0, len(examples), size))
-    if len(starts) > 1 and len(examples) - starts[-1] == 1 and _trains_batch_norm(task):
-        starts.pop()
-    for start, stop in zip(starts, [*starts[1:], len(examples)], strict=True):
+    for start, stop in bounds:
         prepared = task.prepare(inputs[start:stop])
         wanted = targets[start:stop]
         if task.augment is not None:
@@ -176,6 +183,6 @@ def batches(task: LocalTask, size: int) -> Iterator[tuple[torch.Tensor, torch.Te
 
 def _trains_batch_norm(task: LocalTask) -> bool:
     return any(
-        isinstance(module, BatchNorm) and module.training
+        isinstance(module, BatchNorm) and module not in task.network.frozen
         for module in task.network.model.module.modules()
     )
