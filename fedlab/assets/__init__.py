@@ -1,1 +1,26 @@
-"""Assets: data sets and weights, where they are found and how they are fetched."""
+"""Assets: data sets and weights, where they are found and how they are fetched.
+
+    folder = ensure("fashion-mnist")      # the folder of its files, fetched if need be
+    file = weights("efficientnet-lite0")  # the safetensors file
+
+An asset is looked for in ``FEDLAB_DATA/<name>``, then where a package installs it, then in fedlab's
+cache; what is in none of them is fetched into the cache, unless ``FEDLAB_OFFLINE`` is set.
+"""
+
+from __future__ import annotations
+
+from fedlab.assets.asset import WEIGHTS_FILE, Asset
+from fedlab.assets.fetching import ensure, find, is_offline, locate, weights
+from fedlab.assets.places import cache_folder, open_file
+
+__all__ = [
+    "WEIGHTS_FILE",
+    "Asset",
+    "cache_folder",
+    "ensure",
+    "find",
+    "is_offline",
+    "locate",
+    "open_file",
+    "weights",
+]

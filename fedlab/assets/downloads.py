@@ -1,0 +1,125 @@
+"""Ways to get an asset without a package: plain downloads, torchvision's, a dependency's files."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlab.assets.asset import File, WayFailed
+from fedlab.assets.packages import folder_in_package
+
+_SECONDS_WITHOUT_AN_ANSWER = 15
+
+
+@dataclass(frozen=True)
+class Download:
+    """Files behind one base address, each under its own path."""
+
+    address: str
+
+    @property
+    def label(self) -> str:
+        """Return the address."""
+        return self.address
+
+    @property
+    def is_packaged(self) -> bool:
+        """Return False."""
+        return False
+
+    def installed(self) -> Path | None:
+        """Return None."""
+        return None
+
+    def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
+        """Download every file."""
+        for file in files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._copy(file, target)
+            except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+                raise WayFailed(f"no answer ({getattr(error, 'reason', error)})") from error
+
+    def _copy(self, file: File, target: Path) -> None:
+        address = f"{self.address}/{file.path}"
+        with (
+            urllib.request.urlopen(address, timeout=_SECONDS_WITHOUT_AN_ANSWER) as answer,
+            target.open("wb") as written,
+        ):
+            shutil.copyfileobj(answer, written)
+
+
+@dataclass(frozen=True)
+class Torchvision:
+    """A data set class of torchvision, whose own download and checksums do the work.
+
+    Attributes:
+        dataset: Name of the class in ``torchvision.datasets``.
+        parts: Arguments of one construction for each part that downloads by itself.
+        folder: Where torchvision puts the files under its root; empty for the root itself.
+    """
+
+    dataset: str
+    parts: tuple[Mapping[str, Any], ...]
+    folder: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the class."""
+        return f"torchvision {self.dataset}"
+
+    @property
+    def is_packaged(self) -> bool:
+        """Return False."""
+        return False
+
+    def installed(self) -> Path | None:
+        """Return None."""
+        return None
+
+    def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
+        """Let torchvision download every part, then move the files."""
+        from torchvision import datasets
+
+        root = scratch / "torchvision"
+        for arguments in self.parts:
+            try:
+                getattr(datasets, self.dataset)(root=root, download=True, **arguments)
+            except (OSError, RuntimeError) as error:
+                raise WayFailed(str(error).splitlines()[0]) from error
+        for file in files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (root / self.folder / file.path).replace(target)
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Files that a distribution installs which fedlab depends on anyway."""
+
+    distribution: str
+    folder: str
+
+    @property
+    def label(self) -> str:
+        """Return the command that installs it."""
+        return f"pip install {self.distribution}"
+
+    @property
+    def is_packaged(self) -> bool:
+        """Return False: there is nothing to fetch."""
+        return False
+
+    def installed(self) -> Path | None:
+        """Return the folder in the installed package."""
+        return folder_in_package(self.folder)
+
+    def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
+        """Refuse: another program's installation is not fedlab's to mend."""
+        raise WayFailed("a dependency of fedlab that this installation lacks")
