@@ -11,11 +11,30 @@ import torch
 
 from fedlab.settings import Settings
 
-TaskKind = Literal[
-    "classification", "next-token", "tagging", "sequence-to-sequence", "regression"
-]
+TaskKind = Literal["classification", "next-token", "tagging", "sequence-to-sequence", "regression"]
 Modality = Literal["image", "text", "series", "tabular"]
 IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How raw text or numbers became the stored inputs, so that new ones can be encoded alike.
+
+    Attributes:
+        tokens: The input tokens by number, for text; () where inputs are not text.
+        words: Whether tokens are words, separated by white space, rather than characters.
+        unknown: The token that stands for what is not among ``tokens``; None leaves it out.
+        columns: Names of the raw columns in the order of the features, for tables and series.
+        offset, scale: Per column, stored = (raw − offset) / scale; () where numbers stay as they
+            are.
+    """
+
+    tokens: tuple[str, ...] = ()
+    words: bool = False
+    unknown: int | None = None
+    columns: tuple[str, ...] = ()
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,8 @@ class Task:
             than (N,), the one token after the last position.
         input_padding: The input token that fills up short sequences, which models pass over; None
             where all sequences are full.
+        encoding: How raw inputs became the stored ones; None for pictures, and where raw inputs
+            are the stored ones.
     """
 
     kind: TaskKind
@@ -50,6 +71,7 @@ class Task:
     source_length: int = 0
     every_position: bool = False
     input_padding: int | None = None
+    encoding: Encoding | None = None
 
 
 @dataclass(frozen=True)

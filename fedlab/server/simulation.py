@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from fedlab import registry
+from fedlab.data import task_file
 from fedlab.data.federation import Federation, load_federation
 from fedlab.engine.engine import Engine
 from fedlab.errors import FedlabError
@@ -114,6 +115,7 @@ def run(
         rounds = simulation.rounds(watchers)
         saved = folder.latest()
         if saved is None:
+            folder.write_text(task_file.NAME, task_file.dumps(simulation.federation.dataset.task))
             _describe_partition(folder, simulation.federation)
         else:
             folder.rewind(saved)

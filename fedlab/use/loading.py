@@ -1,0 +1,118 @@
+"""A trained network with all that it takes to use it, from the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from fedlab import registry
+from fedlab.data import task_file
+from fedlab.data.dataset import Dataset, Task
+from fedlab.data.transforms import build_preparation
+from fedlab.errors import FedlabError
+from fedlab.models.network import Network, build_network
+from fedlab.results.run_folder import RunFolder
+from fedlab.scenario import Scenario
+
+if TYPE_CHECKING:
+    from fedlab.data.transforms import Preparation
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, ready for use.
+
+    Attributes:
+        folder: The run that trained it.
+        task: What it was trained for.
+        network: The network in evaluation mode.
+        prepare: Turns stored inputs into what the network takes.
+    """
+
+    folder: RunFolder
+    task: Task
+    network: Network
+    prepare: Preparation
+
+    @property
+    def scenario(self) -> Scenario:
+        """Return the scenario of the run."""
+        return self.folder.scenario
+
+    @torch.no_grad()
+    def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return what the network says to stored inputs, (N, ...), before any softmax."""
+        outputs: torch.Tensor = self.network.model.module(self.prepare(inputs))
+        return outputs
+
+
+def load_trained(path: Path) -> Trained:
+    """Return the network that the run at ``path`` trained.
+
+    Neither the training data nor the pretrained weights are needed, unless the run folder lacks its
+    ``task.json``: then the data set is asked for its task.
+
+    Raises:
+        FedlabError: If this is not the folder of a run that came to its end, or if its weights do
+            not fit its scenario.
+    """
+    folder = RunFolder.open(path)
+    weights = path / WEIGHTS
+    if not weights.is_file():
+        raise FedlabError(
+            f"{path} holds no {WEIGHTS}: the run did not come to its end; "
+            f"go on with 'fedlab resume {path}'"
+        )
+    described = path / task_file.NAME
+    task = task_file.read(described) if described.is_file() else load_data(folder.scenario).task
+    model: Any = folder.scenario.model
+    # The run's own weights come next: fetching pretrained ones would be in vain.
+    settings = model.model_copy(update={"pretrained": False})
+    network = build_network(settings, task, folder.scenario.seed)
+    _fill(network, weights)
+    network.evaluation_mode()
+    prepare = build_preparation(
+        task,
+        channels=network.channels,
+        mean=network.mean,
+        std=network.std,
+        image_size=getattr(model, "image_size", None),
+    )
+    return Trained(folder, task, network, prepare)
+
+
+def load_data(scenario: Scenario) -> Dataset:
+    """Return the scenario's data set, not split over clients."""
+    settings: Any = scenario.data
+    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
+    return dataset
+
+
+def _fill(network: Network, path: Path) -> None:
+    """Copy a file's tensors into the network, all of them or none."""
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise FedlabError(f"{path} is not a whole safetensors file: {error}") from error
+    module = network.model.module
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise FedlabError(
+                f"{path} does not fit the scenario's model: '{name}' is "
+                f"{_shape(found.get(name))} in the file and {_shape(expected.get(name))} in the "
+                "model"
+            )
+    module.load_state_dict(state)
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else str(list(shape))
