@@ -17,24 +17,31 @@ IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """How raw numbers became the stored ones: stored = (raw − offset) / scale, column by column."""
+
+    columns: tuple[str, ...]
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Encoding:
-    """How raw text or numbers became the stored inputs, so that new ones can be encoded alike.
+    """How raw text or numbers became the stored ones, so that new inputs can be encoded alike.
 
     Attributes:
-        tokens: The input tokens by number, for text; () where inputs are not text.
-        words: Whether tokens are words, separated by white space, rather than characters.
-        unknown: The token that stands for what is not among ``tokens``; None leaves it out.
-        columns: Names of the raw columns in the order of the features, for tables and series.
-        offset, scale: Per column, stored = (raw − offset) / scale; () where numbers stay as they
-            are.
+        tokens: The input tokens by number, for text; () for other inputs.
+        unit: What a token of text is.
+        unknown: The token that stands for what is not among ``tokens``.
+        features: Scaling of the input's last dimension, for tables and series that are scaled.
+        targets: Scaling of a regression's targets, where they are scaled.
     """
 
     tokens: tuple[str, ...] = ()
-    words: bool = False
-    unknown: int | None = None
-    columns: tuple[str, ...] = ()
-    offset: tuple[float, ...] = ()
-    scale: tuple[float, ...] = ()
+    unit: Literal["characters", "words"] = "characters"
+    unknown: int = 0
+    features: Scaling | None = None
+    targets: Scaling | None = None
 
 
 @dataclass(frozen=True)
