@@ -1,0 +1,62 @@
+"""Label skew: each class is shared out by a Dirichlet draw."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fedlab.data.dataset import Examples, Task
+from fedlab.data.partition import Partition, PartitionSettings
+from fedlab.data.partitioners import flower
+from fedlab.registry import partitioners
+
+
+@partitioners.register("dirichlet")
+class Dirichlet:
+    """Each class is dealt to the clients in shares drawn from Dirichlet(alpha).
+
+    Yurochkin et al. 2019, "Bayesian Nonparametric Federated Learning of Neural Networks". Small
+    ``alpha`` gives few classes and uneven sizes; large ``alpha`` comes near iid.
+    """
+
+    class Settings(PartitionSettings):
+        """Keys of the dirichlet partitioner."""
+
+        name: str = "dirichlet"
+        clients: int = Field(ge=1, description="number of clients")
+        alpha: float = Field(0.5, gt=0, description="concentration: small is skewed, large is iid")
+        min_size: int = Field(
+            10, ge=1, description="draw again until every client holds as many examples"
+        )
+        balanced: bool = Field(
+            False, description="deal no more to a client that has reached the mean size"
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def split(self, examples: Examples, task: Task, seed: int) -> Partition:
+        """Return a partition that satisfies ``min_size``, drawn at most eleven times."""
+        from flwr_datasets.partitioner import DirichletPartitioner
+
+        settings = self.settings
+        labels = flower.class_numbers(examples, task, settings.name)
+        flower.check_population(examples, settings.clients)
+        flower.check_population(examples, settings.clients, settings.min_size, "min_size")
+        partitioner = DirichletPartitioner(
+            num_partitions=settings.clients,
+            partition_by=flower.LABEL,
+            alpha=settings.alpha,
+            min_partition_size=settings.min_size,
+            self_balancing=settings.balanced,
+            seed=flower.generator_seed(seed),
+        )
+        columns = {flower.LABEL: labels}
+        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
+        return Partition.of(parts)
+
+    def _explain(self, error: ValueError) -> str:
+        return (
+            f"data.partition.min_size: with alpha = {self.settings.alpha:g} no draw in eleven gave "
+            f"each of {self.settings.clients} clients {self.settings.min_size} examples; raise "
+            "alpha, lower min_size or take fewer clients"
+        )

@@ -1,0 +1,95 @@
+"""The way to flwr-datasets: its partitioners split a table that holds labels and row numbers only.
+
+Rows are shuffled first, because several partitioners cut consecutive pieces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fedlab import seeding
+from fedlab.data.dataset import Examples, IntArray, Task
+from fedlab.errors import FedlabError
+
+if TYPE_CHECKING:
+    from flwr_datasets.partitioner import Partitioner as FlowerPartitioner
+
+LABEL = "label"
+
+
+def generator_seed(seed: int) -> int:
+    """Return the seed that a partitioner of flwr-datasets is built with."""
+    return seeding.derive(seed, "partition")
+
+
+def check_population(examples: Examples, clients: int, least: int = 1, key: str = "") -> None:
+    """Refuse more clients than the examples can serve with ``least`` examples each.
+
+    Raises:
+        FedlabError: Naming ``data.partition.<key>``, by default ``clients``.
+    """
+    if clients * least <= len(examples):
+        return
+    each = "one example" if least == 1 else f"{least} examples"
+    raise FedlabError(
+        f"data.partition.{key or 'clients'}: {clients} clients with at least {each} each need "
+        f"{clients * least} training examples, and the data set has {len(examples)}"
+    )
+
+
+def class_numbers(examples: Examples, task: Task, name: str) -> IntArray:
+    """Return each example's class, numbered from 0 without gaps, (N,).
+
+    Raises:
+        FedlabError: If the task has no classes.
+    """
+    if task.kind != "classification":
+        raise FedlabError(
+            f"data.partition.name: '{name}' splits by class, and this data set's task is "
+            f"{task.kind}; 'iid', 'linear', 'square' and 'exponential' need no classes, 'natural' "
+            "takes the data's own groups"
+        )
+    return np.unique(examples.targets.numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def split(
+    partitioner: FlowerPartitioner,
+    count: int,
+    columns: Mapping[str, np.ndarray[Any, Any]],
+    seed: int,
+    explain: Callable[[ValueError], str],
+) -> list[IntArray]:
+    """Return the rows of each client, as ``partitioner`` assigns them.
+
+    Args:
+        partitioner: A partitioner of flwr-datasets.
+        count: Number of examples.
+        columns: What it splits by: (count,) values under each column's name.
+        seed: The scenario's seed; it decides the order in which rows are dealt.
+        explain: Turns the library's objection into the sentence that the user reads.
+
+    Raises:
+        FedlabError: With ``explain``'s sentence, if the library cannot split so.
+    """
+    from datasets import Dataset
+
+    order = seeding.numpy_generator(seed, "partition", "order").permutation(count)
+    table = {"row": order, **{name: values[order] for name, values in columns.items()}}
+    partitioner.dataset = Dataset.from_dict(table)
+    # The library warns of its own retries and draws a progress bar; its errors say enough.
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            return [_rows(partitioner, client) for client in range(partitioner.num_partitions)]
+        except ValueError as error:
+            raise FedlabError(explain(error)) from error
+
+
+def _rows(partitioner: FlowerPartitioner, client: int) -> IntArray:
+    return np.asarray(partitioner.load_partition(client)["row"], dtype=np.int64)

@@ -1,0 +1,33 @@
+"""Equal parts, drawn at random."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fedlab.data.dataset import Examples, Task
+from fedlab.data.partition import Partition, PartitionSettings
+from fedlab.data.partitioners import flower
+from fedlab.registry import partitioners
+
+
+@partitioners.register("iid")
+class Iid:
+    """Every client holds an equal random part of the data."""
+
+    class Settings(PartitionSettings):
+        """Keys of the iid partitioner."""
+
+        name: str = "iid"
+        clients: int = Field(ge=1, description="number of clients")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def split(self, examples: Examples, task: Task, seed: int) -> Partition:
+        """Return parts whose sizes differ by one example at most."""
+        from flwr_datasets.partitioner import IidPartitioner
+
+        clients = self.settings.clients
+        flower.check_population(examples, clients)
+        parts = flower.split(IidPartitioner(clients), len(examples), {}, seed, str)
+        return Partition.of(parts)

@@ -1,0 +1,55 @@
+"""Label skew: the data sorted by class, cut into shards, a few shards a client."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fedlab.data.dataset import Examples, Task
+from fedlab.data.partition import Partition, PartitionSettings
+from fedlab.data.partitioners import flower
+from fedlab.registry import partitioners
+
+
+@partitioners.register("shards")
+class Shards:
+    """Data sorted by class and cut into equal shards, ``shards_per_client`` dealt to each client.
+
+    McMahan et al. 2017, "Communication-Efficient Learning of Deep Networks from Decentralized
+    Data". Examples left over after cutting equal shards go to nobody.
+    """
+
+    class Settings(PartitionSettings):
+        """Keys of the shards partitioner."""
+
+        name: str = "shards"
+        clients: int = Field(ge=1, description="number of clients")
+        shards_per_client: int = Field(2, ge=1, description="shards that each client is dealt")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def split(self, examples: Examples, task: Task, seed: int) -> Partition:
+        """Return parts of equal size."""
+        from flwr_datasets.partitioner import ShardPartitioner
+
+        settings = self.settings
+        labels = flower.class_numbers(examples, task, settings.name)
+        flower.check_population(examples, settings.clients)
+        flower.check_population(
+            examples, settings.clients, settings.shards_per_client, "shards_per_client"
+        )
+        partitioner = ShardPartitioner(
+            num_partitions=settings.clients,
+            partition_by=flower.LABEL,
+            num_shards_per_partition=settings.shards_per_client,
+            seed=flower.generator_seed(seed),
+        )
+        columns = {flower.LABEL: labels}
+        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
+        return Partition.of(parts)
+
+    def _explain(self, error: ValueError) -> str:
+        return (
+            f"data.partition.shards_per_client: {self.settings.clients} clients cannot hold "
+            f"{self.settings.shards_per_client} shards each; take fewer of either"
+        )
