@@ -114,7 +114,7 @@ class Engine(Grid):
         return exchange
 
     def _plan(self, clients: Sequence[int]) -> list[list[int]]:
-        return plan(clients, lambda client: self.federation.partition.size(client))
+        return plan(clients, lambda client: len(self.federation.partition.rows(client)))
 
     def _errand(self, client: int, message: Message) -> Errand:
         flower_internals.set_message_id(message, f"{message.metadata.message_type}-{client}")

@@ -31,7 +31,9 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.strategy["m_t"]["weights"], np.ones(2))
     assert found.strategy["last"] is None
     assert found.strategy["list"][1] == 2.5
-    np.testing.assert_array_equal(found.clients[7].array_records["state"]["c"].numpy(), np.arange(3))
+    np.testing.assert_array_equal(
+        found.clients[7].array_records["state"]["c"].numpy(), np.arange(3)
+    )
     assert found.clients[7].config_records["config"]["seen"] == 4
     assert found.extra["early_stopping"] == {"best": 0.5}
 

@@ -1,0 +1,109 @@
+"""The reference of scenarios, written from the schema: ``python -m fedlab.scenario.reference``.
+
+Every table, key, default and bound has one source, the settings classes; a test holds
+``docs/scenarios.md`` against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from fedlab import registry
+from fedlab.scenario.schema import DataKeys, EvaluationSettings, Scenario
+
+HEAD = """# Scenarios
+
+A scenario is a TOML file. `fedlab check FILE` tells every mistake in it, `fedlab show FILE` every
+value and where it was set. `extends = "other.toml"` (or a built-in scenario's name) builds one
+scenario on another: tables are merged key by key, and a table that changes its `name` keeps the
+keys that the new name knows. `--set table.key=value` overrides any key from the command line.
+
+This page is written from the schema (`python -m fedlab.scenario.reference`).
+"""
+KINDS = {
+    "data": ("datasets", "Keys of each data set, beside those of every data set below."),
+    "data.partition": ("partitioners", "How the training examples are split over clients."),
+    "model": ("models", "The zoo; any timm or torchvision model goes by its name, too."),
+    "client": ("clients", "What a client does with the weights that it receives."),
+    "strategy": ("strategies", "What the server does with what comes back."),
+    "engine": ("engines", "Where clients run."),
+}
+
+
+def reference() -> str:
+    """Return the reference as Markdown."""
+    return "\n".join([HEAD, *_fixed(), *_named()]) + "\n"
+
+
+def _fixed() -> Iterator[str]:
+    from fedlab.data.transforms import AugmentationSettings
+    from fedlab.training.early_stopping import EarlyStoppingSettings
+    from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings
+
+    tables = {
+        "top level": Scenario,
+        "[data], every data set": DataKeys,
+        "[data.augmentation]": AugmentationSettings,
+        "[client.optimizer]": OptimizerSettings,
+        "[client.schedule]": ScheduleSettings,
+        "[client.early_stopping], [evaluation.early_stopping]": EarlyStoppingSettings,
+        "[evaluation]": EvaluationSettings,
+    }
+    for title, settings in tables.items():
+        yield f"## {title}"
+        yield from _table(settings, set())
+
+
+def _named() -> Iterator[str]:
+    for table, (kind, about) in KINDS.items():
+        known = getattr(registry, kind)
+        classes = {name: known.get(name).Settings for name in known.names()}
+        shared = set.intersection(*(set(c.model_fields) for c in classes.values()))
+        first = next(iter(classes.values()))
+        yield f"## [{table}]\n\n{about}\n"
+        yield from _table(first, set(first.model_fields) - shared)
+        for name, settings in classes.items():
+            yield f'### {table}.name = "{name}"\n\n{known.summary(name)}\n'
+            yield from _table(settings, shared)
+
+
+def _table(settings: type[BaseModel], left_out: set[str]) -> Iterator[str]:
+    rows = [
+        f"| `{name}` | {_type(field)} | {_default(field)} | {field.description or ''} |"
+        for name, field in settings.model_fields.items()
+        if name not in left_out
+    ]
+    if rows:
+        yield "\n".join(["| key | type | default | |", "| --- | --- | --- | --- |", *rows, ""])
+
+
+def _type(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    text = text.replace("typing.", "").replace("NoneType", "none")
+    bounds = [
+        f"{sign} {getattr(bound, name):g}"
+        for bound in field.metadata
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if hasattr(bound, name)
+    ]
+    words = " ".join([text.rsplit("fedlab.", maxsplit=1)[-1], *bounds])
+    return words.replace("|", "or").replace("Literal", "").strip("[]")
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.default
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, BaseModel):
+        return "its own defaults"
+    return f"`{default!r}`" if default is not None else "none"
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
