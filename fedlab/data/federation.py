@@ -34,7 +34,8 @@ class Federation:
 
     def rows(self, client: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return the row numbers of the client's training and validation parts."""
-        return split_validation(self.partition.rows(client), self.validation, self.seed, client)
+        rows = self.partition.rows(client)
+        return split_validation(rows, self.validation, self.seed, client)
 
     def examples(self, client: int) -> tuple[Examples, Examples]:
         """Return the client's training and validation parts."""

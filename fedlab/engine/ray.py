@@ -89,7 +89,7 @@ class RayEngine(Engine):
         return [states[index] for index in range(len(shards))]
 
     def _schedule(self, calls: Sequence[tuple[str, tuple[Any, ...]]]) -> Iterator[tuple[int, Any]]:
-        """Run calls on free workers, in order; yield each one's number and what it returned.
+        """Run calls on free workers; yield each one's number and what it returned.
 
         Every worker has one call under way and one waiting, so that none idles. A call whose worker
         dies is run again elsewhere; the worker is replaced.

@@ -47,7 +47,9 @@ class Worker:
             std=self.network.std,
             image_size=getattr(settings.model, "image_size", None),
         )
-        self.augment = build_augmentation(settings.data.augmentation, task)
+        self.augment = build_augmentation(
+            settings.data.augmentation, task, self.network.mean, self.network.std
+        )
 
     def train(
         self,

@@ -1,15 +1,15 @@
 """The wire: everything that a round sends as weights is one contiguous float32 vector.
 
-A :class:`Layout` says where each tensor of a model stands in that vector. A :class:`FlatModel` binds
-a module's parameters to views into one buffer of this layout, so that resetting a resident model is
-one copy, an update is a slice, and optimisers and regularisers work on one long vector.
+A :class:`Layout` says where each tensor of a model stands in that vector. A :class:`FlatModel`
+binds a module's parameters to views into one buffer of this layout, so that resetting a resident
+model is one copy, an update is a slice, and optimisers and regularisers work on one long vector.
 
     | personal buffers | personal parameters | shared parameters | shared buffers |
                        |<-------------- trained ---------------->|
                                              |<------------- wire -------------->|
 
-*Trained* is what gradients change; *wire* is what travels and is averaged; the *personal* part stays
-on its client. What is frozen, and integer buffers, are not in the vector at all.
+*Trained* is what gradients change; *wire* is what travels and is averaged; the *personal* part
+stays on its client. What is frozen, and integer buffers, are not in the vector at all.
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ class Layout:
     @property
     def wire_size(self) -> int:
         """Return the number of values that travel."""
-        return self.wire.stop - self.wire.start
+        return int(self.wire.stop - self.wire.start)
 
     @property
     def personal_size(self) -> int:
         """Return the number of values that stay on a client."""
-        return self.wire.start
+        return int(self.wire.start)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fedlab.engine.blocks import Report
+from fedlab.results.metric_names import MetricName, headline, metric_name
 from fedlab.server.callbacks import Callback, RoundOutcome
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from fedlab.server.rounds import Rounds
 
 WORST_SHOWN = 3
-HEADLINES = ("accuracy", "perplexity", "rmse", "macro_f1", "loss")
 
 
 class PlainLines(Callback):
@@ -122,7 +122,7 @@ class LiveDisplay(PlainLines):
     def _draw(self) -> None:
         table = Table.grid(padding=(0, 2))
         for name, value in (self._record.get("test") or {}).items():
-            table.add_row(name.replace("_", " "), f"{value:.4f}")
+            table.add_row(metric_name(name).label, metric_name(name).text(value))
         table.add_row("data moved", f"{self._moved / 1e6:.1f} MB")
         worst = ", ".join(f"{r.client} ({r.metrics['train_loss']:.3f})" for r in self._worst)
         table.add_row("highest losses", worst or "-")
@@ -143,34 +143,38 @@ def introduction(folder: RunFolder, rounds: Rounds) -> str:
     )
 
 
-def headline(test: dict[str, float]) -> tuple[str, float]:
-    """Return the name and value of the metric that a task is judged by."""
-    name = next(name for name in HEADLINES if name in test)
-    return name, test[name]
+def headline_value(metrics: dict[str, float]) -> tuple[MetricName, float] | None:
+    """Return the metric that a task is judged by and its value, or None without metrics."""
+    metric = headline(metrics)
+    return None if metric is None else (metric, metrics[metric.name])
 
 
 def round_line(record: dict[str, Any], total: int) -> str:
     """Return one round as a line of text."""
     parts = [f"round {record['round']:>{len(str(total))}}/{total}"]
-    if "test" in record:
-        name, value = headline(record["test"])
-        parts.append(f"test {name} {value:.4f}  loss {record['test']['loss']:.4f}")
-    if "clients" in record:
-        name, value = headline({n: s["mean"] for n, s in record["clients"].items()})
-        worst = record["clients"][name]["worst_decile"]
-        parts.append(f"clients' {name} {value:.4f} (worst tenth {worst:.4f})")
+    tested = headline_value(record.get("test", {}))
+    if tested:
+        metric, value = tested
+        parts.append(f"test {metric.label} {metric.text(value)}")
+        parts.append(f"loss {record['test']['loss']:.4f}")
+    told = headline_value({n: s["mean"] for n, s in record.get("clients", {}).items()})
+    if told:
+        metric, value = told
+        worst = record["clients"][metric.name]["worst_decile"]
+        parts.append(f"clients {metric.text(value)}, worst tenth {metric.text(worst)}")
     if "seconds" in record:
         moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
-        parts.append(
-            f"{record['replies']} clients  {moved:.1f} MB  {record['seconds']['total']:.1f} s"
-        )
+        parts.append(f"{record['replies']} clients")
+        parts.append(f"{moved:.1f} MB")
+        parts.append(f"{record['seconds']['total']:.1f} s")
     if record.get("failures"):
         parts.append(f"{record['failures']} failed")
-    return "  ".join(parts)
+    return "   ".join(parts)
 
 
 def baseline_line(name: str, line: dict[str, Any]) -> str:
     """Return one line of a baseline as text."""
-    metric, value = headline(line["test"])
+    tested = headline_value(line["test"])
     where = f"round {line['round']}" if "round" in line else f"client {line['client']}"
-    return f"baseline {name}, {where}: test {metric} {value:.4f}"
+    told = f"test {tested[0].label} {tested[0].text(tested[1])}" if tested else "no metric"
+    return f"baseline {name}, {where}: {told}"

@@ -20,12 +20,12 @@ from fedlab import seeding
 from fedlab.engine.blocks import Report
 from fedlab.engine.engine import Engine, Exchange
 from fedlab.errors import FedlabError
+from fedlab.results.metric_names import metric_name
 from fedlab.results.statistics import describe
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, RoundOutcome
 from fedlab.server.checkpoint import Checkpoint
 from fedlab.server.strategy import takes_mean
-from fedlab.training.early_stopping import LOWER_IS_BETTER
 
 WEIGHTS = "weights"
 NOT_METRICS = {"seconds", "steps"}
@@ -181,7 +181,7 @@ class Rounds:
             phase: {
                 plain[name]: describe(
                     [metrics[name] for metrics in counted],
-                    higher_is_better=plain[name] not in LOWER_IS_BETTER,
+                    higher_is_better=metric_name(plain[name]).higher_is_better,
                 )
                 for name in names
             }

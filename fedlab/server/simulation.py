@@ -16,6 +16,7 @@ from fedlab.data.federation import Federation, load_federation
 from fedlab.engine.engine import Engine
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network, build_network, whole_state
+from fedlab.results.metric_names import MetricName, headline
 from fedlab.results.run_folder import Recorder, RunFolder, weights_digest
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
@@ -141,15 +142,15 @@ def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, An
     """Return the run in a few numbers, from the lines of ``metrics.jsonl``."""
     lines = list(folder.lines("metrics.jsonl"))
     tested = [line for line in lines if "test" in line]
-    metric, sign = _headline(tested[-1]["test"]) if tested else ("", 1.0)
-    best = max(tested, key=lambda line: sign * line["test"][metric], default=None)
+    metric = headline(tested[-1]["test"]) if tested else None
+    best = _best(tested, metric) if metric else None
     model = network.model
     return {
         "status": rounds.status,
         **({"reason": rounds.reason} if rounds.reason else {}),
         "rounds": rounds.round,
         **({"test": tested[-1]["test"]} if tested else {}),
-        **({"best": {"round": best["round"], metric: best["test"][metric]}} if best else {}),
+        **({"best": best} if best else {}),
         "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
         "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
         "bytes_up": sum(line.get("bytes_up", 0) for line in lines),
@@ -162,9 +163,11 @@ def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, An
     }
 
 
-def _headline(test: dict[str, float]) -> tuple[str, float]:
-    """Return the metric that a run is judged by and +1 where higher is better, else −1."""
-    return ("accuracy", 1.0) if "accuracy" in test else ("rmse" if "rmse" in test else "loss", -1.0)
+def _best(lines: Iterable[dict[str, Any]], metric: MetricName) -> dict[str, Any]:
+    """Return the round with the best value of the metric, and that value."""
+    pick = max if metric.higher_is_better else min
+    line = pick(lines, key=lambda line: line["test"][metric.name])
+    return {"round": line["round"], metric.name: line["test"][metric.name]}
 
 
 def _describe_partition(folder: RunFolder, federation: Federation) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from fedlab.results.metric_names import metric_name
 from fedlab.settings import Settings
 
 
@@ -22,9 +23,6 @@ class EarlyStoppingSettings(Settings):
         return self
 
 
-LOWER_IS_BETTER = ("loss", "rmse", "mae", "perplexity", "calibration_error")
-
-
 class EarlyStopping:
     """Watches one number, update by update.
 
@@ -35,7 +33,7 @@ class EarlyStopping:
 
     def __init__(self, settings: EarlyStoppingSettings) -> None:
         self._settings = settings
-        self._sign = -1.0 if settings.metric in LOWER_IS_BETTER else 1.0
+        self._sign = 1.0 if metric_name(settings.metric).higher_is_better else -1.0
         self.best: float | None = None
         self.waited = 0
 

@@ -62,7 +62,7 @@ def test_inline_and_ray_with_any_number_of_workers_agree_bit_for_bit(
     outcomes = {
         name: outcome(tmp_path, name.split()[0], keys, strategy) for name, keys in ENGINES.items()
     }
-    assert len(set(digest for digest, _ in outcomes.values())) == 1, outcomes
+    assert len({digest for digest, _ in outcomes.values()}) == 1, outcomes
     assert len({tuple(test.items()) for _, test in outcomes.values()}) == 1
 
 
