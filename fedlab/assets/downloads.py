@@ -25,7 +25,7 @@ class Download:
     @property
     def label(self) -> str:
         """Return the address."""
-        return self.address
+        return f"download {self.address}"
 
     @property
     def is_packaged(self) -> bool:
@@ -92,7 +92,8 @@ class Torchvision:
             try:
                 getattr(datasets, self.dataset)(root=root, download=True, **arguments)
             except (OSError, RuntimeError) as error:
-                raise WayFailed(str(error).splitlines()[0]) from error
+                reason = str(getattr(error, "reason", error))
+                raise WayFailed(reason.splitlines()[0].rstrip(":")) from error
         for file in files:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,7 +51,9 @@ def get_assets(
     console = Console()
     for number, name in enumerate(wanted, 1):
         with console.status(f"{name} ({number} of {len(wanted)})"):
-            folder = ensure(name, lambda line: console.print(f"  {line}", markup=False))
+            folder = ensure(
+                name, lambda line: console.print(f"  {line}", markup=False, soft_wrap=True)
+            )
         console.print(f"{name}: {folder}", markup=False, soft_wrap=True)
 
 
@@ -80,28 +83,41 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from fedlab.assets import cache_folder
+
     colours = {"there": "green", "installed": "yellow", "missing": "red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("name", "kind", "status"):
+    for heading in ("name", "kind", "there?"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("where, or how it would be fetched", overflow="fold")
+    table.add_column("where", overflow="fold", min_width=12)
     table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence")
+    table.add_column("licence", overflow="fold")
     for row in rows:
         table.add_row(
             Text(row["name"], style="bold"),
             row["kind"],
             Text(row["status"], style=colours[row["status"]]),
-            Text(row["where"] or ", else ".join(row["ways"])),
-            _megabytes(row["bytes"]),
+            Text(_place(row)),
+            f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "",
             Text(row["licence"]),
         )
     console = Console()
     console.print(table)
+    console.print(f"cache: {cache_folder()}", markup=False, soft_wrap=True)
     missing = [row["name"] for row in rows if row["status"] == "missing"]
     if missing:
-        console.print(f"`fedlab assets get {missing[0]}` fetches one of those that are missing.")
+        console.print(f"`fedlab assets get {missing[0]}` fetches what is missing.", soft_wrap=True)
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size else ""
+def _place(row: dict[str, Any]) -> str:
+    """Return the folder in few letters, or where the asset would come from."""
+    from fedlab.assets import cache_folder
+
+    if row["where"] is None:
+        return "from " + ", ".join(label.split()[0].split("/")[-1] for label in row["ways"])
+    folder = Path(row["where"])
+    if folder.is_relative_to(cache_folder()):
+        return "cache"
+    if "site-packages" in folder.parts:
+        return "/".join(folder.parts[folder.parts.index("site-packages") + 1 :])
+    return str(folder)

@@ -43,7 +43,7 @@ ASSETS = (
         name="mnist",
         kind="data",
         title="MNIST: 60,000 + 10,000 handwritten digits, 28×28 grey",
-        licence="CC BY-SA 3.0 (usually stated)",
+        licence="CC BY-SA 3.0",
         size=11_496_804,
         files=(
             File(
@@ -69,7 +69,7 @@ ASSETS = (
         name="emnist",
         kind="data",
         title="EMNIST: 814,255 handwritten letters and digits, six splits (torchvision's root)",
-        licence="none stated (NIST Special Database 19)",
+        licence="none stated",
         size=561_753_746,
         files=tuple(
             File(f"EMNIST/raw/emnist-{split}-{part}-{content}-ubyte")
@@ -104,7 +104,7 @@ ASSETS = (
         name="svhn",
         kind="data",
         title="SVHN: 73,257 + 26,032 house numbers, 32×32 colour (torchvision's root)",
-        licence="non-commercial use only",
+        licence="non-commercial",
         size=246_348_086,
         files=(File("train_32x32.mat"), File("test_32x32.mat")),
         ways=(Torchvision("SVHN", ({"split": "train"}, {"split": "test"})),),
@@ -122,7 +122,7 @@ ASSETS = (
         name="pictures",
         kind="data",
         title="scikit-image's sample photographs: a cat, coffee, a rocket, an astronaut",
-        licence="CC0 or public domain",
+        licence="CC0",
         size=13_711_217,
         files=(
             File("chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb"),

@@ -59,7 +59,7 @@ def _ucr(name: str, original: str, content: str, train: str, test: str) -> Asset
         name=name,
         kind="data",
         title=f"{original} (UCR/UEA archive): {content}",
-        licence="BSD-3-Clause (the package aeon)",
+        licence="BSD-3-Clause",
         size=6_421_000,
         files=(File(f"{original}_TRAIN.ts", train), File(f"{original}_TEST.ts", test)),
         ways=(Pip("aeon==1.6.0", f"aeon/datasets/data/{original}", _AEON),),
@@ -71,7 +71,7 @@ ASSETS = (
         name="wrist-sensor",
         kind="data",
         title="Shoulder exercises by wrist sensor: 6 channels, 50 Hz, 7 exercises, 10 subjects",
-        licence="BSD-3-Clause (the package seglearn)",
+        licence="BSD-3-Clause",
         size=11_320_941,
         files=(
             File(

@@ -13,7 +13,7 @@ def _bundled(name: str, title: str, *paths: str) -> Asset:
         name=name,
         kind="data",
         title=title,
-        licence="BSD-3-Clause (the package scikit-learn)",
+        licence="BSD-3-Clause",
         size=0,
         files=tuple(File(path) for path in paths),
         ways=_SCIKIT_LEARN,

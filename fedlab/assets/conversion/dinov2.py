@@ -2,8 +2,8 @@
 
 The file's exporter kept the names of embeddings, norms, biases and layer scales. It turned the
 weights of linear layers into anonymous, transposed constants: those are found through the names of
-the MatMul nodes that read them. The class token and the positions were folded: the positions of the
-patches stand in one constant; that of the class token is already added to the class token.
+the MatMul nodes that read them. The positions were split in two constants, the class token's and
+the patches'.
 """
 
 from __future__ import annotations

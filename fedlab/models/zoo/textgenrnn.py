@@ -70,6 +70,8 @@ class TextGenRNN(SequenceModel):
 def vocabulary() -> dict[str, int]:
     """Return the symbols of the pretrained network and their numbers, 1 to 464; 0 is padding.
 
+    The line break is not among them: put spaces for line breaks, else they turn into padding.
+
     Raises:
         AssetMissing: If the asset is not on this machine and cannot be fetched.
     """

