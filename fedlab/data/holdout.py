@@ -1,9 +1,8 @@
-"""A test set where a data set comes without one, and scaling by what the training part shows."""
+"""A test set where a data set comes without one."""
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from fedlab import seeding
 from fedlab.data.dataset import IntArray
@@ -39,20 +38,3 @@ def hold_out(
             "set with examples of every class in both parts"
         ) from error
     return np.sort(train), np.sort(test)
-
-
-def standardise(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both parts with mean 0 and standard deviation 1 of each feature in the first.
-
-    Args:
-        train: (N, ..., F) numbers; NaN stands for missing and becomes the mean.
-        test: Likewise; scaled by the training part's statistics.
-    """
-    flat = train.reshape(-1, train.shape[-1]).double()
-    mean = flat.nanmean(0)
-    deviation = (flat - mean).square().nanmean(0).sqrt()
-    deviation[deviation == 0] = 1.0
-    scaled = [
-        ((part.double() - mean) / deviation).nan_to_num(0.0).float() for part in (train, test)
-    ]
-    return scaled[0], scaled[1]

@@ -11,7 +11,7 @@ from fedlab.errors import FedlabError
 
 
 def read_picture(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
-    """Return a picture file, (C, H, W) uint8, scaled so that H × W is filled, cropped at its centre.
+    """Return a picture, (C, H, W) uint8, scaled so that H × W is filled, cropped at its centre.
 
     Args:
         path: Any format that Pillow reads.

@@ -1,0 +1,126 @@
+"""Forecasting on a user's own CSV file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
+from fedlab.data.formats.table import read_numbers, read_table
+from fedlab.data.scaling import standardise
+from fedlab.errors import FedlabError
+from fedlab.registry import datasets
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@datasets.register("series-csv")
+class SeriesCsv:
+    """Forecasting on your own CSV file: from a window of some columns to the next values of one."""
+
+    class Settings(DataSettings):
+        """Keys of the series-csv data set."""
+
+        name: str = "series-csv"
+        path: str = Field(description="CSV file with a header, a row for each step in time")
+        columns: tuple[str, ...] = Field(min_length=1, description="columns that the model sees")
+        target: str | None = Field(
+            None, description="column that is forecast; by default the first of 'columns'"
+        )
+        window: int = Field(24, ge=1, description="steps that the model sees")
+        horizon: int = Field(1, ge=1, description="steps ahead that are forecast")
+        stride: int = Field(1, ge=1, description="steps from one window to the next")
+        group: str | None = Field(
+            None, description="column that tells series apart (site, subject): natural clients"
+        )
+        test_fraction: float = Field(
+            0.2, gt=0, lt=1, description="last part of each series, the server's test set"
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def load(self, seed: int) -> Dataset:
+        """Return float32 windows (N, window, columns) with the next values (N, horizon).
+
+        Columns and targets are standardised by the training part's statistics.
+
+        Raises:
+            FedlabError: If the file or a column is missing, a field is no number, or no series is
+                long enough for a window in both parts.
+        """
+        settings = self.settings
+        target = settings.target or settings.columns[0]
+        values, groups, names = self._read(target)
+        train, test = self._windows(values, groups)
+        inputs, features = standardise([train[0], test[0]], settings.columns)
+        targets, scaling = standardise([part[1].unsqueeze(-1) for part in (train, test)], [target])
+        parts = [
+            Examples(given, wanted.squeeze(-1), of if settings.group else None, names)
+            for given, wanted, of in zip(inputs, targets, (train[2], test[2]), strict=True)
+        ]
+        task = Task(
+            "regression",
+            "series",
+            (settings.window, len(settings.columns)),
+            settings.horizon,
+            tuple(f"{target} + {step}" for step in range(1, settings.horizon + 1)),
+            encoding=Encoding(features=features, targets=scaling),
+        )
+        return Dataset(task, *parts)
+
+    def _read(self, target: str) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
+        """Return values (rows, columns + 1), the target last; group of each row; group names."""
+        settings = self.settings
+        path = Path(settings.path).expanduser()
+        wanted = [*settings.columns, target]
+        extra = [settings.group] if settings.group else []
+        table = read_table(path, [*wanted, *extra], "data.path")
+        values = np.array([read_numbers(table[column], path, column) for column in wanted]).T
+        if not settings.group:
+            return values, np.zeros(len(values), dtype=np.int64), ()
+        names, groups = np.unique(table[settings.group], return_inverse=True)
+        return values, groups.astype(np.int64), tuple(str(name) for name in names)
+
+    def _windows(
+        self, values: FloatArray, groups: IntArray
+    ) -> list[tuple[torch.Tensor, torch.Tensor, IntArray]]:
+        """Return (inputs, targets, groups) of the training part and of the test part."""
+        settings = self.settings
+        parts: list[list[tuple[FloatArray, FloatArray, int]]] = [[], []]
+        for group in np.unique(groups):
+            series = values[groups == group]
+            border = round(len(series) * (1 - settings.test_fraction))
+            for part, piece in zip(parts, (series[:border], series[border:]), strict=True):
+                part += [(*window, int(group)) for window in self._cut(piece)]
+        if not parts[0] or not parts[1]:
+            where = "training" if not parts[0] else "test"
+            steps = settings.window + settings.horizon
+            raise FedlabError(
+                f"data.window: no series in {settings.path} has {steps} steps (window + horizon) "
+                f"in its {where} part; shorten the window"
+            )
+        return [_stack(part) for part in parts]
+
+    def _cut(self, series: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
+        window, horizon = self.settings.window, self.settings.horizon
+        starts = range(0, len(series) - window - horizon + 1, self.settings.stride)
+        return [
+            (series[at : at + window, :-1], series[at + window : at + window + horizon, -1])
+            for at in starts
+        ]
+
+
+def _stack(
+    windows: list[tuple[FloatArray, FloatArray, int]],
+) -> tuple[torch.Tensor, torch.Tensor, IntArray]:
+    inputs, targets, groups = zip(*windows, strict=True)
+    return (
+        torch.from_numpy(np.stack(inputs)),
+        torch.from_numpy(np.stack(targets)),
+        np.array(groups, dtype=np.int64),
+    )

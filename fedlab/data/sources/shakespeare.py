@@ -1,0 +1,136 @@
+"""The roles of Shakespeare's plays, each a natural client."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from fedlab import assets
+from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Task
+from fedlab.data.formats.plays import speeches
+from fedlab.data.vocabulary import TokenArray, Vocabulary
+from fedlab.errors import FedlabError
+from fedlab.registry import datasets
+
+_TEXTGENRNN_FILE = "textgenrnn_vocab.json"
+
+
+@datasets.register("shakespeare")
+class Shakespeare:
+    """Predict the next character of a role's lines in Shakespeare's plays; roles are clients.
+
+    The task of LEAF (Caldas et al. 2018) and McMahan et al. 2017.
+    """
+
+    class Settings(DataSettings):
+        """Keys of the shakespeare data set."""
+
+        name: str = "shakespeare"
+        length: int = Field(80, ge=1, le=1000, description="characters that the model sees")
+        stride: int = Field(
+            10, ge=1, description="characters from one window to the next within a role"
+        )
+        predict: Literal["last", "every"] = Field(
+            "last",
+            description="'last': the character after the window; 'every': the one after each",
+        )
+        vocabulary: Literal["own", "textgenrnn"] = Field(
+            "own", description="'own': the characters that occur; 'textgenrnn': that network's 465"
+        )
+        min_characters: int = Field(2000, ge=2, description="leave out roles that say less")
+        test_fraction: float = Field(
+            0.2, gt=0, lt=1, description="last part of each role's lines, the server's test set"
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def load(self, seed: int) -> Dataset:
+        """Return int16 windows (N, length) with the next characters, (N,) or (N, length)."""
+        settings = self.settings
+        roles = self._roles()
+        vocabulary = self._vocabulary(roles)
+        numbers = [vocabulary.encode(text) for text in roles.values()]
+        borders = [round(len(role) * (1 - settings.test_fraction)) for role in numbers]
+        halves = zip(numbers, borders, strict=True)
+        pairs = [(role[:border], role[border:]) for role, border in halves]
+        train, test = (self._windows([pair[part] for pair in pairs], [*roles]) for part in (0, 1))
+        task = Task(
+            "next-token",
+            "text",
+            (settings.length,),
+            len(vocabulary),
+            vocabulary.tokens,
+            vocabulary=len(vocabulary),
+            every_position=settings.predict == "every",
+            encoding=Encoding(vocabulary.tokens),
+        )
+        return Dataset(task, train, test)
+
+    def _roles(self) -> dict[str, str]:
+        """Return each role's lines, by "play: role"."""
+        folder = assets.ensure("shakespeare")
+        roles = {}
+        for file in assets.find("shakespeare").files:
+            play = file.path.removesuffix("_gut.txt").replace("_", " ").title()
+            for role, text in speeches(_read(folder / file.path)).items():
+                if len(text) >= self.settings.min_characters:
+                    roles[f"{play}: {role}"] = text
+        if not roles:
+            raise FedlabError(
+                f"data.min_characters: no role says {self.settings.min_characters} characters"
+            )
+        return roles
+
+    def _vocabulary(self, roles: dict[str, str]) -> Vocabulary:
+        """Return the vocabulary; number 0 is for padding and for unknown characters."""
+        if self.settings.vocabulary == "own":
+            return Vocabulary(["<unknown>", *sorted(set().union(*roles.values()))])
+        return Vocabulary(textgenrnn_tokens(assets.ensure("textgenrnn") / _TEXTGENRNN_FILE))
+
+    def _windows(self, texts: list[TokenArray], names: list[str]) -> Examples:
+        length, stride = self.settings.length, self.settings.stride
+        pieces, groups = [], []
+        for group, text in enumerate(texts):
+            if len(text) > length:
+                pieces.append(np.lib.stride_tricks.sliding_window_view(text, length + 1)[::stride])
+                groups.append(np.full(len(pieces[-1]), group, dtype=np.int64))
+        if not pieces:
+            raise FedlabError(
+                f"data.length: no role has {length + 1} characters in both parts; choose a shorter "
+                "window"
+            )
+        windows = torch.from_numpy(np.concatenate(pieces))
+        last = self.settings.predict == "last"
+        targets = windows[:, -1] if last else windows[:, 1:]
+        inputs = windows[:, :-1].contiguous()
+        return Examples(inputs, targets.long(), np.concatenate(groups), tuple(names))
+
+
+def textgenrnn_tokens(path: Path) -> list[str]:
+    """Return the characters of textgenrnn's vocabulary by number; 0 is for padding.
+
+    Raises:
+        FedlabError: If the file is not such a vocabulary.
+    """
+    try:
+        numbers = json.loads(_read(path))
+        tokens = sorted(numbers, key=numbers.__getitem__)
+        whole = [numbers[token] for token in tokens] == list(range(1, len(tokens) + 1))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise FedlabError(f"{path} is not a vocabulary in JSON: {error}") from error
+    if not whole:
+        raise FedlabError(f"{path} is not a vocabulary that numbers its tokens from 1")
+    return ["<unknown>", *tokens]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FedlabError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,106 @@
+"""Time series of the UCR/UEA archive, and a user's own ``.ts`` files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import torch
+from pydantic import Field
+
+from fedlab import assets
+from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Task
+from fedlab.data.formats.ts import LabelledSeries, read_ts
+from fedlab.data.scaling import standardise
+from fedlab.errors import FedlabError
+from fedlab.registry import datasets
+
+
+class LabelledSeriesFiles(ABC):
+    """Series with a class each, from a training and a test file.
+
+    Channels are standardised by the training part's statistics; missing values become the mean, and
+    shorter series are filled up at their end with it.
+    """
+
+    def load(self, seed: int) -> Dataset:
+        """Return float32 series (N, T, F) with classes (N,), T the longest of both parts."""
+        train_path, test_path = self.files()
+        train, test = read_ts(train_path), read_ts(test_path)
+        if train.classes != test.classes or train.channels != test.channels:
+            raise FedlabError(
+                f"{train_path} and {test_path} differ in their classes or number of channels"
+            )
+        length = max(len(values) for values in train.series + test.series)
+        columns = [f"channel {number}" for number in range(1, train.channels + 1)]
+        inputs, scaling = standardise([_stack(part, length) for part in (train, test)], columns)
+        task = Task(
+            "classification",
+            "series",
+            (length, train.channels),
+            len(train.classes),
+            train.classes,
+            encoding=Encoding(features=scaling),
+        )
+        targets = [
+            torch.tensor([part.classes.index(c) for c in part.labels]) for part in (train, test)
+        ]
+        return Dataset(task, Examples(inputs[0], targets[0]), Examples(inputs[1], targets[1]))
+
+    @abstractmethod
+    def files(self) -> tuple[Path, Path]:
+        """Return the training file and the test file."""
+
+
+def _stack(part: LabelledSeries, length: int) -> torch.Tensor:
+    """Return the series as (N, length, F), NaN after the end of shorter ones."""
+    stacked = torch.full((len(part.series), length, part.channels), float("nan"))
+    for row, values in enumerate(part.series):
+        stacked[row, : len(values)] = torch.from_numpy(values)
+    return stacked
+
+
+@datasets.register(
+    "japanese-vowels",
+    "basic-motions",
+    "italy-power-demand",
+    "arrow-head",
+    "gun-point",
+    "osu-leaf",
+)
+class UcrArchive(LabelledSeriesFiles):
+    """A time-series classification set of the UCR/UEA archive, with its own test part."""
+
+    class Settings(DataSettings):
+        """This data set has no keys of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def files(self) -> tuple[Path, Path]:
+        """Return the archive's two files, fetched if need be."""
+        folder = assets.ensure(self.settings.name)
+        train, test = sorted(
+            (folder / file.path for file in assets.find(self.settings.name).files),
+            key=lambda path: path.stem.endswith("_TEST"),
+        )
+        return train, test
+
+
+@datasets.register("ts-files")
+class TsFiles(LabelledSeriesFiles):
+    """Your own time series with a class each, in two .ts files of the UCR/UEA archive's format."""
+
+    class Settings(DataSettings):
+        """Keys of the ts-files data set."""
+
+        name: str = "ts-files"
+        train: str = Field(description="path of the training file")
+        test: str = Field(description="path of the test file")
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def files(self) -> tuple[Path, Path]:
+        """Return the two files that the settings name."""
+        return Path(self.settings.train).expanduser(), Path(self.settings.test).expanduser()
