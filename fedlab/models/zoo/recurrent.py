@@ -68,6 +68,7 @@ class RecurrentModel(SequenceModel):
                 "next token, which this task asks for at every position; set it to false"
             )
         self._pooling = settings.pooling
+        self._bidirectional = settings.bidirectional
         text = task.modality == "text"
         self.embedding = (
             nn.Embedding(task.vocabulary, settings.embedding, padding_idx=task.input_padding)
@@ -106,6 +107,12 @@ class RecurrentModel(SequenceModel):
             states, final = self._through_layers(sequence)
             assert isinstance(states, torch.Tensor)
             return states, final
+        if torch.compiler.is_exporting() and not self._bidirectional:
+            # Exported graphs know no packed sequences. Read forwards, padding at the end changes
+            # nothing before it.
+            states, _ = self._through_layers(sequence)
+            assert isinstance(states, torch.Tensor)
+            return states, pool(states, valid, "last")
         packed = pack_padded_sequence(
             sequence, valid.sum(1).cpu(), batch_first=True, enforce_sorted=False
         )

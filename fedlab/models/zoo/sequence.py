@@ -51,9 +51,11 @@ class SequenceModel(ZooModel):
         """
         if self._padding is None:
             return None
-        later = (inputs != self._padding).flip(1).cummax(1).values.flip(1)
-        later[:, 0] = True
-        return None if bool(later.all()) else later
+        later = (inputs != self._padding).long().flip(1).cumsum(1).flip(1) > 0
+        valid = torch.cat([torch.ones_like(later[:, :1]), later[:, 1:]], dim=1)
+        # An exported graph has no branches: it takes the one that is right for every batch.
+        exporting = torch.compiler.is_exporting() or torch.jit.is_tracing()
+        return None if not exporting and bool(valid.all()) else valid
 
 
 def pool(states: torch.Tensor, valid: torch.Tensor | None, pooling: PoolingName) -> torch.Tensor:
@@ -61,7 +63,7 @@ def pool(states: torch.Tensor, valid: torch.Tensor | None, pooling: PoolingName)
     if valid is None:
         valid = states.new_ones(states.shape[:2], dtype=torch.bool)
     if pooling == "last":
-        rows = torch.arange(len(states), device=states.device)
+        rows = torch.arange(states.shape[0], device=states.device)
         return states[rows, valid.sum(1) - 1]
     if pooling == "max":
         return states.masked_fill(~valid.unsqueeze(2), -torch.inf).amax(1)

@@ -81,7 +81,7 @@ class VisionTransformer(ZooModel):
         """Return the outputs, (N, outputs), of pictures (N, C, H, W)."""
         tokens = self.patch_embedding(inputs)
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm(self.blocks(tokens + self.positions))
         features = tokens.mean(1) if self.class_token is None else tokens[:, 0]
         outputs: torch.Tensor = self.head(self.dropout(features))
