@@ -40,13 +40,14 @@ def _root(
 
 
 def _add_commands() -> None:
-    from fedlab.cli import assets, check, listing, resume, run, show
+    from fedlab.cli import assets, check, crossval, listing, resume, run, show
 
     app.command("run")(run.run)
     app.command("resume")(resume.resume)
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)
+    app.command("crossval")(crossval.crossval)
     app.add_typer(assets.app, name="assets")
 
 

@@ -74,9 +74,27 @@ def load_federation(scenario: Scenario) -> Federation:
     Raises:
         FedlabError: If the data cannot be had or cannot be split so.
     """
+    return split_dataset(scenario, load_dataset(scenario))
+
+
+def load_dataset(scenario: Scenario) -> Dataset:
+    """Load the scenario's data set.
+
+    Raises:
+        FedlabError: If it cannot be had.
+    """
     settings: Any = scenario.data
-    source = registry.datasets.get(settings.name)(settings)
-    dataset = source.load(scenario.seed)
+    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
+    return dataset
+
+
+def split_dataset(scenario: Scenario, dataset: Dataset) -> Federation:
+    """Split a data set over clients as the scenario says.
+
+    Raises:
+        FedlabError: If it cannot be split so.
+    """
+    settings: Any = scenario.data
     partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
     partition = partitioner.split(dataset.train, dataset.task, scenario.seed)
     if len(partition) == 0:

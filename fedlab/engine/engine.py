@@ -10,7 +10,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from flwr.app import Context, Message, RecordDict
@@ -69,9 +69,12 @@ class Engine(Grid):
     Attributes:
         states: What clients keep between rounds, for those that have kept anything.
         workers: How many processes run clients.
+        loads_own_data: Whether clients load the scenario's data by themselves, so that they cannot
+            be given another federation than the scenario's own.
     """
 
     workers: int = 1
+    loads_own_data: ClassVar[bool] = False
 
     def __init__(
         self, settings: EngineSettings, scenario: Scenario, federation: Federation

@@ -143,6 +143,7 @@ class FlowerEngine(FlowerGridEngine):
     """Runs clients in Flower's stock Ray simulation, for comparison and compatibility."""
 
     Settings: ClassVar[type[EngineSettings]] = FlowerEngineSettings
+    loads_own_data: ClassVar[bool] = True
 
     def __init__(
         self, settings: FlowerEngineSettings, scenario: Scenario, federation: Federation

@@ -45,6 +45,11 @@ class Mlp(ZooModel):
         activation: ActivationName = Field(
             "relu", description="activation function of the hidden layers"
         )
+        output_activation: ActivationName = Field(
+            "none",
+            description="activation function of the outputs; 'sigmoid' goes with the sum of "
+            "squares, while cross-entropy has its own",
+        )
         batch_norm_layers: bool = Field(
             False, description="normalise every hidden layer over the batch"
         )
@@ -64,6 +69,7 @@ class Mlp(ZooModel):
             size, settings.hidden, settings.activation, settings.batch_norm_layers
         )
         self.head = nn.Linear(settings.hidden[-1] if settings.hidden else size, task.outputs)
+        self.output_activation = make_activation(settings.output_activation)
         self.stages = tuple(f"hidden.{number}" for number in range(len(settings.hidden)))
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -71,7 +77,8 @@ class Mlp(ZooModel):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return the outputs, (N, outputs), of inputs (N, ...)."""
-        outputs: torch.Tensor = self.head(self.dropout(self.hidden(inputs.flatten(1))))
+        activations = self.head(self.dropout(self.hidden(inputs.flatten(1))))
+        outputs: torch.Tensor = self.output_activation(activations)
         return outputs
 
 
