@@ -55,7 +55,8 @@ class Task:
             "regression" (targets: (N, outputs) float; forecasting is regression on a series).
         modality: What the inputs are; it decides how they are prepared for a model.
         input_shape: Shape of one input: (C, H, W), (T,) tokens, (T, F) series, (F,) tabular.
-        outputs: Number of classes, size of the target vocabulary, or number of regression targets.
+        outputs: Number of classes, size of the target vocabulary, or number of regression targets;
+            1 for two classes that the sign of one score tells apart.
         labels: Names of the classes or tokens, where they have names.
         vocabulary: Size of the input vocabulary for token inputs, else 0.
         padding: The target value that no loss and no metric counts (PyTorch's ``ignore_index``).
@@ -79,6 +80,11 @@ class Task:
     every_position: bool = False
     input_padding: int | None = None
     encoding: Encoding | None = None
+
+    @property
+    def classes(self) -> int:
+        """Return the number of classes; one output tells two apart."""
+        return max(self.outputs, 2)
 
 
 @dataclass(frozen=True)

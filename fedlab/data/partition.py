@@ -115,10 +115,10 @@ def statistics(partition: Partition, examples: Examples, task: Task) -> dict[str
     if partition.names:
         described["names"] = list(partition.names)
     if task.kind == "classification":
-        counts = _class_counts(partition, examples, task.outputs)
+        counts = _class_counts(partition, examples, task.classes)
         skew |= _label_skew(counts)
-        if task.outputs <= _MOST_CLASSES_LISTED:
-            described["labels"] = list(task.labels) or [str(k) for k in range(task.outputs)]
+        if task.classes <= _MOST_CLASSES_LISTED:
+            described["labels"] = list(task.labels) or [str(k) for k in range(task.classes)]
             described["counts"] = counts.tolist()
     return {**described, "skew": skew}
 

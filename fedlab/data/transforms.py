@@ -207,7 +207,7 @@ def build_augmentation(
         )
     if not (settings.crop_padding or settings.flip or settings.randaugment or settings.mixup):
         return None
-    classes = task.outputs if task.kind == "classification" else 0
+    classes = task.outputs if task.kind == "classification" and task.outputs > 1 else 0
     return Augmentation(settings, classes, mean, std)
 
 

@@ -133,7 +133,7 @@ def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
     task = simulation.federation.dataset.task
     if task.kind == "classification" and len(simulation.federation.dataset.test):
         matrix = simulation.engine.evaluate(rounds.weights).confusion()
-        labels = list(task.labels) or [str(number) for number in range(task.outputs)]
+        labels = list(task.labels) or [str(number) for number in range(task.classes)]
         folder.write_json("confusion.json", {"labels": labels, "matrix": matrix.tolist()})
     folder.write_json("summary.json", summary(folder, simulation.network, rounds))
 

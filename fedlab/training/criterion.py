@@ -20,8 +20,8 @@ class Criterion:
         name: "cross-entropy"; "sum-of-squares", ½ Σ (y − t)² over the outputs; "binary",
             cross-entropy of each output's sigmoid; "perceptron", Rosenblatt's criterion
             Σ (o − t) a with the step output o = [a ≥ 0] held constant, whose gradient step is
-            w ← w + α x (t − o). "auto" takes cross-entropy for classes and tokens and
-            sum-of-squares for regression.
+            w ← w + α x (t − o). "auto" takes cross-entropy for classes and tokens,
+            binary for two classes with one output, and sum-of-squares for regression.
         task: The task; classes become one-hot targets where the criterion compares numbers.
         label_smoothing: For cross-entropy (Szegedy et al. 2016).
 
@@ -31,7 +31,12 @@ class Criterion:
 
     def __init__(self, name: CriterionName, task: Task, label_smoothing: float = 0.0) -> None:
         if name == "auto":
-            name = "sum-of-squares" if task.kind == "regression" else "cross-entropy"
+            name = _usual(task)
+        if name == "cross-entropy" and _has_one_score(task):
+            raise FedlabError(
+                "client.criterion: cross-entropy needs an output for each class, and this data "
+                "set's task has one output for both; 'binary' fits it"
+            )
         if name == "cross-entropy" and task.kind == "regression":
             raise FedlabError(
                 "client.criterion: cross-entropy needs classes, and this data set's task is "
@@ -74,3 +79,14 @@ class Criterion:
         if outputs.shape[-1] == 1:
             return targets.view_as(outputs).to(outputs.dtype)
         return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+
+
+def _usual(task: Task) -> CriterionName:
+    """Return the criterion that goes with a task."""
+    if task.kind == "regression":
+        return "sum-of-squares"
+    return "binary" if _has_one_score(task) else "cross-entropy"
+
+
+def _has_one_score(task: Task) -> bool:
+    return task.kind == "classification" and task.outputs == 1

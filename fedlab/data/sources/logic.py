@@ -22,8 +22,10 @@ class Logic:
 
         name: str = "logic"
         function: Literal["and", "or", "xor"] = Field("xor", description="what is learned")
-        task: Literal["regression", "classification"] = Field(
-            "regression", description="targets as numbers 0.0 and 1.0, or as two classes"
+        task: Literal["regression", "classification", "binary"] = Field(
+            "regression",
+            description="targets as numbers 0.0 and 1.0; as two classes with an output each; or "
+            "as two classes that the sign of one output tells apart",
         )
         copies: int = Field(1, ge=1, description="how often the training part repeats the table")
 
@@ -39,6 +41,7 @@ class Logic:
             targets = targets.float().unsqueeze(1)
             task = Task("regression", "tabular", (2,), 1)
         else:
-            task = Task("classification", "tabular", (2,), 2, ("false", "true"))
+            outputs = 1 if settings.task == "binary" else 2
+            task = Task("classification", "tabular", (2,), outputs, ("false", "true"))
         rows = torch.arange(4).repeat(settings.copies)
         return Dataset(task, Examples(inputs[rows], targets[rows]), Examples(inputs, targets))
