@@ -40,7 +40,20 @@ def _root(
 
 
 def _add_commands() -> None:
-    from fedlab.cli import assets, check, crossval, listing, resume, run, show
+    from fedlab.cli import (
+        assets,
+        check,
+        crossval,
+        data,
+        evaluate,
+        export,
+        finetune,
+        listing,
+        predict,
+        resume,
+        run,
+        show,
+    )
 
     app.command("run")(run.run)
     app.command("resume")(resume.resume)
@@ -48,7 +61,12 @@ def _add_commands() -> None:
     app.command("show")(show.show)
     app.command("check")(check.check)
     app.command("crossval")(crossval.crossval)
+    app.command("finetune")(finetune.finetune)
+    app.command("evaluate")(evaluate.evaluate)
+    app.command("predict")(predict.predict)
+    app.command("export")(export.export)
     app.add_typer(assets.app, name="assets")
+    app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -1,0 +1,75 @@
+"""``fedlab data``: what a scenario's data looks like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(name="data", help="Look at a scenario's data.", no_args_is_help=True)
+
+_MEANINGS = {
+    "size_gini": "Gini coefficient of the sizes (0: all equal)",
+    "label_distance": "mean distance to the pooled labels (0: iid, 1: disjoint)",
+    "effective_classes": "mean number of classes that a client effectively holds",
+}
+
+
+@app.callback()
+def _root() -> None:
+    """Carry the group's name: with a single command Typer would drop it."""
+
+
+@app.command()
+def partition(
+    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="override a key: data.partition.alpha=0.1")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="where to write the picture")] = Path(
+        "partition.png"
+    ),
+) -> None:
+    """Draw which client holds what, and print sizes and skew."""
+    from rich.console import Console
+
+    from fedlab.data.federation import load_federation
+    from fedlab.data.partition import statistics
+    from fedlab.errors import FedlabError
+    from fedlab.results.partition_plot import draw_partition
+    from fedlab.results.style import save_png
+    from fedlab.scenario import load
+
+    checked: Any = load(scenario, overrides or [])
+    federation = load_federation(checked)
+    described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
+    try:
+        save_png(draw_partition(described), output)
+    except OSError as error:
+        raise FedlabError(f"--output: {output} cannot be written: {error.strerror}") from error
+    title = f"{checked.data.name}, split by '{checked.data.partition.name}'"
+    Console().print(_summary(title, described, len(federation.dataset.test)))
+    typer.echo(f"picture: {output}")
+
+
+def _summary(title: str, described: dict[str, Any], test_examples: int) -> Table:
+    import numpy as np
+    from rich.table import Table
+
+    sizes = np.asarray(described["sizes"])
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_row("clients", f"{described['clients']:,}")
+    table.add_row("examples on clients", f"{sizes.sum():,}")
+    table.add_row("examples in the server's test set", f"{test_examples:,}")
+    quantiles = (sizes.min(), np.median(sizes), sizes.mean(), sizes.max())
+    table.add_row(
+        "examples a client: least, median, mean, most",
+        ", ".join(f"{value:,.0f}" for value in quantiles),
+    )
+    for key, value in described["skew"].items():
+        table.add_row(_MEANINGS[key], f"{value:.3f}")
+    return table
