@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
 _TEXTGENRNN_FILE = "textgenrnn_vocab.json"
+_NUMERAL = re.compile(r"[ivx]+")
 
 
 @datasets.register("shakespeare")
@@ -73,19 +75,23 @@ class Shakespeare:
         return Dataset(task, train, test)
 
     def _roles(self) -> dict[str, str]:
-        """Return each role's lines, by "play: role"."""
+        """Return each role's lines, by role and play."""
         folder = assets.ensure("shakespeare")
         roles = {}
         for file in assets.find("shakespeare").files:
-            play = file.path.removesuffix("_gut.txt").replace("_", " ").title()
+            play = _title(file.path.removesuffix("_gut.txt"))
             for role, text in speeches(_read(folder / file.path)).items():
                 if len(text) >= self.settings.min_characters:
-                    roles[f"{play}: {role}"] = text
+                    roles[f"{role}, {play}"] = self._spell(text)
         if not roles:
             raise FedlabError(
                 f"data.min_characters: no role says {self.settings.min_characters} characters"
             )
         return roles
+
+    def _spell(self, text: str) -> str:
+        """Return the text in characters that the vocabulary has: textgenrnn knows no line break."""
+        return text if self.settings.vocabulary == "own" else text.replace("\n", " ")
 
     def _vocabulary(self, roles: dict[str, str]) -> Vocabulary:
         """Return the vocabulary; number 0 is for padding and for unknown characters."""
@@ -110,6 +116,12 @@ class Shakespeare:
         targets = windows[:, -1] if last else windows[:, 1:]
         inputs = windows[:, :-1].contiguous()
         return Examples(inputs, targets.long(), np.concatenate(groups), tuple(names))
+
+
+def _title(stem: str) -> str:
+    """Return "Henry IV Part 1" for ``henry_iv_part_1``."""
+    words = (word.upper() if _NUMERAL.fullmatch(word) else word.title() for word in stem.split("_"))
+    return " ".join(words)
 
 
 def textgenrnn_tokens(path: Path) -> list[str]:
