@@ -133,9 +133,7 @@ class Transformer(SequenceModel):
         mask = self._later(inputs.shape[1]) if self._causal else None
         states = self._embed(inputs)
         for layer in self.encoder:
-            states = layer(
-                states, src_mask=mask, src_key_padding_mask=hidden, is_causal=self._causal
-            )
+            states = layer(states, src_mask=mask, src_key_padding_mask=hidden)
         return self.encoder_norm(states), valid
 
     def _decode(self, tokens: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
@@ -145,9 +143,7 @@ class Transformer(SequenceModel):
         mask = self._later(tokens.shape[1])
         states = self._embed(tokens)
         for layer in self.decoder:
-            states = layer(
-                states, memory, tgt_mask=mask, memory_key_padding_mask=hidden, tgt_is_causal=True
-            )
+            states = layer(states, memory, tgt_mask=mask, memory_key_padding_mask=hidden)
         normalised: torch.Tensor = self.decoder_norm(states)
         return normalised
 
