@@ -1,0 +1,75 @@
+"""Keys of ``[model]`` for a backbone, what loading one gives, and where its stages lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import Field
+from torch import nn
+
+from fedlab.models.settings import ModelSettings
+
+# The names that timm and torchvision give to the list of a network's blocks.
+_LISTS_OF_BLOCKS = {"blocks", "stages", "layers", "features", "encoder", "trunk_output"}
+_NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+class BackboneSettings(ModelSettings):
+    """Settings of a timm or torchvision model."""
+
+    image_size: int | None = Field(
+        None,
+        ge=8,
+        le=2048,
+        description="side in pixels that pictures are resized to; left out: as the data set has "
+        "them. Vision Transformers resample their position embeddings to it",
+    )
+    blocks: int | None = Field(
+        None,
+        ge=1,
+        le=128,
+        description="keep only this many of a Vision Transformer's first blocks",
+    )
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A timm or torchvision model with a new head.
+
+    Attributes:
+        module: The model; takes (N, channels, H, W), gives (N, outputs).
+        head: Prefix of the head's parameter names.
+        stages: Prefixes of its blocks from input to output, without the head.
+        mean, std: Per-channel statistics that its pictures were normalised with in pretraining.
+        channels: Channels of its pictures.
+    """
+
+    module: nn.Module
+    head: str
+    stages: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    channels: int
+
+
+def stages_of(module: nn.Module, head: str) -> tuple[str, ...]:
+    """Return the prefixes of a model's blocks from input to output.
+
+    A stage is a child with parameters; lists of blocks are opened, and so is what holds the head
+    besides other layers. A normalisation layer that stands alone is no stage.
+    """
+    return tuple(_stages(module, head, ""))
+
+
+def _stages(module: nn.Module, head: str, prefix: str) -> Iterator[str]:
+    for name, child in module.named_children():
+        path = f"{prefix}{name}"
+        # Not equality: "head_dist" of a distilled model belongs to the head, too.
+        is_head = path.startswith(head)
+        if is_head or isinstance(child, _NORMS) or not any(True for _ in child.parameters()):
+            continue
+        if name in _LISTS_OF_BLOCKS or head.startswith(f"{path}."):
+            yield from _stages(child, head, f"{path}.")
+        else:
+            yield path
