@@ -54,7 +54,8 @@ class SequenceModel(ZooModel):
         later = (inputs != self._padding).long().flip(1).cumsum(1).flip(1) > 0
         valid = torch.cat([torch.ones_like(later[:, :1]), later[:, 1:]], dim=1)
         # An exported graph has no branches: it takes the one that is right for every batch.
-        exporting = torch.compiler.is_exporting() or torch.jit.is_tracing()
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        exporting = tracing or torch.compiler.is_exporting()
         return None if not exporting and bool(valid.all()) else valid
 
 
