@@ -51,10 +51,7 @@ def load_with_origins(name_or_path: str, overrides: Iterable[str] = ()) -> Loade
     """
     path = find(name_or_path)
     content = _read(path, ())
-    overlay: dict[str, Any] = {}
-    for override in overrides:
-        _set(override, overlay)
-    content.lay(overlay, "--set")
+    content.lay(_overlay(overrides), "--set")
     return Loaded(check(content.raw, str(path), content.inherited), path.stem, content.origins)
 
 
@@ -66,6 +63,17 @@ def loads(text: str, where: str = "scenario") -> Scenario:
 def dumps(scenario: Scenario) -> str:
     """Return the scenario as TOML, defaults included."""
     return tomli_w.dumps(scenario.model_dump(mode="json", exclude_none=True))
+
+
+def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return the content of a scenario with ``table.key=value`` overrides laid on it.
+
+    Raises:
+        FedlabError: If an override is not written so.
+    """
+    content = _Content(raw, {}, set())
+    content.lay(_overlay(overrides), "--set")
+    return content.raw
 
 
 def check(raw: dict[str, Any], where: str, inherited: Iterable[str] = ()) -> Scenario:
@@ -172,6 +180,14 @@ def _drop_unknown(raw: dict[str, Any], schema: type[Scenario], inherited: Iterab
             table = table.get(part, {})
         if last not in known_keys(schema, path):
             table.pop(last, None)
+
+
+def _overlay(overrides: Iterable[str]) -> dict[str, Any]:
+    """Return what ``table.key=value`` overrides say, as one table."""
+    overlay: dict[str, Any] = {}
+    for override in overrides:
+        _set(override, overlay)
+    return overlay
 
 
 def _set(override: str, overlay: dict[str, Any]) -> None:

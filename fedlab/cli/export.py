@@ -1,0 +1,25 @@
+"""``fedlab export``: a trained network for other software."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="the run folder")],
+    form: Annotated[
+        str, typer.Option("--format", help="safetensors, onnx or torchscript")
+    ] = "safetensors",
+    output: Annotated[
+        Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
+    ] = None,
+) -> None:
+    """Write a trained network as safetensors, ONNX or TorchScript, with how to prepare inputs."""
+    from fedlab.use.export import export as write
+    from fedlab.use.loading import load_trained
+
+    path = write(load_trained(run), form, output)
+    typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

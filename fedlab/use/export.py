@@ -1,0 +1,167 @@
+"""Writing a trained network in formats that other software reads."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from fedlab import __version__
+from fedlab.data import task_file
+from fedlab.errors import FedlabError, unknown
+from fedlab.use.loading import Trained
+
+Format = Literal["safetensors", "onnx", "torchscript"]
+SUFFIXES: dict[Format, str] = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
+INPUTS, OUTPUTS = "inputs", "outputs"
+TORCHSCRIPT_METADATA = "fedlab.json"
+
+Write = Callable[[nn.Module, torch.Tensor, dict[str, str], Path], None]
+
+
+def export(trained: Trained, form: str, output: Path | None = None) -> Path:
+    """Write the network and return the file.
+
+    Args:
+        trained: The network.
+        form: "safetensors": its whole state dict; "onnx" and "torchscript": the graph, from
+            prepared inputs (batch of any size first) to outputs before any softmax.
+        output: The file; by default ``model`` with the format's suffix, in the run folder.
+
+    Raises:
+        FedlabError: If the format is unknown, a package is missing, or the file cannot be written.
+    """
+    if form not in get_args(Format):
+        raise FedlabError(unknown("format", form, get_args(Format)))
+    name = cast(Format, form)
+    final = output or trained.folder.path / f"exported{SUFFIXES[name]}"
+    if final.is_dir():
+        raise FedlabError(f"--output: {final} is a folder; name a file")
+    module = standalone(trained.network.model.module)
+    temporary = final.with_name(f".{final.name}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _WRITERS[name](module, example(trained), metadata(trained), temporary)
+        os.replace(temporary, final)
+    except OSError as error:
+        raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return final
+
+
+def metadata(trained: Trained) -> dict[str, str]:
+    """Return what a user of the file needs to know, each value as text or JSON.
+
+    Keys: "fedlab" (version), "title", "model", "task" (as in ``task.json``), "labels", and
+    "preprocessing" (what turns raw inputs into those that the network takes).
+    """
+    scenario, task = trained.scenario, trained.task
+    return {
+        "fedlab": __version__,
+        "title": scenario.title,
+        "model": getattr(scenario.model, "name", ""),
+        "task": json.dumps(json.loads(task_file.dumps(task))),
+        "labels": json.dumps(list(task.labels), ensure_ascii=False),
+        "preprocessing": json.dumps(preprocessing(trained)),
+    }
+
+
+def preprocessing(trained: Trained) -> dict[str, object]:
+    """Return the constants of the preparation, for pictures in the order of their use."""
+    shape = list(example(trained).shape[1:])
+    if trained.task.modality != "image":
+        kind = "int64 tokens" if trained.task.modality == "text" else "float32 numbers"
+        return {"input": kind, "shape": ["batch", *shape]}
+    channels = shape[0]
+    return {
+        "input": "float32 pictures",
+        "shape": ["batch", *shape],
+        "channels": "grey" if channels == 1 else "RGB",
+        "divide_by": 255,
+        "mean": list(trained.network.mean or [0.0] * channels),
+        "std": list(trained.network.std or [1.0] * channels),
+    }
+
+
+def example(trained: Trained, count: int = 2) -> torch.Tensor:
+    """Return ``count`` prepared inputs of the right shape and type, all alike but for noise."""
+    task = trained.task
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, *task.input_shape)
+    if task.modality == "image":
+        stored = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    elif task.modality == "text":
+        stored = torch.randint(0, task.vocabulary, shape, generator=generator)
+    else:
+        stored = torch.randn(shape, generator=generator)
+    return trained.prepare(stored)
+
+
+def standalone(module: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode whose tensors share no memory and need no gradient."""
+    copied = copy.deepcopy(module).eval()
+    for parameter in copied.parameters():
+        parameter.data = parameter.data.clone()
+        parameter.grad = None
+        parameter.requires_grad_(False)
+    for owner in copied.modules():
+        for name, buffer in owner._buffers.items():
+            owner._buffers[name] = None if buffer is None else buffer.clone()
+    return copied
+
+
+def _safetensors(
+    module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path
+) -> None:
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(state, path, metadata=described)
+
+
+def _torchscript(
+    module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path
+) -> None:
+    with torch.no_grad():
+        traced = torch.jit.trace(module, inputs)  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, path, _extra_files={TORCHSCRIPT_METADATA: json.dumps(described)})
+
+
+def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path) -> None:
+    missing = [package for package in ("onnx", "onnxscript") if find_spec(package) is None]
+    if missing:
+        raise FedlabError(
+            f"--format onnx needs {' and '.join(missing)}: pip install 'fedlab-sim[onnx]'"
+        )
+    try:
+        program = torch.onnx.export(
+            module,
+            (inputs,),
+            input_names=[INPUTS],
+            output_names=[OUTPUTS],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as error:
+        raise FedlabError(
+            "--format onnx: this network's graph depends on its inputs in a way that ONNX cannot "
+            "express; torchscript and safetensors serve it"
+        ) from error
+    assert program is not None
+    program.model.metadata_props.update(described)
+    program.save(path)
+
+
+_WRITERS: dict[Format, Write] = {
+    "safetensors": _safetensors,
+    "onnx": _onnx,
+    "torchscript": _torchscript,
+}

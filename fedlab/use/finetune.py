@@ -1,0 +1,119 @@
+"""A scenario for a folder of one's own pictures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fedlab.errors import FedlabError
+from fedlab.scenario import Scenario
+from fedlab.scenario.loading import check, overridden
+
+HEADER = "# Written by 'fedlab finetune'; 'fedlab run' with this file runs it again.\n"
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What is to be fine-tuned on what.
+
+    Attributes:
+        data: A folder with a folder of pictures for each class.
+        backbone: A timm or torchvision model, or one of the zoo.
+        clients: How many clients the pictures are dealt to.
+        partition: The partitioner that deals them.
+        rounds: Rounds of federated training.
+        image_size: Side in pixels of the squares that the backbone sees.
+        trainable: As ``model.trainable``.
+        pretrained: As ``model.pretrained``; None takes the weights that a package ships where
+            fedlab knows one, else the library's hub.
+        overrides: Further keys of the scenario, ``table.key=value`` each.
+    """
+
+    data: Path
+    backbone: str
+    clients: int = 5
+    partition: str = "iid"
+    rounds: int = 5
+    image_size: int = 112
+    trainable: str = "all"
+    pretrained: bool | str | None = None
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return a name for the scenario."""
+        return f"{self.data.resolve().name}-{self.backbone.replace('/', '-')}"
+
+
+def compose(wanted: FineTuning) -> tuple[dict[str, Any], Scenario]:
+    """Return the keys of the scenario that were set, and the checked scenario.
+
+    Raises:
+        FedlabError: If there is no such folder, or with every problem of the scenario.
+    """
+    if not wanted.data.is_dir():
+        raise FedlabError(f"--data: there is no folder {wanted.data}")
+    raw = {
+        "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
+        "rounds": wanted.rounds,
+        "data": {
+            "name": "imagefolder",
+            "path": str(wanted.data.resolve()),
+            "image_size": wanted.image_size,
+            "partition": {"name": wanted.partition, "clients": wanted.clients},
+            "augmentation": {"flip": True, "crop_padding": max(1, wanted.image_size // 16)},
+        },
+        "model": {
+            "name": wanted.backbone,
+            "pretrained": _pretrained(wanted),
+            "trainable": wanted.trainable,
+        },
+        "client": {"batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}},
+        "evaluation": {"federated": True},
+    }
+    content = overridden(raw, wanted.overrides)
+    return content, check(content, "finetune")
+
+
+def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
+    """Write the scenario and return the file: ``output``, or a free name in the present folder.
+
+    Raises:
+        FedlabError: If the file is there already or cannot be written.
+    """
+    final = output or _free(name)
+    if final.suffix != ".toml":
+        raise FedlabError(f"--output: {final} should end in .toml")
+    if final.exists():
+        raise FedlabError(f"--output: {final} is there already; run it with 'fedlab run {final}'")
+    temporary = final.with_name(f".{final.name}.part")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(HEADER + tomli_w.dumps(content), encoding="utf-8")
+        os.replace(temporary, final)
+    except OSError as error:
+        raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
+    return final
+
+
+def _free(name: str) -> Path:
+    """Return the first of name.toml, name-2.toml, ... that is not there."""
+    number = 1
+    while (path := Path(f"{name}.toml" if number == 1 else f"{name}-{number}.toml")).exists():
+        number += 1
+    return path
+
+
+def _pretrained(wanted: FineTuning) -> bool | str:
+    from fedlab.models.backbones import describe
+    from fedlab.models.timm_backbone import PACKAGED
+
+    if wanted.pretrained is not None:
+        return wanted.pretrained
+    if describe(wanted.backbone) is None:
+        return False
+    return "package" if wanted.backbone in PACKAGED else True

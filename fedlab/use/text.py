@@ -1,0 +1,81 @@
+"""From text to tokens, by the run's own vocabulary, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fedlab.data.dataset import Encoding, Task
+from fedlab.data.vocabulary import Vocabulary, split_tokens
+from fedlab.errors import FedlabError
+
+TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json")
+
+
+def read_text(argument: str) -> str:
+    """Return the content of the file that ``argument`` names, or ``argument`` itself as text.
+
+    Raises:
+        FedlabError: If it looks like a file's name and there is none, or the file is not text.
+    """
+    path = Path(argument)
+    if not _is_file(path):
+        if path.suffix.lower() in TEXT_SUFFIXES:
+            raise FedlabError(f"there is no text file {path}")
+        return argument
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FedlabError(f"{path} cannot be read as UTF-8 text: {error}") from error
+
+
+def encode(task: Task, text: str) -> torch.Tensor:
+    """Return the tokens of ``text``, (length,) int64.
+
+    Raises:
+        FedlabError: If the text is empty, or the run does not say how text was encoded.
+    """
+    encoding = encoding_of(task)
+    tokens = split_tokens(text, encoding.unit)
+    if not tokens:
+        raise FedlabError("the text is empty; give the network something to read")
+    numbers = Vocabulary(encoding.tokens, encoding.unknown).encode(tokens)
+    return torch.from_numpy(numbers).long()
+
+
+def encoding_of(task: Task) -> Encoding:
+    """Return how the task's text was encoded.
+
+    Raises:
+        FedlabError: If the run does not say.
+    """
+    if task.encoding is None or not task.encoding.tokens:
+        raise FedlabError(
+            "this run's data set holds tokens without names, so new text cannot be encoded for it"
+        )
+    return task.encoding
+
+
+def fit_length(task: Task, tokens: torch.Tensor) -> torch.Tensor:
+    """Return the first tokens, (T,), filled up at the end where there are fewer.
+
+    Raises:
+        FedlabError: If there are fewer, and the task has no token to fill up with.
+    """
+    length = task.input_shape[0]
+    missing = length - len(tokens)
+    if missing <= 0:
+        return tokens[:length]
+    if task.input_padding is None:
+        raise FedlabError(
+            f"a text of {len(tokens)} tokens is too short: the network reads {length} at a time"
+        )
+    return torch.cat([tokens, torch.full((missing,), task.input_padding)])
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a long text is no possible file name
+        return False
