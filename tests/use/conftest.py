@@ -1,0 +1,133 @@
+"""One small run, trained once, that the tests of this room use."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_iris
+
+from fedlab.results.run_folder import RunFolder
+from fedlab.scenario import loads
+from fedlab.server.simulation import run
+from fedlab.use.loading import Trained, load_data, load_trained
+
+BASE = """
+title = "{name}"
+rounds = 2
+seed = 3
+[data]
+{data}
+[data.partition]
+name = "iid"
+clients = 3
+[model]
+{model}
+[client]
+batch_size = 16
+epochs = 5
+[client.optimizer]
+lr = 0.1
+momentum = 0.9
+[engine]
+name = "inline"
+"""
+
+SCENARIOS = {
+    "digits": (
+        'name = "digits"',
+        'name = "cnn"\nlayers = [{channels = 8, kernel_size = 3, batch_norm = true}]',
+    ),
+    "iris": ('name = "iris"', 'name = "mlp"\nhidden = [8]'),
+}
+
+Train = Callable[[str, str, str], Path]
+
+
+@pytest.fixture(scope="session")
+def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """Return a function that trains on (name, keys of data, keys of model) and returns the run."""
+    trained: dict[str, Path] = {}
+
+    def folder(name: str, data: str, model: str) -> Path:
+        if name not in trained:
+            scenario = loads(BASE.format(name=name, data=data, model=model))
+            run_folder = RunFolder.create(tmp_path_factory.mktemp("runs"), name, scenario)
+            run(run_folder)
+            trained[name] = run_folder.path
+        return trained[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def digits_run(train: Train) -> Path:
+    return train("digits", *SCENARIOS["digits"])
+
+
+@pytest.fixture(scope="session")
+def digits(digits_run: Path) -> Trained:
+    return load_trained(digits_run)
+
+
+@pytest.fixture(scope="session")
+def iris_run(train: Train) -> Path:
+    return train("iris", *SCENARIOS["iris"])
+
+
+@pytest.fixture
+def digit_pictures(digits: Trained, tmp_path: Path) -> Path:
+    """Return a folder of class folders that hold the digits of the test set as PNG files."""
+    root = tmp_path / "pictures"
+    test = load_data(digits.scenario).test
+    for number, (pixels, target) in enumerate(zip(test.inputs, test.targets, strict=True)):
+        folder = root / str(target.item())
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[0].numpy()).save(folder / f"{number:04}.png")
+    return root
+
+
+@pytest.fixture
+def iris_table(tmp_path: Path) -> Path:
+    """Return a CSV file of all irises, raw, the columns in another order and one more."""
+    bunch = load_iris()
+    path = tmp_path / "iris.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["note", *reversed(bunch.feature_names), "label"])
+        for row, target in zip(bunch.data, bunch.target, strict=True):
+            writer.writerow(["a flower", *reversed(row), bunch.target_names[target]])
+    return path
+
+
+@pytest.fixture(scope="session")
+def ramp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CSV file with one column that rises evenly from 1000 to 1199."""
+    path = tmp_path_factory.mktemp("series") / "ramp.csv"
+    path.write_text("level\n" + "".join(f"{1000 + step}\n" for step in range(200)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def forecast_run(train: Train, ramp: Path) -> Path:
+    data = f'name = "series-csv"\npath = "{ramp}"\ncolumns = ["level"]\nwindow = 8'
+    return train("forecast", data, 'name = "mlp"\nhidden = [8]')
+
+
+@pytest.fixture(scope="session")
+def texts_run(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on texts of two classes that share no noun."""
+    path = tmp_path_factory.mktemp("texts") / "texts.csv"
+    nouns = {"sport": ("goals", "match", "team"), "weather": ("rain", "wind", "cloud")}
+    pairs = [(a, b) for a in range(3) for b in range(3)]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for label, words in nouns.items():
+            for a, b in pairs * 8:
+                writer.writerow([f"{words[a]} and {words[b]}", label])
+    data = f'name = "text-classification"\npath = "{path}"\nunit = "words"\nlength = 6'
+    return train("texts", data, 'name = "lstm"\nhidden = 16\nembedding = 8')
