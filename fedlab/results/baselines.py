@@ -1,0 +1,118 @@
+"""A run against its baselines: is federating worth it?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlab.results.metric_names import MetricName
+from fedlab.results.reading import RunRecord
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A baseline's test metric over rounds."""
+
+    rounds: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class LocalSpread:
+    """How clients do that train alone: mean, 10th and 90th percentile, and each one's value."""
+
+    mean: float
+    low: float
+    high: float
+    values: list[float]
+
+
+def baseline_curve(record: RunRecord, name: str, metric: MetricName) -> Curve | None:
+    """Return a baseline that has a line a round ("centralised", "random"), or None."""
+    rows = [
+        (row.round, row.test[metric.name])
+        for row in record.baselines
+        if row.baseline == name and row.round is not None and metric.name in row.test
+    ]
+    return Curve([number for number, _ in rows], [value for _, value in rows]) if rows else None
+
+
+def local_spread(record: RunRecord, metric: MetricName) -> LocalSpread | None:
+    """Return the baseline of clients that train alone, or None."""
+    values = [
+        row.test[metric.name]
+        for row in record.baselines
+        if row.baseline == "local" and math.isfinite(row.test.get(metric.name, math.nan))
+    ]
+    if not values:
+        return None
+    low, high = np.quantile(values, (0.1, 0.9))
+    return LocalSpread(float(np.mean(values)), float(low), float(high), values)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer in one sentence, with the numbers that it rests on.
+
+    Attributes:
+        answer: "yes", "no", or "open" where nothing was run to compare with.
+        sentence: The answer in words.
+    """
+
+    answer: str
+    sentence: str
+
+
+def is_federating_worth_it(record: RunRecord) -> Verdict:
+    """Compare the last evaluated round with clients that train alone and with pooled data."""
+    metric = record.metric
+    if metric is None:
+        return Verdict("open", "Nothing has been evaluated yet.")
+    reached = record.tested[-1].value(metric.name)
+    start = f"federated training reaches {metric.text(reached)} test {metric.label}"
+    local = local_spread(record, metric)
+    if local is None:
+        return Verdict(
+            "open",
+            f"{_capital(start)}; add “local” to evaluation.baselines to see what clients reach "
+            f"alone.{_against_curves(record, metric, reached)}",
+        )
+    worth = metric.better(reached, local.mean)
+    beaten = sum(metric.better(reached, value) for value in local.values)
+    sentence = (
+        f"{'Yes' if worth else 'No'}: {start}, {_gap(metric, reached, local.mean)} than clients "
+        f"that train alone ({metric.text(local.mean)} on average); it beats {beaten} of "
+        f"{len(local.values)} of them.{_against_curves(record, metric, reached)}"
+    )
+    return Verdict("yes" if worth else "no", sentence)
+
+
+def _against_curves(record: RunRecord, metric: MetricName, reached: float) -> str:
+    """Return a further sentence on pooled data and on random weights, where they were run."""
+    starts = {
+        "centralised": "training on the pooled data",
+        "random": "starting from random weights",
+    }
+    parts = []
+    for name, start in starts.items():
+        curve = baseline_curve(record, name, metric)
+        if curve is not None:
+            last = curve.values[-1]
+            parts.append(f"{start} reaches {metric.text(last)}, {_gap(metric, last, reached)}")
+    return f" {_capital('; '.join(parts))}." if parts else ""
+
+
+def _gap(metric: MetricName, first: float, second: float) -> str:
+    """Return how much better or worse ``first`` is than ``second``, in words."""
+    if not math.isfinite(first - second):
+        return "beyond comparison"
+    if first == second:
+        return "neither better nor worse"
+    word = "better" if metric.better(first, second) else "worse"
+    return f"{metric.difference(first - second)} {word}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
