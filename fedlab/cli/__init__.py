@@ -43,6 +43,7 @@ def _add_commands() -> None:
     from fedlab.cli import (
         assets,
         check,
+        compare,
         crossval,
         data,
         evaluate,
@@ -50,6 +51,7 @@ def _add_commands() -> None:
         finetune,
         listing,
         predict,
+        report,
         resume,
         run,
         show,
@@ -65,6 +67,8 @@ def _add_commands() -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)
+    app.command("report")(report.report)
+    app.command("compare")(compare.compare)
     app.add_typer(assets.app, name="assets")
     app.add_typer(data.app, name="data")
 

@@ -1,0 +1,23 @@
+"""``fedlab report``: write a run's report anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="the run folder")],
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="also write TensorBoard event files")
+    ] = False,
+) -> None:
+    """Write report.html and plots/*.png of a run, finished or not."""
+    from fedlab.results.report import write_report
+    from fedlab.results.tensorboard import write_tensorboard
+
+    typer.echo(f"Report       {write_report(run)}")
+    if tensorboard:
+        typer.echo(f"TensorBoard  {write_tensorboard(run)}")

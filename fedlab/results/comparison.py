@@ -1,0 +1,119 @@
+"""Several runs of one task side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from fedlab.errors import FedlabError
+from fedlab.results.metric_names import MetricName
+from fedlab.results.plots import MEGABYTES, communication, finish, line
+from fedlab.results.quantities import bytes_text, seconds_text
+from fedlab.results.reading import RunRecord
+from fedlab.results.style import SERIES, new_figure, shared_legend
+
+LINE_STYLES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs of one task.
+
+    Attributes:
+        records: The runs, in the order in which they were named.
+        metric: The metric that they are all judged by.
+    """
+
+    records: Sequence[RunRecord]
+    metric: MetricName
+
+    @classmethod
+    def load(cls, paths: Sequence[Path]) -> Comparison:
+        """Read the runs.
+
+        Raises:
+            FedlabError: If there are fewer than two, one is not a run or was never evaluated, or
+                their tasks differ.
+        """
+        if len(paths) < 2:
+            raise FedlabError("compare needs two or more run folders")
+        records = [RunRecord.load(path) for path in paths]
+        for record in records:
+            if record.metric is None:
+                raise FedlabError(f"{record.path}: this run has no evaluated round to compare")
+        first = records[0]
+        for other in records[1:]:
+            if _task(other) != _task(first) or other.metric != first.metric:
+                raise FedlabError(
+                    f"these runs learn different things and cannot be compared: {first.name} "
+                    f"{_described(first)}, {other.name} {_described(other)}"
+                )
+        assert first.metric is not None
+        return cls(records, first.metric)
+
+    @property
+    def names(self) -> list[str]:
+        """Return a name for each run: its folder's, or its path where two folders share one."""
+        count = Counter(record.name for record in self.records)
+        return [
+            record.name if count[record.name] == 1 else str(record.path) for record in self.records
+        ]
+
+    def headers(self) -> list[str]:
+        """Return the headers of the table."""
+        label = self.metric.label
+        return [
+            *("run", "scenario", "strategy", "rounds"),
+            *(f"final test {label}", f"best test {label}", "clients' worst tenth", "moved", "time"),
+        ]
+
+    def rows(self) -> list[list[str]]:
+        """Return a row of texts for each run."""
+        return [self._row(name, r) for name, r in zip(self.names, self.records, strict=True)]
+
+    def draw(self) -> Figure:
+        """Draw the test metric of every run over rounds, and over megabytes moved."""
+        figure, (over_rounds, over_megabytes) = new_figure(panels=2, size=(9.6, 4.2))
+        for place, (name, record) in enumerate(zip(self.names, self.records, strict=True)):
+            role = SERIES[place % len(SERIES)]
+            style = LINE_STYLES[place // len(SERIES) % len(LINE_STYLES)]
+            megabytes, values = communication(record, self.metric)
+            line(over_rounds, [r.round for r in record.tested], values, role, name, style)
+            line(over_megabytes, megabytes, values, role, name, style)
+        finish(over_rounds, self.metric, f"test {self.metric.label}")
+        finish(over_megabytes, self.metric, "", MEGABYTES)
+        shared_legend(figure, over_rounds)
+        return figure
+
+    def _row(self, name: str, record: RunRecord) -> list[str]:
+        metric, best = self.metric, record.best
+        assert best is not None
+        last = record.tested[-1]
+        spread = next((row.clients for row in reversed(record.rounds) if row.clients), {})
+        worst = spread.get(metric.name)
+        done = record.rounds[-1].round
+        return [
+            name,
+            record.setting("title") or record.setting("model", "name"),
+            record.setting("strategy", "name"),
+            f"{done}" if record.status == "finished" else f"{done} ({record.status})",
+            metric.text(last.value(metric.name)),
+            f"{metric.text(best.value(metric.name))} in round {best.round}",
+            metric.text(worst.worst_decile) if worst else "–",
+            bytes_text(record.bytes_moved),
+            seconds_text(record.seconds),
+        ]
+
+
+def _task(record: RunRecord) -> tuple[object, ...]:
+    return (record.setting("data", "name"), record.task.get("kind"), record.task.get("outputs"))
+
+
+def _described(record: RunRecord) -> str:
+    metric = f", judged by {record.metric.label}" if record.metric else ""
+    kind = record.task.get("kind", "its task")
+    return f"does {kind} on '{record.setting('data', 'name')}'{metric}"

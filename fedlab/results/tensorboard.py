@@ -1,0 +1,71 @@
+"""A run as TensorBoard event files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedlab.errors import FedlabError
+from fedlab.results.reading import RunRecord
+from fedlab.results.rows import RoundRow
+
+FOLDER = "tensorboard"
+Scalar = tuple[str, float, int]
+
+
+def write_tensorboard(run_folder: Path) -> Path:
+    """Write ``tensorboard/`` in a run folder, in place of an older one; return its path.
+
+    The federated run and each baseline are TensorBoard runs of their own, so that the same tag
+    shows them in one chart.
+
+    Raises:
+        FedlabError: If TensorBoard is not installed, this is not a run folder, or it cannot be
+            written.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise FedlabError(
+            "event files need TensorBoard: pip install 'fedlab-sim[tensorboard]'"
+        ) from error
+    record = RunRecord.load(run_folder)
+    final, temporary = run_folder / FOLDER, run_folder / f".{FOLDER}.part"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for name, scalars in _runs(record).items():
+            with SummaryWriter(temporary / name) as writer:
+                for tag, value, step in scalars:
+                    writer.add_scalar(tag, value, step)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+    except OSError as error:
+        raise FedlabError(f"event files cannot be written to {run_folder}: {error}") from error
+    return final
+
+
+def _runs(record: RunRecord) -> dict[str, list[Scalar]]:
+    """Return the scalars (tag, value, round) of the federated run and of each baseline."""
+    runs = {"federated": [scalar for row in record.rounds for scalar in _scalars(row)]}
+    for line in record.baselines:
+        if line.round is not None:
+            scalars = [(f"test/{name}", value, line.round) for name, value in line.test.items()]
+            runs.setdefault(line.baseline, []).extend(scalars)
+    return runs
+
+
+def _scalars(row: RoundRow) -> Iterator[Scalar]:
+    for name, value in row.test.items():
+        yield f"test/{name}", value, row.round
+    for phase, spreads in (("train", row.train), ("clients", row.clients)):
+        for name, spread in spreads.items():
+            for part, value in spread.model_dump().items():
+                yield f"{phase}/{name}/{part}", value, row.round
+    for name, seconds in row.seconds.items():
+        yield f"seconds/{name}", seconds, row.round
+    if row.cohort:
+        for name in ("replies", "failures", "bytes_down", "bytes_up"):
+            yield f"round/{name}", getattr(row, name), row.round
