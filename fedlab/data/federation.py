@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlab import registry
+from fedlab import registry, seeding
 from fedlab.data.dataset import Dataset, Examples
 from fedlab.data.partition import Partition, split_validation
 from fedlab.errors import FedlabError
@@ -95,6 +95,11 @@ def split_dataset(scenario: Scenario, dataset: Dataset) -> Federation:
         FedlabError: If it cannot be split so.
     """
     settings: Any = scenario.data
+    limit = scenario.evaluation.test_examples
+    if limit is not None and limit < len(dataset.test):
+        draw = seeding.numpy_generator(scenario.seed, "test examples")
+        rows = np.sort(draw.choice(len(dataset.test), limit, replace=False))
+        dataset = replace(dataset, test=dataset.test.take(rows))
     partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
     partition = partitioner.split(dataset.train, dataset.task, scenario.seed)
     if len(partition) == 0:

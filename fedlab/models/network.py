@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fedlab import seeding
+from fedlab import assets, seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.settings import ModelSettings
+from fedlab.models.weights import fit_weights, read_weights
+from fedlab.models.zoo.contract import ZooModel
 
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -98,8 +100,24 @@ def _backbone(settings: ModelSettings, task: Task) -> _Built:
             loaded.module, loaded.head, loaded.stages, loaded.mean, loaded.std, loaded.channels
         )
     module = models.get(settings.name)(settings, task)
+    if settings.pretrained:
+        _load_zoo_weights(module, settings)
     channels = task.input_shape[0] if task.modality == "image" else 0
     return _Built(module, "head", tuple(module.stages), None, None, channels)
+
+
+def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
+    """Load a zoo model's weights from its package, a file or a run folder."""
+    source = settings.pretrained
+    if source == "package" and module.packaged is not None:
+        source = str(assets.weights(module.packaged))
+    elif source is True or source == "package":
+        asked = "true" if source is True else "'package'"
+        raise FedlabError(
+            f"model.pretrained: there are no published weights of the zoo's '{settings.name}' for "
+            f"{asked}; a weights file or a run folder goes here, or false"
+        )
+    fit_weights(module, read_weights(str(source)), "head", str(source))
 
 
 def _any_trained(module: nn.Module) -> bool:

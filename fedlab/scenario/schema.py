@@ -19,6 +19,9 @@ class EvaluationSettings(Settings):
     """Keys of ``[evaluation]``."""
 
     every: int = Field(1, ge=1, description="rounds between evaluations; the last always counts")
+    test_examples: int | None = Field(
+        None, ge=1, description="use so many of the server's test examples, drawn once"
+    )
     federated: bool = Field(False, description="also evaluate on clients' own validation parts")
     baselines: tuple[Baseline, ...] = Field(
         (), description="'centralised', 'local', 'random': is federating worth it?"
@@ -83,12 +86,14 @@ def _registered(kind: str) -> Any:
 
 
 def _model_settings(name: str) -> type[Settings]:
-    from fedlab.models.backbones import BackboneSettings, describe
+    from fedlab.models.backbones import BackboneSettings, describe, unknown_model
 
-    if describe(name):
-        return BackboneSettings
-    found: type[Settings] = registry.models.get(name).Settings
-    return found
+    if ":" in name or name in registry.models:
+        found: type[Settings] = registry.models.get(name).Settings
+        return found
+    if describe(name) is None:
+        raise FedlabError(unknown_model(name))
+    return BackboneSettings
 
 
 def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> Any:

@@ -19,8 +19,8 @@ from fedlab.data.scaling import standardise
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
-# The file is a pickle: nothing but the known content is loaded.
-SHA256_PREFIX = "ec6b952c85c96270"
+# The file is a pickle: nothing but the content of the known package (seglearn 1.2.5) is loaded.
+SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 
 
 class _Recordings(NamedTuple):
@@ -121,10 +121,10 @@ class WristSensor:
 def _read(path: Path) -> _Recordings:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(SHA256_PREFIX):
+    if digest != SHA256:
         raise FedlabError(
             f"{path} is a pickle and not the known one (SHA-256 {digest[:16]}..., expected "
-            f"{SHA256_PREFIX}...), so it is not loaded"
+            f"{SHA256[:16]}...), so it is not loaded"
         )
     file = io.BytesIO(content)
     np.lib.format.read_magic(file)

@@ -41,6 +41,7 @@ class ZooModel(nn.Module):
         kinds: The kinds of task that the model serves.
         modalities: The inputs that it takes.
         has_drop_path: Whether it has residual branches that ``drop_path`` can drop.
+        packaged: The asset that holds pretrained weights, for ``pretrained = "package"``.
         head: The task's last layer; ``settings.dropout`` is applied to what enters it.
         stages: Child-module prefixes from input to output, without the head, for ``last:K``. Every
             one holds parameters; a lone normalisation layer counts as no stage.
@@ -53,6 +54,7 @@ class ZooModel(nn.Module):
     kinds: ClassVar[tuple[TaskKind, ...]] = ("classification", "regression")
     modalities: ClassVar[tuple[Modality, ...]] = ("image", "series", "tabular")
     has_drop_path: ClassVar[bool] = False
+    packaged: ClassVar[str | None] = None
     head: nn.Module
     stages: tuple[str, ...]
 

@@ -36,6 +36,7 @@ class TextGenRNN(SequenceModel):
 
     kinds: ClassVar[tuple[TaskKind, ...]] = ("next-token", "classification")
     modalities: ClassVar[tuple[Modality, ...]] = ("text",)
+    packaged = ASSET
 
     class Settings(ModelSettings):
         """Keys of ``[model]``; the pretrained weights fit the defaults only."""
