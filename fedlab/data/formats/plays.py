@@ -2,7 +2,7 @@
 
 In the texts of Project Gutenberg a speaker's name stands alone on a line after an empty one, as
 ``HAMLET.``, ``Ham.`` or ``HAMLET``; the speech follows until the next name. Stage directions stand
-in brackets.
+in brackets, and nothing is spoken before the first act or scene.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def speeches(text: str) -> dict[str, str]:
     """
     spoken: dict[str, list[str]] = {}
     role: str | None = None
-    after_gap = True
+    begun, after_gap = False, True
     for line in text.splitlines():
         words = line.strip()
         if _HEADING.match(words):
-            role = None
-        elif after_gap and (name := _speaker(words)):
+            begun, role = True, None
+        elif begun and after_gap and (name := _speaker(words)):
             role = name
         elif words and role is not None:
             spoken.setdefault(role, []).append(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -132,13 +133,15 @@ def textgenrnn_tokens(path: Path) -> list[str]:
     """
     try:
         numbers = json.loads(_read(path))
-        tokens = sorted(numbers, key=numbers.__getitem__)
-        whole = [numbers[token] for token in tokens] == list(range(1, len(tokens) + 1))
-    except (ValueError, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise FedlabError(f"{path} is not a vocabulary in JSON: {error}") from error
-    if not whole:
+    if not isinstance(numbers, dict) or not numbers or not _counts_from_one(numbers.values()):
         raise FedlabError(f"{path} is not a vocabulary that numbers its tokens from 1")
-    return ["<unknown>", *tokens]
+    return ["<unknown>", *sorted(numbers, key=numbers.__getitem__)]
+
+
+def _counts_from_one(values: Collection[object]) -> bool:
+    return sorted(values, key=str) == sorted(range(1, len(values) + 1), key=str)
 
 
 def _read(path: Path) -> str:

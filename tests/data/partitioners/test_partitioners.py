@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def test_no_example_is_held_twice_and_every_client_holds_some(name):
     assert len(partition) == 10
     assert partition.sizes.min() >= 1
     assert len(set(partition.index.tolist())) == len(partition.index)
-    assert 0 <= partition.index.min()
+    assert partition.index.min() >= 0
     assert partition.index.max() < len(examples)
 
 
@@ -200,7 +202,7 @@ def test_continuous_sorts_by_inputs(by):
     partition = split("continuous", examples, clients=5, strictness=1.0, by=by)
     values = examples.inputs.mean(1) if by == "mean" else examples.inputs[:, by]
     parts = [values[torch.from_numpy(partition.rows(c))] for c in range(5)]
-    assert all(low.max() <= high.min() for low, high in zip(parts, parts[1:], strict=False))
+    assert all(low.max() <= high.min() for low, high in pairwise(parts))
 
 
 @pytest.mark.parametrize("name", ["iid", "linear", "dirichlet", "pathological", "continuous"])
