@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ def compare(
     ] = Path("compare.png"),
 ) -> None:
     """Show several runs of one task in a table and a plot."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
@@ -22,9 +23,18 @@ def compare(
     from fedlab.results.style import save_png
 
     comparison = Comparison.load(runs)
-    table = Table()
+    table = Table(
+        title=comparison.title,
+        title_justify="left",
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for place, header in enumerate(comparison.headers()):
-        table.add_column(header, justify="left" if place < 3 else "right", overflow="fold")
+        side: Literal["left", "right"] = "left" if place < 2 else "right"
+        # Only the run's name gives way in a narrow terminal.
+        width = 9 if place == 0 else None
+        table.add_column(header, justify=side, no_wrap=place > 0, min_width=width, overflow="fold")
     for row in comparison.rows():
         table.add_row(*row)
     Console().print(table)

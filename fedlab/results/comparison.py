@@ -63,12 +63,18 @@ class Comparison:
             record.name if count[record.name] == 1 else str(record.path) for record in self.records
         ]
 
+    @property
+    def title(self) -> str:
+        """Return what the table is about."""
+        kind = "higher is better" if self.metric.higher_is_better else "lower is better"
+        data = self.records[0].setting("data", "name")
+        return f"Test {self.metric.label} on {data} ({kind})"
+
     def headers(self) -> list[str]:
-        """Return the headers of the table."""
-        label = self.metric.label
+        """Return the headers of the table; after the first two columns all are numbers."""
         return [
-            *("run", "scenario", "strategy", "rounds"),
-            *(f"final test {label}", f"best test {label}", "clients' worst tenth", "moved", "time"),
+            *("run", "strategy", "rounds", "final", "best (round)"),
+            *("worst 10\u00a0%", "moved", "time"),
         ]
 
     def rows(self) -> list[list[str]]:
@@ -98,11 +104,10 @@ class Comparison:
         done = record.rounds[-1].round
         return [
             name,
-            record.setting("title") or record.setting("model", "name"),
             record.setting("strategy", "name"),
             f"{done}" if record.status == "finished" else f"{done} ({record.status})",
             metric.text(last.value(metric.name)),
-            f"{metric.text(best.value(metric.name))} in round {best.round}",
+            f"{metric.text(best.value(metric.name))} ({best.round})",
             metric.text(worst.worst_decile) if worst else "–",
             bytes_text(record.bytes_moved),
             seconds_text(record.seconds),

@@ -71,7 +71,7 @@ def learning(record: RunRecord) -> Section | None:
         f"{best.round}."
     )
     if local_spread(record, metric):
-        lead += " The band holds the middle 80 % of the clients that train alone."
+        lead += " The band holds the middle 80\u00a0% of the clients that train alone."
     source = f"metrics.jsonl, key test, {_rounds(record.tested)}"
     if record.baselines:
         names = ", ".join(dict.fromkeys(row.baseline for row in record.baselines))
