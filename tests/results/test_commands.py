@@ -1,0 +1,72 @@
+"""``fedlab report`` and ``fedlab compare``, as typed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedlab.cli import main
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
+    """Run ``fedlab`` with these words in an 80 columns wide terminal; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["fedlab", *map(str, words)])
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return int(stopped.value.code or 0)
+
+
+def test_report_says_what_it_wrote(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tensorboard")
+    assert typed(monkeypatch, "report", run, "--tensorboard") == 0
+    assert str(run / "report.html") in capsys.readouterr().out
+    assert (run / "report.html").is_file()
+    assert (run / "tensorboard" / "federated").is_dir()
+
+
+def test_compare_prints_a_table_that_fits_and_draws_a_plot(
+    finished_run: Path,
+    slower_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plot = tmp_path / "plot.png"
+    assert typed(monkeypatch, "compare", finished_run, slower_run, "-o", plot) == 0
+    out = capsys.readouterr().out
+    header = next(line for line in out.splitlines() if "strategy" in line)
+    assert header.split()[-1] == "time"
+    assert len(header) <= 80
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["report", "{tmp}"], "is not a run folder"),
+        (["report", "{tmp}/missing"], "there is no run folder"),
+        (["compare", "{run}"], "two or more run folders"),
+        (["compare", "{run}", "{tmp}"], "is not a run folder"),
+        (["compare", "{run}", "{run}", "-o", "{tmp}/missing/plot.png"], "cannot be written"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    finished_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    filled = [word.format(tmp=tmp_path, run=finished_run) for word in words]
+    assert typed(monkeypatch, *filled) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
