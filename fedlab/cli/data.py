@@ -39,7 +39,6 @@ def partition(
 
     from fedlab.data.federation import load_federation
     from fedlab.data.partition import statistics
-    from fedlab.errors import FedlabError
     from fedlab.results.partition_plot import draw_partition
     from fedlab.results.style import save_png
     from fedlab.scenario import load
@@ -47,10 +46,7 @@ def partition(
     checked: Any = load(scenario, overrides or [])
     federation = load_federation(checked)
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
-    try:
-        save_png(draw_partition(described), output)
-    except OSError as error:
-        raise FedlabError(f"--output: {output} cannot be written: {error.strerror}") from error
+    save_png(draw_partition(described), output)
     title = f"{checked.data.name}, split by '{checked.data.partition.name}'"
     Console().print(_summary(title, described, len(federation.dataset.test)))
     typer.echo(f"picture: {output}")

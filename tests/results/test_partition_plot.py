@@ -37,7 +37,7 @@ def test_few_clients_show_their_sizes_and_counts_in_order():
 
 def test_shades_are_the_clients_shares_of_classes():
     statistics = {**described(2, 2), "sizes": [4, 2], "counts": [[4, 0], [1, 1]]}
-    image = draw_partition(statistics).axes[1].images[0].get_array()
+    image = np.asarray(draw_partition(statistics).axes[1].images[0].get_array())
     assert image[0, 0, :3] == pytest.approx(to_rgb(LIGHT["federated"]))
     shares = (image[..., 3] / 0.95) ** 2
     assert shares == pytest.approx(np.array([[1, 0.5], [0, 0.5]]))

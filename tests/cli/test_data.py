@@ -1,0 +1,57 @@
+import pytest
+from typer.testing import CliRunner
+
+from fedlab.cli.data import app
+from fedlab.errors import FedlabError
+
+SCENARIO = """
+rounds = 1
+[data]
+name = "digits"
+[data.partition]
+name = "pathological"
+clients = 12
+classes_per_client = 2
+[model]
+name = "mlp"
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "mine.toml").write_text(SCENARIO)
+    return tmp_path / "mine.toml"
+
+
+def test_the_picture_is_drawn_and_the_skew_told_in_numbers(scenario):
+    result = CliRunner().invoke(app, ["partition", str(scenario)], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert (scenario.parent / "partition.png").read_bytes().startswith(b"\x89PNG")
+    lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in _rows(result)}
+    assert lines["clients"] == "12"
+    assert lines["examples on clients"] == "1,437"
+    assert lines["examples in the server's test set"] == "360"
+    assert 1 < float(lines["mean number of classes that a client effectively holds"]) <= 2
+
+
+def test_overrides_and_output_are_heard(scenario):
+    arguments = ["partition", str(scenario), "--set", "data.partition.clients=3"]
+    arguments += ["--output", "x/y.png"]
+    (scenario.parent / "x").mkdir()
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "picture: x/y.png" in result.output
+    clients = next(line for line in _rows(result) if "clients " in line)
+    assert clients.split("│")[2].strip() == "3"
+
+
+def test_a_picture_that_cannot_be_written_is_a_sentence_and_leaves_nothing(scenario):
+    result = CliRunner().invoke(app, ["partition", str(scenario), "--output", "none/y.png"])
+    assert isinstance(result.exception, FedlabError)
+    assert "none/y.png cannot be written" in str(result.exception)
+    assert not (scenario.parent / "none").exists()
+
+
+def _rows(result) -> list[str]:
+    return [line for line in result.output.splitlines() if line.startswith("│")]
