@@ -132,7 +132,7 @@ class RayEngine(Engine):
             self._actors[slot] = self._start_worker()
 
     def close(self) -> None:
-        """End the workers; Ray itself ends with this process, and serves the next run until then."""
+        """End the workers; Ray itself serves the next run until this process ends."""
         for actor in self._actors:
             self._ray.kill(actor)
 

@@ -7,7 +7,8 @@ Every table, key, default and bound has one source, the settings classes; a test
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -28,7 +29,7 @@ This page is written from the schema (`python -m fedlab.scenario.reference`).
 KINDS = {
     "data": ("datasets", "Keys of each data set, beside those of every data set below."),
     "data.partition": ("partitioners", "How the training examples are split over clients."),
-    "model": ("models", "The zoo; any timm or torchvision model goes by its name, too."),
+    "model": ("models", "The zoo. Any timm or torchvision model goes by its name, see above."),
     "client": ("clients", "What a client does with the weights that it receives."),
     "strategy": ("strategies", "What the server does with what comes back."),
     "engine": ("engines", "Where clients run."),
@@ -42,13 +43,15 @@ def reference() -> str:
 
 def _fixed() -> Iterator[str]:
     from fedlab.data.transforms import AugmentationSettings
+    from fedlab.models.backbone import BackboneSettings
     from fedlab.training.early_stopping import EarlyStoppingSettings
     from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings
 
-    tables = {
+    tables: dict[str, type[BaseModel]] = {
         "top level": Scenario,
         "[data], every data set": DataKeys,
         "[data.augmentation]": AugmentationSettings,
+        "[model], any timm or torchvision model": BackboneSettings,
         "[client.optimizer]": OptimizerSettings,
         "[client.schedule]": ScheduleSettings,
         "[client.early_stopping], [evaluation.early_stopping]": EarlyStoppingSettings,
@@ -80,20 +83,41 @@ def _table(settings: type[BaseModel], left_out: set[str]) -> Iterator[str]:
     ]
     if rows:
         yield "\n".join(["| key | type | default | |", "| --- | --- | --- | --- |", *rows, ""])
+    for name, field in settings.model_fields.items():
+        inner = get_args(field.annotation)[:1]
+        if get_origin(field.annotation) is tuple and _words(inner[0]) == "table":
+            yield f"Keys of each table in `{name}`:\n"
+            yield from _table(inner[0], set())
 
 
 def _type(field: FieldInfo) -> str:
-    annotation: Any = field.annotation
-    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    text = text.replace("typing.", "").replace("NoneType", "none")
     bounds = [
         f"{sign} {getattr(bound, name):g}"
         for bound in field.metadata
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
         if hasattr(bound, name)
     ]
-    words = " ".join([text.rsplit("fedlab.", maxsplit=1)[-1], *bounds])
-    return words.replace("|", "or").replace("Literal", "").strip("[]")
+    return " ".join([_words(field.annotation), *bounds])
+
+
+def _words(annotation: Any) -> str:
+    """Return a type in words that TOML knows."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    if annotation is type(None):
+        return "left out"
+    if origin is Literal:
+        return ", ".join(f"`{value!r}`" for value in arguments)
+    if origin is Annotated:
+        return _words(arguments[0])
+    if origin in (list, tuple):
+        kinds = dict.fromkeys(_words(part) for part in arguments if part is not Ellipsis)
+        return f"list of {' and '.join(kinds)}"
+    if origin is Union or isinstance(annotation, UnionType):
+        return " or ".join(_words(part) for part in arguments)
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
 def _default(field: FieldInfo) -> str:
@@ -101,7 +125,9 @@ def _default(field: FieldInfo) -> str:
     if default is PydanticUndefined:
         return "required"
     if isinstance(default, BaseModel):
-        return "its own defaults"
+        return "see its table"
+    if isinstance(default, tuple) and any(isinstance(part, BaseModel) for part in default):
+        return f"{len(default)} tables"
     return f"`{default!r}`" if default is not None else "none"
 
 

@@ -108,7 +108,7 @@ def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> A
 
 def _exactly(settings: Any) -> Any:
     """Return the annotation of a field that holds, and writes, all keys of ``settings``."""
-    return SerializeAsAny[settings]
+    return SerializeAsAny[settings]  # type: ignore[misc]
 
 
 def _settings(content: Any, table: str, find: Any, problems: list[str]) -> type[Settings] | None:
