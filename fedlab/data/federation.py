@@ -95,13 +95,21 @@ def split_dataset(scenario: Scenario, dataset: Dataset) -> Federation:
         FedlabError: If it cannot be split so.
     """
     settings: Any = scenario.data
-    limit = scenario.evaluation.test_examples
-    if limit is not None and limit < len(dataset.test):
-        draw = seeding.numpy_generator(scenario.seed, "test examples")
-        rows = np.sort(draw.choice(len(dataset.test), limit, replace=False))
-        dataset = replace(dataset, test=dataset.test.take(rows))
+    dataset = replace(
+        dataset,
+        train=_some(dataset.train, settings.train_examples, scenario.seed, "train examples"),
+        test=_some(dataset.test, scenario.evaluation.test_examples, scenario.seed, "test examples"),
+    )
     partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
     partition = partitioner.split(dataset.train, dataset.task, scenario.seed)
     if len(partition) == 0:
         raise FedlabError("data.partition: no client is left to hold data")
     return Federation(dataset, partition, settings.validation, scenario.seed)
+
+
+def _some(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:
+    """Return at most ``limit`` examples, drawn at random, in their old order."""
+    if limit is None or limit >= len(examples):
+        return examples
+    draw = seeding.numpy_generator(seed, purpose)
+    return examples.take(np.sort(draw.choice(len(examples), limit, replace=False)))

@@ -40,6 +40,9 @@ class DataKeys(Settings):
     validation: float = Field(
         0.1, ge=0, lt=1, description="fraction of each client's part kept for validation"
     )
+    train_examples: int | None = Field(
+        None, ge=1, description="use so many of the training examples, drawn once"
+    )
     augmentation: SerializeAsAny[Settings] | None = None
 
 

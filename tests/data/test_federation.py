@@ -1,0 +1,69 @@
+"""How many examples a federation is given, and that the draw is the scenario's own."""
+
+import pytest
+import torch
+
+from fedlab.data.federation import Federation, load_federation
+from fedlab.scenario import loads
+
+SCENARIO = """
+rounds = 1
+seed = {seed}
+[data]
+name = "{data}"
+{keys}
+[data.partition]
+name = "iid"
+clients = 4
+[model]
+name = "mlp"
+[evaluation]
+{evaluation}
+"""
+
+
+def federation(
+    keys: str = "", evaluation: str = "", seed: int = 3, data: str = "digits"
+) -> Federation:
+    text = SCENARIO.format(seed=seed, keys=keys, evaluation=evaluation, data=data)
+    return load_federation(loads(text))
+
+
+def test_a_cap_on_training_examples_leaves_the_test_set_alone() -> None:
+    whole, capped = federation(), federation("train_examples = 101")
+    assert len(capped.dataset.train) == 101
+    assert sum(len(capped.partition.rows(client)) for client in range(4)) == 101
+    assert torch.equal(capped.dataset.test.inputs, whole.dataset.test.inputs)
+
+
+def test_a_cap_on_test_examples_leaves_the_training_set_alone() -> None:
+    whole, capped = federation(), federation(evaluation="test_examples = 51")
+    assert len(capped.dataset.test) == 51
+    assert torch.equal(capped.dataset.train.inputs, whole.dataset.train.inputs)
+
+
+def test_the_examples_under_a_cap_are_drawn_by_the_seed_and_keep_their_targets() -> None:
+    first, again, other = (federation("train_examples = 50", seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first.dataset.train.inputs, again.dataset.train.inputs)
+    assert not torch.equal(first.dataset.train.inputs, other.dataset.train.inputs)
+    whole = federation().dataset.train
+    pairs = {
+        (picture.numpy().tobytes(), int(target))
+        for picture, target in zip(whole.inputs, whole.targets, strict=True)
+    }
+    drawn = first.dataset.train
+    assert {
+        (picture.numpy().tobytes(), int(target))
+        for picture, target in zip(drawn.inputs, drawn.targets, strict=True)
+    } <= pairs
+
+
+@pytest.mark.parametrize("limit", [1437, 100_000])
+def test_a_cap_beyond_what_there_is_changes_nothing(limit: int) -> None:
+    capped = federation(f"train_examples = {limit}").dataset.train
+    assert torch.equal(capped.inputs, federation().dataset.train.inputs)
+
+
+def test_made_up_data_makes_as_many_examples_as_are_asked_for() -> None:
+    keys = "train_examples = 2500\nnoise_steps = 3"
+    assert len(federation(keys, data="long-range").dataset.train) == 2500
