@@ -19,7 +19,9 @@ def export(
 ) -> None:
     """Write a trained network as safetensors, ONNX or TorchScript, with how to prepare inputs."""
     from fedlab.use.export import export as write
+    from fedlab.use.export import known_format
     from fedlab.use.loading import load_trained
 
-    path = write(load_trained(run), form, output)
+    chosen = known_format(form)
+    path = write(load_trained(run), chosen, output)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

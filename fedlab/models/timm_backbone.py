@@ -143,19 +143,20 @@ def _is_cached(repository: str) -> bool:
 
 
 def _no_hub(name: str, reason: str) -> FedlabError:
-    package = " 'package' for the weights that a package ships," if _asset(name) else ""
+    package = " 'package' for the weights that a package ships," if packaged_asset(name) else ""
     return FedlabError(
         f"model.pretrained: timm's weights for '{name}' cannot be fetched "
         f"({reason.partition(chr(10))[0]}); say{package} a path to a file of weights, or false"
     )
 
 
-def _asset(name: str) -> str | None:
+def packaged_asset(name: str) -> str | None:
+    """Return the asset that holds a package's weights for the timm model ``name``, or None."""
     return _PACKAGED.get(name.partition(".")[0])
 
 
 def _packaged(name: str) -> str:
-    asset = _asset(name)
+    asset = packaged_asset(name)
     if asset is None:
         raise FedlabError(
             f"model.pretrained: no package ships weights for '{name}', only for "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import os
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -39,9 +41,7 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
     Raises:
         FedlabError: If the format is unknown, a package is missing, or the file cannot be written.
     """
-    if form not in get_args(Format):
-        raise FedlabError(unknown("format", form, get_args(Format)))
-    name = cast(Format, form)
+    name = known_format(form)
     final = output or trained.folder.path / f"exported{SUFFIXES[name]}"
     if final.is_dir():
         raise FedlabError(f"--output: {final} is a folder; name a file")
@@ -54,8 +54,20 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
     except OSError as error:
         raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
     return final
+
+
+def known_format(form: str) -> Format:
+    """Return ``form`` if there is such a format.
+
+    Raises:
+        FedlabError: If there is none.
+    """
+    if form not in get_args(Format):
+        raise FedlabError(f"--format: {unknown('format', form, get_args(Format))}")
+    return cast(Format, form)
 
 
 def metadata(trained: Trained) -> dict[str, str]:
@@ -93,7 +105,10 @@ def preprocessing(trained: Trained) -> dict[str, object]:
 
 
 def example(trained: Trained, count: int = 2) -> torch.Tensor:
-    """Return ``count`` prepared inputs of the right shape and type, all alike but for noise."""
+    """Return ``count`` prepared inputs of the right shape and type, at random but always the same.
+
+    A batch of one would not do: exporters take a dimension of size one for fixed.
+    """
     task = trained.task
     generator = torch.Generator().manual_seed(0)
     shape = (count, *task.input_shape)
@@ -129,9 +144,12 @@ def _safetensors(
 def _torchscript(
     module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path
 ) -> None:
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # PyTorch recommends torch.export for new code; whoever asks for TorchScript has a reader
+        # of TorchScript.
+        warnings.simplefilter("ignore")
         traced = torch.jit.trace(module, inputs)  # type: ignore[no-untyped-call]
-    torch.jit.save(traced, path, _extra_files={TORCHSCRIPT_METADATA: json.dumps(described)})
+        torch.jit.save(traced, path, _extra_files={TORCHSCRIPT_METADATA: json.dumps(described)})
 
 
 def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path) -> None:
@@ -141,15 +159,18 @@ def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], pa
             f"--format onnx needs {' and '.join(missing)}: pip install 'fedlab-sim[onnx]'"
         )
     try:
-        program = torch.onnx.export(
-            module,
-            (inputs,),
-            input_names=[INPUTS],
-            output_names=[OUTPUTS],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            # Recurrent layers keep a list of their weights, which torch.export remarks on in vain.
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                (inputs,),
+                input_names=[INPUTS],
+                output_names=[OUTPUTS],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         raise FedlabError(
             "--format onnx: this network's graph depends on its inputs in a way that ONNX cannot "

@@ -110,10 +110,10 @@ def _free(name: str) -> Path:
 
 def _pretrained(wanted: FineTuning) -> bool | str:
     from fedlab.models.backbones import describe
-    from fedlab.models.timm_backbone import PACKAGED
+    from fedlab.models.timm_backbone import packaged_asset
 
     if wanted.pretrained is not None:
         return wanted.pretrained
     if describe(wanted.backbone) is None:
         return False
-    return "package" if wanted.backbone in PACKAGED else True
+    return "package" if packaged_asset(wanted.backbone) else True

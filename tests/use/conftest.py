@@ -118,8 +118,8 @@ def forecast_run(train: Train, ramp: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def texts_run(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run on texts of two classes that share no noun."""
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a CSV file of short texts of two classes that share no noun, of different lengths."""
     path = tmp_path_factory.mktemp("texts") / "texts.csv"
     nouns = {"sport": ("goals", "match", "team"), "weather": ("rain", "wind", "cloud")}
     pairs = [(a, b) for a in range(3) for b in range(3)]
@@ -128,6 +128,33 @@ def texts_run(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerow(["text", "label"])
         for label, words in nouns.items():
             for a, b in pairs * 8:
-                writer.writerow([f"{words[a]} and {words[b]}", label])
-    data = f'name = "text-classification"\npath = "{path}"\nunit = "words"\nlength = 6'
-    return train("texts", data, 'name = "lstm"\nhidden = 16\nembedding = 8')
+                writer.writerow([f"{words[a]} and {words[b]}" if a != b else words[a], label])
+    return path
+
+
+def texts_data(path: Path) -> str:
+    return f'name = "text-classification"\npath = "{path}"\nunit = "words"\nlength = 6'
+
+
+@pytest.fixture(scope="session")
+def texts_run(train: Train, texts: Path) -> Path:
+    return train("texts", texts_data(texts), 'name = "lstm"\nhidden = 16\nembedding = 8')
+
+
+@pytest.fixture(scope="session")
+def backwards_run(train: Train, texts: Path) -> Path:
+    model = 'name = "lstm"\nhidden = 8\nembedding = 8\nbidirectional = true'
+    return train("backwards", texts_data(texts), model)
+
+
+@pytest.fixture(scope="session")
+def remember_run(train: Train) -> Path:
+    data = 'name = "long-range"\nnoise_steps = 6\ntrain_examples = 90\ntest_examples = 40'
+    return train("remember", data, 'name = "lstm"\nhidden = 8\nlayers = 2\nbidirectional = true')
+
+
+@pytest.fixture(scope="session")
+def reverse_run(train: Train) -> Path:
+    data = 'name = "reverse"\nlength = 4\ntrain_examples = 90\ntest_examples = 40'
+    model = 'name = "transformer"\nwidth = 16\nheads = 2\nlayers = 1\nfeedforward = 16'
+    return train("reverse", data, model)

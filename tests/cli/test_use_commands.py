@@ -1,0 +1,108 @@
+"""The commands that use a trained network, as typed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from fedlab.cli import main
+
+SIZES = ("--rounds", "1", "--clients", "2", "--image-size", "16", "--set", "engine.name=inline")
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    stdout: str
+    stderr: str
+
+
+def fedlab(*arguments: str | Path, folder: Path) -> Done:
+    """Type a command in a folder."""
+    stdout, stderr = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(stdout), redirect_stderr(stderr):
+        patch.chdir(folder)
+        patch.setattr("sys.argv", ["fedlab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+    code = left.value.code
+    assert isinstance(code, int)
+    return Done(code, stdout.getvalue(), stderr.getvalue())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with pictures of zeros and ones, and a run that was fine-tuned on them."""
+    root = tmp_path_factory.mktemp("finetune")
+    bunch = load_digits(n_class=2)
+    for number, (image, target) in enumerate(zip(bunch.images, bunch.target, strict=True)):
+        named = root / "pictures" / ("zero", "one")[target]
+        named.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype("uint8")).save(named / f"{number}.png")
+    done = fedlab("finetune", "--data", "pictures", "--backbone", "lenet", *SIZES, folder=root)
+    assert done.code == 0, done.stderr
+    assert "Scenario    pictures-lenet.toml" in done.stdout
+    return root
+
+
+@pytest.fixture
+def run(folder: Path) -> Path:
+    (found,) = (folder / "runs").iterdir()
+    return found
+
+
+def test_finetune_leaves_a_scenario_a_finished_run_and_a_report(folder: Path, run: Path) -> None:
+    assert (folder / "pictures-lenet.toml").is_file()
+    assert (run / "report.html").is_file()
+    assert json.loads((run / "summary.json").read_text())["status"] == "finished"
+    assert json.loads((run / "task.json").read_text())["labels"] == ["one", "zero"]
+
+
+def test_evaluate_prints_the_summary_of_the_run(folder: Path, run: Path) -> None:
+    done = fedlab("evaluate", run, "--json", folder=folder)
+    summary = json.loads((run / "summary.json").read_text())
+    assert json.loads(done.stdout) == pytest.approx(summary["test"], rel=1e-6)
+
+
+def test_predict_prints_a_line_for_each_picture(folder: Path, run: Path) -> None:
+    files = sorted((folder / "pictures" / "one").iterdir())[:3]
+    done = fedlab("predict", run, *files, "--top", "1", "--json", folder=folder)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["input"] for line in lines] == [str(file) for file in files]
+    assert all(len(line["classes"]) == 1 for line in lines)
+
+
+def test_export_says_where_the_file_is(folder: Path, run: Path) -> None:
+    done = fedlab("export", run, "--output", "model.safetensors", folder=folder)
+    assert done.stdout.startswith("model.safetensors")
+    assert (folder / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("predict", "RUN", "absent.png"), "there is no picture file absent.png"),
+        (("predict", "RUN", "pictures-lenet.toml"), "pictures-lenet.toml is not a picture"),
+        (("predict", "pictures", "absent.png"), "pictures is not a run folder"),
+        (("evaluate", "RUN", "--data", "absent"), "there is no folder absent"),
+        (("export", "RUN", "--format", "onxx"), "Did you mean 'onnx'?"),
+        (("finetune", "--data", "absent", "--backbone", "lenet"), "there is no folder absent"),
+        (("finetune", "--data", "pictures", "--backbone", "lente"), "unknown model 'lente'"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_and_exit_code_2(
+    folder: Path, run: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    before = sorted(folder.rglob("*"))
+    done = fedlab(*(str(run) if word == "RUN" else word for word in arguments), folder=folder)
+    assert done.code == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(folder.rglob("*")) == before

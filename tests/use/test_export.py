@@ -1,0 +1,153 @@
+"""An exported network says what the trained one says, for batches of any size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from fedlab.data.dataset import Dataset
+from fedlab.errors import FedlabError
+from fedlab.use import export as export_module
+from fedlab.use.export import TORCHSCRIPT_METADATA, export
+from fedlab.use.loading import Trained, load_data, load_trained
+
+RUNS = ("digits_run", "texts_run", "forecast_run", "remember_run", "reverse_run")
+
+
+@pytest.fixture(params=RUNS)
+def trained(request: pytest.FixtureRequest) -> Trained:
+    return load_trained(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def dataset(trained: Trained) -> Dataset:
+    return load_data(trained.scenario)
+
+
+def run_onnx(path: Path, inputs: torch.Tensor) -> torch.Tensor:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(["outputs"], {"inputs": inputs.numpy()})
+    return torch.from_numpy(outputs)
+
+
+def test_onnxruntime_gives_the_same_outputs_on_test_examples(
+    trained: Trained, dataset: Dataset, tmp_path: Path
+) -> None:
+    path = export(trained, "onnx", tmp_path / "model.onnx")
+    for count in (1, 3, 20):
+        stored = dataset.test.inputs[:count]
+        found = run_onnx(path, trained.prepare(stored))
+        assert len(found) == count
+        assert (found - trained.outputs(stored)).abs().max() < 1e-4
+
+
+def test_torchscript_gives_the_same_outputs_on_test_examples(
+    trained: Trained, dataset: Dataset, tmp_path: Path
+) -> None:
+    path = export(trained, "torchscript", tmp_path / "model.pt")
+    for count in (1, 3, 20):
+        stored = dataset.test.inputs[:count]
+        found = torch.jit.load(path)(trained.prepare(stored))
+        assert len(found) == count
+        assert (found - trained.outputs(stored)).abs().max() < 1e-5
+
+
+def test_safetensors_hold_the_whole_state_dict(digits: Trained, tmp_path: Path) -> None:
+    saved = load_file(export(digits, "safetensors", tmp_path / "model.safetensors"))
+    state = digits.network.model.module.state_dict()
+    assert saved.keys() == state.keys()
+    assert all(torch.equal(saved[name], state[name]) for name in state)
+
+
+def described(path: Path) -> dict[str, str]:
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata())
+    if path.suffix == ".onnx":
+        return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    extra = {TORCHSCRIPT_METADATA: ""}
+    torch.jit.load(path, _extra_files=extra)
+    return dict(json.loads(extra[TORCHSCRIPT_METADATA]))
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"), [("safetensors", ".safetensors"), ("onnx", ".onnx"), ("torchscript", ".pt")]
+)
+def test_the_metadata_say_how_to_prepare_pictures(
+    digits: Trained, digits_run: Path, tmp_path: Path, form: str, suffix: str
+) -> None:
+    found = described(export(digits, form, tmp_path / f"model{suffix}"))
+    preprocessing = json.loads(found["preprocessing"])
+    assert preprocessing["shape"] == ["batch", 1, 8, 8]
+    assert json.loads(found["labels"]) == list("0123456789")
+    assert json.loads(found["task"]) == json.loads((digits_run / "task.json").read_text())
+    pixels = load_data(digits.scenario).test.inputs[:2]
+    mean, std = (torch.tensor(preprocessing[key]).view(-1, 1, 1) for key in ("mean", "std"))
+    by_hand = (pixels / preprocessing["divide_by"] - mean) / std
+    assert torch.allclose(by_hand, digits.prepare(pixels), atol=1e-6)
+
+
+def test_exporting_leaves_the_network_as_it_was(digits: Trained, tmp_path: Path) -> None:
+    before = {name: t.clone() for name, t in digits.network.model.module.state_dict().items()}
+    export(digits, "onnx", tmp_path / "model.onnx")
+    after = digits.network.model.module.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert next(digits.network.model.module.parameters()).requires_grad
+
+
+def test_a_network_that_reads_padded_text_backwards_is_refused_in_onnx_alone(
+    backwards_run: Path, tmp_path: Path
+) -> None:
+    trained = load_trained(backwards_run)
+    with pytest.raises(FedlabError, match="torchscript and safetensors serve it"):
+        export(trained, "onnx", tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+    path = export(trained, "torchscript", tmp_path / "model.pt")
+    stored = load_data(trained.scenario).test.inputs
+    found = torch.jit.load(path)(trained.prepare(stored))
+    assert (found - trained.outputs(stored)).abs().max() < 1e-5
+
+
+def test_a_missing_package_is_named_with_what_to_install(
+    digits: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        export_module, "find_spec", lambda name: None if name == "onnxscript" else find(name)
+    )
+    with pytest.raises(FedlabError, match=r"onnxscript: pip install 'fedlab-sim\[onnx\]'"):
+        export(digits, "onnx", tmp_path / "model.onnx")
+
+
+def test_an_unknown_format_names_the_nearest(digits: Trained) -> None:
+    with pytest.raises(FedlabError, match="Did you mean 'onnx'"):
+        export(digits, "onxx")
+
+
+def test_a_place_that_cannot_be_written_is_named(digits: Trained, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FedlabError, match="cannot be written"):
+        export(digits, "safetensors", tmp_path / "file" / "model.safetensors")
+    with pytest.raises(FedlabError, match="is a folder"):
+        export(digits, "safetensors", tmp_path)
+
+
+def test_a_failed_export_leaves_nothing(
+    digits: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(module: object, inputs: object, described: object, path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(export_module._WRITERS, "safetensors", fail)
+    with pytest.raises(FedlabError, match="No space left"):
+        export(digits, "safetensors", tmp_path / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
