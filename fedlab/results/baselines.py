@@ -81,10 +81,11 @@ def is_federating_worth_it(record: RunRecord) -> Verdict:
         )
     worth = metric.better(reached, local.mean)
     beaten = sum(metric.better(reached, value) for value in local.values)
+    share = f"all {beaten}" if beaten == len(local.values) else f"{beaten} of {len(local.values)}"
     sentence = (
         f"{'Yes' if worth else 'No'}: {start}, {_gap(metric, reached, local.mean)} than clients "
-        f"that train alone ({metric.text(local.mean)} on average); it beats {beaten} of "
-        f"{len(local.values)} of them.{_against_curves(record, metric, reached)}"
+        f"that train alone ({metric.text(local.mean)} on average); it beats {share} "
+        f"of them.{_against_curves(record, metric, reached)}"
     )
     return Verdict("yes" if worth else "no", sentence)
 

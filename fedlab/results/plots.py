@@ -27,9 +27,13 @@ BASELINE_LABELS = {"centralised": "pooled data", "random": "random weights"}
 
 
 def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
-    """Draw a metric on the server's test set over rounds, with the baselines that were run."""
+    """Draw a metric on the server's test set over rounds, with the baselines that were run.
+
+    Clients that train alone are drawn for the headline metric only: a single one's loss, of classes
+    that it has never seen, would press all curves to the bottom.
+    """
     figure, (axes,) = new_figure()
-    local = local_spread(record, metric)
+    local = local_spread(record, metric) if metric == record.metric else None
     if local:
         _draw_local(axes, local)
     for name, label in BASELINE_LABELS.items():
@@ -40,7 +44,7 @@ def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
     values = [row.value(metric.name) for row in record.tested]
     line(axes, rounds, values, "federated", "federated")
     finish(axes, metric, f"test {metric.label}")
-    legend(axes, columns=4)
+    legend(axes, columns=2)
     return figure
 
 
@@ -128,7 +132,7 @@ def draw_seconds(record: RunRecord) -> Figure:
     axes.grid(axis="x", visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set(xlabel="round", ylabel="seconds")
-    legend(axes, columns=5)
+    legend(axes)
     return figure
 
 

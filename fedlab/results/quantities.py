@@ -29,8 +29,8 @@ def seconds_text(seconds: float) -> str:
 
 
 def count_text(count: int) -> str:
-    """Return a count, shortened from a million on."""
-    return f"{count / 1e6:.3g}{NBSP}million" if count >= 1_000_000 else f"{count:,}"
+    """Return a count, in millions (M) from a million on."""
+    return f"{count / 1e6:.3g}{NBSP}M" if count >= 1_000_000 else f"{count:,}"
 
 
 def rounds_text(rounds: list[int]) -> str:

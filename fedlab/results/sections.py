@@ -12,7 +12,7 @@ from fedlab.results import plots
 from fedlab.results.baselines import baseline_curve, local_spread
 from fedlab.results.metric_names import MetricName, headline, metric_name
 from fedlab.results.partition_plot import draw_partition
-from fedlab.results.quantities import bytes_text, rounds_text, seconds_text
+from fedlab.results.quantities import NBSP, bytes_text, rounds_text, seconds_text
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow
 from fedlab.results.statistics import describe, jain_index
@@ -71,7 +71,7 @@ def learning(record: RunRecord) -> Section | None:
         f"{best.round}."
     )
     if local_spread(record, metric):
-        lead += " The band holds the middle 80\u00a0% of the clients that train alone."
+        lead += f" The band holds the middle 80{NBSP}% of the clients that train alone."
     source = f"metrics.jsonl, key test, {_rounds(record.tested)}"
     if record.baselines:
         names = ", ".join(dict.fromkeys(row.baseline for row in record.baselines))
@@ -194,9 +194,9 @@ def seconds(record: RunRecord) -> Section | None:
     total = sum(values.sum() for values in by_phase.values())
     largest = max(by_phase, key=lambda phase: by_phase[phase].sum())
     share = by_phase[largest].sum() / total
-    lead = f"{seconds_text(total)} in all, {100 * share:.0f} % of it in “{largest}”."
+    lead = f"{seconds_text(total)} in all, {_percent(share)} of it in “{largest}”."
     facts = [
-        (phase, f"{seconds_text(values.sum())} ({100 * values.sum() / total:.0f} %)")
+        (phase, f"{seconds_text(values.sum())} ({_percent(values.sum() / total)})")
         for phase, values in by_phase.items()
     ]
     picture = Picture("seconds", plots.draw_seconds(record), f"Seconds a round by phase: {lead}")
@@ -231,7 +231,7 @@ def _curve_alt(record: RunRecord, name: str) -> str:
     for baseline, label in plots.BASELINE_LABELS.items():
         curve = baseline_curve(record, baseline, metric)
         text += f"; {label} ends at {metric.text(curve.values[-1])}" if curve else ""
-    local = local_spread(record, metric)
+    local = local_spread(record, metric) if metric == record.metric else None
     text += f"; clients alone reach {metric.text(local.mean)} on average" if local else ""
     return f"{text}."
 
@@ -251,6 +251,10 @@ def _fairness(values: list[float], metric: MetricName) -> list[tuple[str, str]]:
 
 def _rounds(rows: list[RoundRow]) -> str:
     return rounds_text([row.round for row in rows])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}{NBSP}%" if share >= 0.01 else f"< 1{NBSP}%"
 
 
 def _capital(text: str) -> str:

@@ -35,7 +35,7 @@ def test_seconds_have_the_unit_that_suits(seconds: float, text: str) -> None:
 
 def test_counts_and_rounds() -> None:
     assert count_text(650) == "650"
-    assert plain(count_text(3_383_000)) == "3.38 million"
+    assert plain(count_text(3_383_000)) == "3.38 M"
     assert plain(rounds_text([0, 3, 10])) == "rounds 0–10"
     assert plain(rounds_text([4])) == "round 4"
     assert rounds_text([]) == "no rounds"
