@@ -7,6 +7,7 @@ answers at once. Mistakes that the user can mend come out as one sentence and ex
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import click
 import typer
@@ -39,6 +40,7 @@ def _root(
     """Carry the options that stand before the command."""
 
 
+@cache
 def _add_commands() -> None:
     from fedlab.cli import (
         assets,
@@ -81,12 +83,26 @@ def main() -> None:
     except FedlabError as error:
         code = _complain(str(error))
     except click.ClickException as error:
-        code = _complain(error.format_message())
+        code = _complain(_what_click_said(error))
     except click.Abort:
         code = 130
+    except OSError as error:
+        code = _complain(_what_the_system_said(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _complain(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    """Print each line of the message as an error of its own; return the exit code."""
+    for line in message.splitlines():
+        print(f"error: {line}", file=sys.stderr)
     return 2
+
+
+def _what_click_said(error: click.ClickException) -> str:
+    # Typer and newer Clicks both append the nearest command.
+    return error.message if "Did you mean" in error.message else error.format_message()
+
+
+def _what_the_system_said(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason
