@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError
 from fedlab.registry import clients
+from fedlab.registry import mods as known_mods
 from fedlab.settings import Settings
 from fedlab.training.criterion import Criterion, CriterionName
 from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
@@ -38,6 +40,16 @@ class ClientSettings(Settings):
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
     early_stopping: EarlyStoppingSettings | None = None
     mods: tuple[str, ...] = Field((), description="what cuts across, in order, undone in reverse")
+
+    @field_validator("mods")
+    @classmethod
+    def _are_known(cls, mods: tuple[str, ...]) -> tuple[str, ...]:
+        for name in mods:
+            try:
+                known_mods.get(name)
+            except FedlabError as error:
+                raise ValueError(str(error)) from error
+        return mods
 
     @model_validator(mode="after")
     def _has_work(self) -> ClientSettings:

@@ -104,6 +104,8 @@ class Registry:
 
     def _import_path(self, path: str) -> type[Any]:
         module, _, attribute = path.partition(":")
+        if not module or not attribute:
+            raise FedlabError(f"{self.kind} '{path}': write it as module:Class")
         try:
             found = getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
@@ -113,6 +115,13 @@ class Registry:
         except AttributeError as error:
             raise FedlabError(
                 f"{self.kind} '{path}': module '{module}' has no '{attribute}'"
+            ) from error
+        except Exception as error:
+            # A module of the user's runs as it is imported, and may fail in any way.
+            reason = str(error).partition("\n")[0]
+            raise FedlabError(
+                f"{self.kind} '{path}': importing '{module}' failed: "
+                f"{type(error).__name__}: {reason}"
             ) from error
         if not isinstance(found, type):
             raise FedlabError(f"{self.kind} '{path}': this is not a class")

@@ -91,7 +91,7 @@ def check(raw: dict[str, Any], where: str, inherited: Iterable[str] = ()) -> Sce
     schema, problems = schema_for(raw)
     _drop_unknown(raw, schema, inherited)
     try:
-        scenario = schema.model_validate(raw)
+        scenario = schema.model_validate(_with_tuples(raw), strict=True)
     except ValidationError as error:
         problems += sentences(error, schema)
     if problems:
@@ -146,10 +146,20 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
     elif not isinstance(base_name, str):
         raise FedlabError(f"{path}: extends: {base_name!r} is not a scenario's name or path")
     else:
-        beside = path.parent / base_name
-        content = _read(beside if beside.is_file() else find(base_name), (*chain, resolved))
+        content = _read(_base(path, base_name), (*chain, resolved))
     content.lay(own, path.name)
     return content
+
+
+def _base(path: Path, name: str) -> Path:
+    """Return the file that ``path`` extends: one beside it, else what `find` finds."""
+    beside = path.parent / name
+    if beside.is_file():
+        return beside
+    try:
+        return find(name)
+    except FedlabError as error:
+        raise FedlabError(f"{path}: extends: {error}") from error
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
@@ -197,15 +207,27 @@ def _set(override: str, overlay: dict[str, Any]) -> None:
     if not equals or not all(parts):
         raise FedlabError(f"--set {override}: write it as table.key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text.strip()
+        parsed = {"value": text.strip()}
+    if len(parsed) > 1:
+        raise FedlabError(f"--set {key}: this sets more than one key; write --set once for each")
     table = overlay
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise FedlabError(f"--set {override}: '{part}' is not a table")
-    table[parts[-1]] = value
+    table[parts[-1]] = parsed["value"]
+
+
+def _with_tuples(value: Any) -> Any:
+    """Return TOML content with tuples for lists, which is what settings hold.
+
+    So that it can be checked strictly: "3" and true are no numbers.
+    """
+    if isinstance(value, dict):
+        return {key: _with_tuples(part) for key, part in value.items()}
+    return tuple(_with_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -85,15 +85,25 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
 
 
 def _registered(kind: str) -> Any:
-    return lambda name: getattr(registry, kind).get(name).Settings
+    return lambda name: _settings_of(getattr(registry, kind).get(name), name)
+
+
+def _settings_of(found: Any, name: str) -> type[Settings]:
+    """Return the nested settings class of a registered class, or of a ``module:Class``."""
+    settings = getattr(found, "Settings", None)
+    if not (isinstance(settings, type) and issubclass(settings, Settings)):
+        raise FedlabError(
+            f"'{name}' has no nested class Settings that extends fedlab.settings.Settings, so a "
+            "scenario cannot say its keys"
+        )
+    return settings
 
 
 def _model_settings(name: str) -> type[Settings]:
     from fedlab.models.backbones import BackboneSettings, describe, unknown_model
 
     if ":" in name or name in registry.models:
-        found: type[Settings] = registry.models.get(name).Settings
-        return found
+        return _settings_of(registry.models.get(name), name)
     if describe(name) is None:
         raise FedlabError(unknown_model(name))
     return BackboneSettings
@@ -158,5 +168,6 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         keys["partition"] = (_exactly(partition), ...)
     else:
         problems.append("[data.partition] is missing")
+        keys["partition"] = (Any, None)
     data = create_model("Data", __base__=(source, DataKeys), **keys)
     return (_exactly(data), ...)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
 
 from fedlab.settings import Settings
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerSettings(Settings):
@@ -18,7 +20,7 @@ class OptimizerSettings(Settings):
     lr: float = Field(0.05, ge=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd and rmsprop")
     nesterov: bool = Field(False, description="sgd: Nesterov's momentum")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="adam and adamw")
+    betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="adam and adamw")
     alpha: float = Field(0.99, ge=0, lt=1, description="rmsprop: smoothing constant")
     epsilon: float = Field(1e-8, gt=0, description="adam, adamw and rmsprop")
     weight_decay: float = Field(
