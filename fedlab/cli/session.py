@@ -13,6 +13,7 @@ def execute(folder: RunFolder, as_json: bool) -> None:
     """Run the folder's scenario and its baselines, then write the report."""
     from fedlab.results.display import JsonLines, LiveDisplay, PlainLines
     from fedlab.results.report import write_report
+    from fedlab.results.tensorboard import write_tensorboard
     from fedlab.server.baselines import run_baselines
     from fedlab.server.simulation import run
 
@@ -27,6 +28,8 @@ def execute(folder: RunFolder, as_json: bool) -> None:
     if rounds.status == "finished":
         run_baselines(folder, display)
     report = write_report(folder.path)
+    if folder.scenario.evaluation.tensorboard:
+        write_tensorboard(folder.path)
     if rounds.reason == "interrupted":
         console.print(f"Stopped after round {rounds.round}. Go on: fedlab resume {folder.path}")
     console.print(f"Run folder  {folder.path}\nReport      {report}", highlight=False)

@@ -13,7 +13,7 @@ from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation, load_federation
 from fedlab.data.transforms import build_augmentation, build_preparation
 from fedlab.models.network import build_network
-from fedlab.scenario import Scenario, loads
+from fedlab.scenario import Scenario, from_run_config
 from fedlab.training.evaluation import evaluate
 from fedlab.training.task import Arrays, LocalTask, Scalar, Update
 
@@ -133,6 +133,6 @@ class Worker:
 @lru_cache(maxsize=1)
 def worker_of(scenario_text: str) -> Worker:
     """Return this process's worker for a scenario that arrived as text."""
-    scenario = loads(scenario_text)
+    scenario = from_run_config(scenario_text)
     torch.set_num_threads(getattr(scenario.engine, "threads", 1))
     return Worker(scenario, load_federation(scenario))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,10 +13,10 @@ from rich.table import Table
 
 from fedlab.engine.blocks import Report
 from fedlab.results.metric_names import MetricName, headline, metric_name
+from fedlab.results.run_folder import RunFolder, strict_json
 from fedlab.server.callbacks import Callback, RoundOutcome
 
 if TYPE_CHECKING:
-    from fedlab.results.run_folder import RunFolder
     from fedlab.server.rounds import Rounds
 
 WORST_SHOWN = 3
@@ -62,7 +61,7 @@ class JsonLines(Callback):
         self._write(line)
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(line) + "\n")
+        self._stream.write(strict_json(line) + "\n")
         self._stream.flush()
 
 

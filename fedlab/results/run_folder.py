@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import sys
@@ -83,7 +84,7 @@ class RunFolder:
             if name == "metrics.jsonl" and (not kept or kept[-1]["round"] < saved.round):
                 kept.append(saved.record)
             if kept or (self.path / name).exists():
-                self.write_text(name, "".join(json.dumps(line) + "\n" for line in kept))
+                self.write_text(name, "".join(strict_json(line) + "\n" for line in kept))
 
     def lines(self, name: str) -> Iterable[dict[str, Any]]:
         """Yield the whole lines of a ``.jsonl`` file; a half-written last one is left out."""
@@ -98,11 +99,11 @@ class RunFolder:
     def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines to a ``.jsonl`` file."""
         with (self.path / name).open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            file.writelines(strict_json(line) + "\n" for line in lines)
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file at once or not at all."""
-        self.write_text(name, json.dumps(content, indent=1) + "\n")
+        self.write_text(name, strict_json(content, indent=1) + "\n")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file at once or not at all."""
@@ -162,6 +163,21 @@ class Recorder(Callback):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on counting."""
         self._seconds = state["seconds"]
+
+
+def strict_json(content: Any, indent: int | None = None) -> str:
+    """Return JSON that every parser reads: what is not a finite number becomes null."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
 
 
 def weights_digest(weights: np.ndarray[Any, Any]) -> str:

@@ -1,6 +1,15 @@
 """Scenarios: the schema, loading, overrides, messages."""
 
-from fedlab.scenario.loading import Loaded, built_in, dumps, find, load, load_with_origins, loads
+from fedlab.scenario.loading import (
+    Loaded,
+    built_in,
+    dumps,
+    find,
+    from_run_config,
+    load,
+    load_with_origins,
+    loads,
+)
 from fedlab.scenario.schema import Scenario
 
 __all__ = [
@@ -9,6 +18,7 @@ __all__ = [
     "built_in",
     "dumps",
     "find",
+    "from_run_config",
     "load",
     "load_with_origins",
     "loads",

@@ -60,6 +60,11 @@ def loads(text: str, where: str = "scenario") -> Scenario:
     return check(_parse(text, where), where)
 
 
+def from_run_config(value: str) -> Scenario:
+    """Return the scenario that a Flower run's configuration carries: a name, or TOML text."""
+    return loads(value) if "=" in value else load(value)
+
+
 def dumps(scenario: Scenario) -> str:
     """Return the scenario as TOML, defaults included."""
     return tomli_w.dumps(scenario.model_dump(mode="json", exclude_none=True))

@@ -12,7 +12,7 @@ from rich.console import Console
 from fedlab.engine.flower import FlowerGridEngine
 from fedlab.results.display import PlainLines
 from fedlab.results.run_folder import RunFolder
-from fedlab.scenario import find, loads
+from fedlab.scenario import from_run_config
 from fedlab.server.simulation import Simulation, run
 
 app = ServerApp()
@@ -21,10 +21,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the scenario that the run's configuration holds, by name or as TOML text."""
-    text = str(context.run_config["scenario"])
-    if "=" not in text:
-        text = find(text).read_text()
-    scenario = loads(text)
+    scenario = from_run_config(str(context.run_config["scenario"]))
     folder = RunFolder.create(Path("runs"), "deployment", scenario)
 
     def over_grid(scenario: Any, federation: Any) -> FlowerGridEngine:
