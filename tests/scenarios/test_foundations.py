@@ -186,12 +186,3 @@ def test_each_remedy_lowers_the_error_on_the_unseen(remedy: str) -> None:
 @pytest.mark.parametrize("name", ["softmax-iris", "mlp-wine"])
 def test_federated_clients_learn_a_small_table(tmp_path: Path, name: str) -> None:
     assert accuracy(finished(name, tmp_path)) > 0.8
-
-
-def test_every_foundation_has_a_title_and_says_what_it_shows() -> None:
-    names = [name for name, path in built_in().items() if path.parent.name == "foundations"]
-    for name in names:
-        scenario = load(name)
-        assert scenario.title, name
-        assert scenario.description.strip(), name
-    assert len({load(name).title for name in names}) == len(names)

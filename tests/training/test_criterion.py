@@ -58,3 +58,13 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
 def test_cross_entropy_on_regression_is_refused_with_what_would_fit() -> None:
     with pytest.raises(FedlabError, match="sum-of-squares"):
         Criterion("cross-entropy", NUMBERS)
+
+
+def test_two_classes_with_one_score_take_the_cross_entropy_of_its_sigmoid() -> None:
+    task = Task("classification", "tabular", (2,), 1)
+    outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([1, 0])
+    chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))
+    expected = -(np.log(chance[0]) + np.log(1 - chance[1])) / 2
+    assert Criterion("auto", task)(outputs, targets).item() == pytest.approx(expected)
+    with pytest.raises(FedlabError, match="one output for both; 'binary' fits"):
+        Criterion("cross-entropy", task)

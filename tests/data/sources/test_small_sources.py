@@ -75,6 +75,9 @@ def test_logic_is_the_truth_table(function, truth):
     classes = load("logic", function=function, task="classification")
     assert classes.train.targets.tolist() == truth
     assert classes.task.outputs == 2
+    binary = load("logic", function=function, task="binary")
+    assert binary.train.targets.tolist() == truth
+    assert (binary.task.outputs, binary.task.classes) == (1, 2)
 
 
 def test_long_range_class_is_the_first_token_and_noise_tells_nothing():

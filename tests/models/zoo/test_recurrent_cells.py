@@ -203,3 +203,19 @@ def test_relu_can_take_the_place_of_tanh() -> None:
         state = np.maximum(sums + w["bias_hh_l0"], 0)
         states.append(state)
     np.testing.assert_allclose(outputs(model, inputs)[0], head(model, np.array(states)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_memory_bias_opens_the_gate_that_keeps_the_state_and_no_other(name: str) -> None:
+    def biases(memory_bias: float) -> Array:
+        torch.manual_seed(3)
+        settings = models.get(name).Settings(name=name, hidden=SIZE, memory_bias=memory_bias)
+        model = models.get(name)(settings, series_task())
+        layer = model.layers[0]
+        sums: Array = (layer.bias_ih_l0 + layer.bias_hh_l0).detach().numpy()
+        return sums
+
+    added = biases(3.0) - biases(0.0)
+    kept = np.zeros(len(added))
+    kept[SIZE : 2 * SIZE] = 3.0  # f of the LSTM's i, f, g, o; z of the GRU's r, z, h̃
+    np.testing.assert_allclose(added, kept, atol=1e-6)

@@ -267,3 +267,11 @@ def test_a_model_that_does_not_fit_says_which_key_and_why(
 def test_impossible_settings_are_refused(name: str, keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         models.get(name).Settings(name=name, **keys)
+
+
+def test_the_output_activation_bounds_what_an_mlp_says() -> None:
+    inputs = 100 * batch(TABLE, 20)
+    plain = build("mlp", TABLE)(inputs)
+    bounded = build("mlp", TABLE, output_activation="sigmoid")(inputs)
+    assert plain.abs().max() > 1
+    torch.testing.assert_close(bounded, plain.sigmoid())
