@@ -23,7 +23,9 @@ def read_table(path: Path, columns: Sequence[str], key: str) -> dict[str, list[s
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            header = reader.fieldnames or []
+            header = reader.fieldnames
+            if not header:
+                raise FedlabError(f"{key}: {path} is empty; its first line names the columns")
             for column in columns:
                 if column not in header:
                     raise FedlabError(f"{key}: {path} has an {unknown('column', column, header)}")

@@ -103,4 +103,11 @@ class TsFiles(LabelledSeriesFiles):
 
     def files(self) -> tuple[Path, Path]:
         """Return the two files that the settings name."""
-        return Path(self.settings.train).expanduser(), Path(self.settings.test).expanduser()
+        return _file(self.settings.train, "train"), _file(self.settings.test, "test")
+
+
+def _file(name: str, key: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise FedlabError(f"data.{key}: there is no file {path}")
+    return path
