@@ -7,23 +7,27 @@ import json
 import math
 import os
 import platform
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from fedlab import __version__
 from fedlab.errors import FedlabError
-from fedlab.scenario import Scenario, dumps, loads
+from fedlab.scenario import Scenario, dumps, load_resolved
 from fedlab.server import checkpoint
 from fedlab.server.callbacks import Callback, RoundOutcome
 from fedlab.server.rounds import Rounds
 
 PACKAGES = ("flwr", "ray", "torch", "torchvision", "timm", "numpy", "torchmetrics", "flwr-datasets")
+SCENARIO, ENVIRONMENT = "scenario.toml", "environment.json"
 
 
 class RunFolder:
@@ -34,9 +38,10 @@ class RunFolder:
         scenario: The resolved scenario.
     """
 
-    def __init__(self, path: Path, scenario: Scenario) -> None:
+    def __init__(self, path: Path, scenario: Scenario, made: Sequence[Path] = ()) -> None:
         self.path = path
         self.scenario = scenario
+        self._made = made
 
     @classmethod
     def create(cls, parent: Path, name: str, scenario: Scenario) -> RunFolder:
@@ -46,15 +51,31 @@ class RunFolder:
             FedlabError: If it cannot be made.
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
+        made = [path for path in (parent, *parent.parents) if not path.exists()]
         try:
             parent.mkdir(parents=True, exist_ok=True)
             path = _fresh(parent, f"{name}-{stamp}")
         except OSError as error:
-            raise FedlabError(f"the run folder cannot be made in {parent}: {error}") from error
-        folder = cls(path, scenario)
-        folder.write_text("scenario.toml", dumps(scenario))
-        folder.write_json("environment.json", environment())
+            raise FedlabError(
+                f"the run folder cannot be made in {parent}: {error.strerror or error}"
+            ) from error
+        folder = cls(path, scenario, [path, *made])
+        try:
+            folder.write_text(SCENARIO, dumps(scenario))
+            folder.write_json(ENVIRONMENT, environment())
+        except FedlabError:
+            folder.discard()
+            raise
         return folder
+
+    def discard(self) -> None:
+        """Remove what :meth:`create` made, unless the run has begun: then nothing is removed."""
+        if not self._made or {p.name for p in self.path.iterdir()} - {SCENARIO, ENVIRONMENT}:
+            return
+        shutil.rmtree(self.path)
+        with suppress(OSError):  # another run may stand in the folder above by now
+            for folder in self._made[1:]:
+                folder.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -63,10 +84,10 @@ class RunFolder:
         Raises:
             FedlabError: If it is not one.
         """
-        scenario_file = path / "scenario.toml"
+        scenario_file = path / SCENARIO
         if not scenario_file.is_file():
             raise FedlabError(f"{path} is not a run folder: it has no scenario.toml")
-        return cls(path, loads(scenario_file.read_text(), str(scenario_file)))
+        return cls(path, load_resolved(scenario_file))
 
     @property
     def checkpoints(self) -> Path:
@@ -76,6 +97,11 @@ class RunFolder:
     def latest(self) -> checkpoint.Checkpoint | None:
         """Return the newest checkpoint."""
         return checkpoint.load_latest(self.checkpoints)
+
+    def save(self, state: checkpoint.Checkpoint) -> None:
+        """Write a checkpoint at once or not at all."""
+        with self._writing(self.checkpoints):
+            checkpoint.save(self.checkpoints, state)
 
     def rewind(self, saved: checkpoint.Checkpoint) -> None:
         """Drop every line that came after the checkpoint, so that the run can go on from it."""
@@ -98,7 +124,8 @@ class RunFolder:
 
     def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines to a ``.jsonl`` file."""
-        with (self.path / name).open("a") as file:
+        path = self.path / name
+        with self._writing(path), path.open("a") as file:
             file.writelines(strict_json(line) + "\n" for line in lines)
 
     def write_json(self, name: str, content: Any) -> None:
@@ -113,8 +140,30 @@ class RunFolder:
         """Let ``write`` write a file under a temporary name, then rename it."""
         final = self.path / name
         temporary = final.with_name(f".{final.name}.part")
-        write(temporary)
-        os.replace(temporary, final)
+        with self._writing(final):
+            try:
+                write(temporary)
+                os.replace(temporary, final)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        """Tell in one sentence which file cannot be written, and how to go on.
+
+        Raises:
+            FedlabError: If the disk is full, or the file may not be written.
+        """
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            saved = checkpoint.newest(self.checkpoints)
+            hint = f"; 'fedlab resume {self.path}' goes on from there once that is mended"
+            raise FedlabError(
+                f"{path} cannot be written: {reason}"
+                + (f"; round {saved[0]} is saved{hint}" if saved else "")
+            ) from error
 
 
 class Recorder(Callback):
@@ -151,7 +200,7 @@ class Recorder(Callback):
         )
         self._seconds += outcome.record.get("seconds", {}).get("total", 0.0)
         start = time.perf_counter()
-        checkpoint.save(self._folder.checkpoints, rounds.checkpoint(outcome.record))
+        self._folder.save(rounds.checkpoint(outcome.record))
         if "seconds" in outcome.record:
             outcome.record["seconds"]["checkpoint"] = time.perf_counter() - start
         self._folder.append("metrics.jsonl", [outcome.record])

@@ -7,6 +7,7 @@ from fedlab.scenario.loading import (
     find,
     from_run_config,
     load,
+    load_resolved,
     load_with_origins,
     loads,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "find",
     "from_run_config",
     "load",
+    "load_resolved",
     "load_with_origins",
     "loads",
 ]

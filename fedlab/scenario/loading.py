@@ -60,6 +60,11 @@ def loads(text: str, where: str = "scenario") -> Scenario:
     return check(_parse(text, where), where)
 
 
+def load_resolved(path: Path) -> Scenario:
+    """Return the scenario that a file holds as it is, such as a run folder's."""
+    return loads(_text(path), str(path))
+
+
 def from_run_config(value: str) -> Scenario:
     """Return the scenario that a Flower run's configuration carries: a name, or TOML text."""
     return loads(value) if "=" in value else load(value)
@@ -140,11 +145,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
     resolved = path.resolve()
     if resolved in chain:
         raise FedlabError(f"{path}: extends goes in a circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FedlabError(f"{path} cannot be read: {error}") from error
-    own = _parse(text, str(path))
+    own = _parse(_text(path), str(path))
     base_name = own.pop("extends", None)
     if base_name is None:
         content = _Content({}, {}, set())
@@ -165,6 +166,15 @@ def _base(path: Path, name: str) -> Path:
         return find(name)
     except FedlabError as error:
         raise FedlabError(f"{path}: extends: {error}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FedlabError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise FedlabError(f"{path} is no text file: {error}") from error
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

@@ -59,16 +59,25 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".round-{checkpoint.round:05d}.part"
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    save_file(arrays, temporary / ARRAYS)
-    (temporary / STATE).write_text(json.dumps(content))
-    for name in (ARRAYS, STATE):
-        _flush(temporary / name)
     final = folder / f"round-{checkpoint.round:05d}"
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    try:
+        temporary.mkdir()
+        save_file(arrays, temporary / ARRAYS)
+        (temporary / STATE).write_text(json.dumps(content))
+        for name in (ARRAYS, STATE):
+            _flush(temporary / name)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     for _, old in _all(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def newest(folder: Path) -> tuple[int, Path] | None:
+    """Return the newest checkpoint's round and folder, or None where there is none."""
+    known = _all(folder)
+    return known[-1] if known else None
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
@@ -77,18 +86,24 @@ def load_latest(folder: Path) -> Checkpoint | None:
     Raises:
         FedlabError: If the newest one cannot be read.
     """
-    known = _all(folder)
-    if not known:
+    found = newest(folder)
+    if found is None:
         return None
-    path = known[-1][1]
+    path = found[1]
     try:
-        arrays = load_file(path / ARRAYS)
-        content = json.loads((path / STATE).read_text())
+        return _load(path)
     except Exception as error:
+        # Whatever a damaged file leads to: a missing key, a wrong type, a tensor cut off.
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise FedlabError(
-            f"checkpoint {path} cannot be read ({error}); remove that folder to resume from the "
+            f"checkpoint {path} cannot be read ({reason}); remove that folder to resume from the "
             "one before"
         ) from error
+
+
+def _load(path: Path) -> Checkpoint:
+    arrays = load_file(path / ARRAYS)
+    content = json.loads((path / STATE).read_text())
     return Checkpoint(
         content["round"],
         _unpack(content["weights"], arrays),

@@ -87,7 +87,17 @@ class Rounds:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises:
+            FedlabError: If its weights are not this model's.
+        """
+        if checkpoint.weights.shape != tuple(self.weights.shape):
+            raise FedlabError(
+                f"the checkpoint of round {checkpoint.round} holds {checkpoint.weights.size} "
+                f"weights, and the scenario's model has {self.weights.numel()}; resume with the "
+                "scenario.toml that the run was started with"
+            )
         self.round = checkpoint.round
         self.weights = torch.from_numpy(np.array(checkpoint.weights))
         if checkpoint.strategy:
