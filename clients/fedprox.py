@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from clients.supervised import Supervised
 from fedlab.errors import FedlabError
@@ -17,6 +18,8 @@ class FedProx(Supervised):
 
     Flower's FedProx strategy sends µ as ``proximal-mu``; wᵗ are the weights as received.
     """
+
+    required_strategy_key: ClassVar[str | None] = "proximal_mu"
 
     def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
         """Return the supervised terms and the proximal one."""

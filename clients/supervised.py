@@ -63,6 +63,8 @@ class Supervised:
     """Mini-batch descent on the client's own examples (FedAvg's client, McMahan et al. 2017)."""
 
     Settings: ClassVar[type[ClientSettings]] = ClientSettings
+    required_strategy_key: ClassVar[str | None] = None
+    """Key of ``[strategy]`` whose value the server must send; None where any strategy does."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings

@@ -10,8 +10,9 @@ import inspect
 from typing import Any, ClassVar
 
 from flwr.serverapp import strategy as flower
-from pydantic import Field, create_model
+from pydantic import Field, create_model, field_validator
 
+from fedlab.errors import FedlabError
 from fedlab.registry import strategies
 from fedlab.server.strategy import StrategySettings, attributes_state, build_strategy
 from fedlab.settings import Settings
@@ -80,6 +81,15 @@ class FlowerStrategy:
 
 class InnerStrategySettings(StrategySettings):
     """Keys of ``[strategy.inner]``: the strategy that a privacy wrapper wraps."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        try:
+            strategies.get(name)
+        except FedlabError as error:
+            raise ValueError(str(error)) from error
+        return name
 
 
 def _settings(cls: type[Any]) -> type[Settings]:

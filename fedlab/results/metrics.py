@@ -127,6 +127,11 @@ class Evaluation:
                 metric.update(scores.unsqueeze(0), flat.unsqueeze(0))
 
 
+def names_of(task: Task) -> list[str]:
+    """Return the names of the task's metrics, as :meth:`Evaluation.compute` returns them."""
+    return ["loss", *(name for name in _metrics_of(task) if name != "confusion")]
+
+
 def _metrics_of(task: Task) -> dict[str, Metric]:
     """Return the task's metrics, in the order in which they are shown."""
     if task.kind == "regression":

@@ -14,12 +14,12 @@ from fedlab import registry
 from fedlab.data import task_file
 from fedlab.data.federation import Federation, load_federation
 from fedlab.engine.engine import Engine
-from fedlab.errors import FedlabError
 from fedlab.models.network import Network, build_network, whole_state
 from fedlab.results.metric_names import MetricName, headline
 from fedlab.results.run_folder import Recorder, RunFolder, weights_digest
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
+from fedlab.server.compatibility import check_compatibility
 from fedlab.server.rounds import Rounds
 from fedlab.server.strategy import build_strategy
 
@@ -58,9 +58,8 @@ class Simulation:
         self.network: Network = build_network(
             settings.model, self.federation.dataset.task, scenario.seed
         )
-        _check_cohort(settings, len(self.federation))
         self.strategy = build_strategy(settings.strategy)
-        _check_mods(settings, self.strategy)
+        check_compatibility(scenario, self.federation, self.network, self.strategy)
         self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
 
     def __enter__(self) -> Simulation:
@@ -112,18 +111,27 @@ def run(
     watchers: list[Callback] = [Recorder(folder), StopOnInterrupt(), *callbacks]
     if scenario.evaluation.early_stopping is not None:
         watchers.insert(0, StopWhenGoodEnough(scenario.evaluation.early_stopping))
-    with simulate(scenario) as simulation:
+    with _put_together(folder, simulate) as simulation:
         rounds = simulation.rounds(watchers)
         saved = folder.latest()
         if saved is None:
             folder.write_text(task_file.NAME, task_file.dumps(simulation.federation.dataset.task))
             _describe_partition(folder, simulation.federation)
         else:
-            folder.rewind(saved)
             rounds.restore(saved)
+            folder.rewind(saved)
         rounds.run()
         _finish(folder, simulation, rounds)
     return rounds
+
+
+def _put_together(folder: RunFolder, simulate: Callable[[Scenario], Simulation]) -> Simulation:
+    """Return the simulation; where that fails, no folder of a run that never began is left."""
+    try:
+        return simulate(folder.scenario)
+    except BaseException:
+        folder.discard()
+        raise
 
 
 def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
@@ -183,22 +191,3 @@ def _describe_partition(folder: RunFolder, federation: Federation) -> None:
             "validation_sizes": [len(federation.rows(c)[1]) for c in range(len(federation))],
         },
     )
-
-
-def _check_cohort(settings: Any, population: int) -> None:
-    strategy = getattr(settings.strategy, "inner", settings.strategy)
-    for key in ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"):
-        wanted = getattr(strategy, key, 1)
-        if wanted > population:
-            raise FedlabError(
-                f"strategy.{key}: {wanted} clients are asked for and the partition has {population}"
-            )
-
-
-def _check_mods(settings: Any, strategy: Any) -> None:
-    needed = getattr(strategy, "required_mod", None)
-    if needed and needed not in settings.client.mods:
-        raise FedlabError(
-            f"strategy.name: '{settings.strategy.name}' needs clients that clip: add "
-            f"client.mods = ['{needed}']"
-        )

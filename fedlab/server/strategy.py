@@ -15,6 +15,7 @@ from flwr.serverapp.strategy import Strategy
 from pydantic import Field
 
 from fedlab import registry
+from fedlab.errors import FedlabError
 from fedlab.settings import Settings
 
 
@@ -35,10 +36,14 @@ def build_strategy(settings: Settings) -> Strategy:
     """Return the strategy that the settings name.
 
     Raises:
-        FedlabError: If there is no such strategy.
+        FedlabError: If there is no such strategy, or it refuses these settings.
     """
     name: str = settings.name  # type: ignore[attr-defined]
-    strategy: Strategy = registry.strategies.get(name).from_settings(settings)
+    try:
+        strategy: Strategy = registry.strategies.get(name).from_settings(settings)
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise FedlabError(f"strategy.name: '{name}' refuses these settings: {reason}") from error
     return strategy
 
 

@@ -1,0 +1,100 @@
+"""Whether the parts of a scenario go together, once data, network and strategy are known.
+
+Each part is right by itself (the schema says so); what is told here shows only when they meet, and
+is told before the first round rather than by every client in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flwr.serverapp.strategy import Strategy
+
+from fedlab import registry
+from fedlab.data.dataset import Task
+from fedlab.data.federation import Federation
+from fedlab.data.transforms import build_augmentation
+from fedlab.errors import FedlabError, unknown
+from fedlab.models.network import Network
+from fedlab.results.metrics import names_of
+from fedlab.scenario import Scenario
+from fedlab.training.early_stopping import EarlyStoppingSettings
+
+
+def check_compatibility(
+    scenario: Scenario, federation: Federation, network: Network, strategy: Strategy
+) -> None:
+    """Check that the scenario's parts go together.
+
+    Raises:
+        FedlabError: With every problem found, a line each.
+    """
+    settings: Any = scenario
+    task = federation.dataset.task
+    problems = [
+        *_cohort(settings.strategy, len(federation)),
+        *_mods(settings, strategy),
+        *_strategy_of_client(settings),
+        *_raised(lambda: _algorithm(settings).criterion(task)),
+        *_raised(
+            lambda: build_augmentation(settings.data.augmentation, task, network.mean, network.std)
+        ),
+        *_watched("evaluation.early_stopping", scenario.evaluation.early_stopping, task),
+        *_watched("client.early_stopping", settings.client.early_stopping, task),
+    ]
+    if problems:
+        raise FedlabError("\n".join(problems))
+
+
+def _cohort(strategy: Any, population: int) -> Iterator[str]:
+    inner = getattr(strategy, "inner", strategy)
+    for key in ("min_train_nodes", "min_evaluate_nodes", "min_available_nodes"):
+        wanted = getattr(inner, key, 1)
+        if wanted > population:
+            yield (
+                f"strategy.{key}: {wanted} clients are asked for and the partition has {population}"
+            )
+
+
+def _mods(settings: Any, strategy: Strategy) -> Iterator[str]:
+    needed = getattr(strategy, "required_mod", None)
+    if needed and needed not in settings.client.mods:
+        yield (
+            f"strategy.name: '{settings.strategy.name}' needs clients that clip: add "
+            f"client.mods = ['{needed}']"
+        )
+
+
+def _strategy_of_client(settings: Any) -> Iterator[str]:
+    """Tell whether the strategy has the key whose value the client algorithm counts on."""
+    key = getattr(registry.clients.get(settings.client.name), "required_strategy_key", None)
+    inner = getattr(settings.strategy, "inner", None)
+    if key is None or hasattr(settings.strategy, key) or hasattr(inner, key):
+        return
+    known = registry.strategies
+    having = [name for name in known.names() if key in known.get(name).Settings.model_fields]
+    yield (
+        f"client.name: '{settings.client.name}' needs a strategy that sends '{key}': set "
+        f"strategy.name to {' or '.join(having)}"
+    )
+
+
+def _algorithm(settings: Any) -> Any:
+    return registry.clients.get(settings.client.name)(settings.client)
+
+
+def _raised(build: Callable[[], object]) -> Iterator[str]:
+    """Yield what building a part says against it."""
+    try:
+        build()
+    except FedlabError as error:
+        yield str(error)
+
+
+def _watched(table: str, settings: EarlyStoppingSettings | None, task: Task) -> Iterator[str]:
+    if settings is None:
+        return
+    known = names_of(task)
+    if settings.metric not in known:
+        yield f"{table}.metric: {unknown('metric', settings.metric, known)}"
