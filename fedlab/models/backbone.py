@@ -53,6 +53,19 @@ class Backbone:
     channels: int
 
 
+def start_small(module: nn.Module, head: str) -> None:
+    """Draw a new head's weights from N(0, 0.01²) and set its biases to zero.
+
+    A pretrained backbone's features are large: under a head of the usual scale the first losses,
+    and so the first gradients, are large enough to damage what was learned.
+    """
+    for name, layer in module.named_modules():
+        if name.startswith(head) and isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.01)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
 def stages_of(module: nn.Module, head: str) -> tuple[str, ...]:
     """Return the prefixes of a model's blocks from input to output.
 

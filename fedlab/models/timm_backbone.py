@@ -20,7 +20,7 @@ from torch import nn
 from fedlab import assets
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.models.backbone import Backbone, BackboneSettings, stages_of
+from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weights import Weights, fit_weights, read_weights
 
 _PACKAGED = {
@@ -43,6 +43,8 @@ def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, in
     head = _head(module)
     if settings.blocks is not None:
         _keep_blocks(module, settings.blocks, name)
+    if settings.pretrained and not _has_published_head(settings, module, task):
+        start_small(module, head)
     if isinstance(settings.pretrained, str):
         source = settings.pretrained
         weights = read_weights(_packaged(name) if source == "package" else source)
@@ -163,6 +165,11 @@ def _packaged(name: str) -> str:
             f"{', '.join(sorted(_PACKAGED))}; say true for timm's hub, or name a file of weights"
         )
     return str(assets.weights(asset))
+
+
+def _has_published_head(settings: BackboneSettings, module: nn.Module, task: Task) -> bool:
+    """Return whether the hub's own head came with the weights, its classes being as many."""
+    return settings.pretrained is True and _config(module)["num_classes"] == task.outputs
 
 
 def _config(module: nn.Module) -> dict[str, Any]:

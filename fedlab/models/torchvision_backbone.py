@@ -13,7 +13,7 @@ from torchvision.ops import StochasticDepth
 from fedlab import assets
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.models.backbone import Backbone, BackboneSettings, stages_of
+from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weights import Weights, fit_weights, read_weights
 
 NAMES: frozenset[str] = frozenset(library.list_models(module=library))
@@ -30,6 +30,7 @@ def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, in
     head = _replace_head(module, task.outputs, settings.dropout)
     _set_drop_path(module, settings.drop_path, name)
     if settings.pretrained:
+        start_small(module, head)
         source = "hub" if settings.pretrained is True else settings.pretrained
         weights = _from_hub(name) if source == "hub" else _from_file(name, source)
         fit_weights(module, _adapt(weights, module), head, source, ("aux1.", "aux2.", "AuxLogits."))

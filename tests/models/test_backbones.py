@@ -309,3 +309,12 @@ def test_a_hub_out_of_reach_is_told_with_what_else_there_is(
         assert ("'package'" in str(caught.value)) is package
         assert "a file of weights" in str(caught.value)
         assert ("FEDLAB_OFFLINE" in str(caught.value)) is offline
+
+
+def test_a_new_head_over_pretrained_features_starts_small(asset: Asset) -> None:
+    asset("efficientnet-lite0")
+    loaded = load(LITE, pretrained="package")
+    head = loaded.module.get_submodule(loaded.head)
+    assert isinstance(head, nn.Linear)
+    assert head.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert not head.bias.any()
