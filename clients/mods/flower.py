@@ -1,8 +1,11 @@
-"""Flower's own client mods, by name: clipping for its differential-privacy strategies."""
+"""Flower's own client mods, by name: clipping for its differential-privacy strategies.
+
+They are meant for training messages and would answer any other with an error, so those pass by.
+"""
 
 from __future__ import annotations
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, MessageType
 from flwr.clientapp.mod import adaptiveclipping_mod, fixedclipping_mod
 from flwr.clientapp.typing import ClientAppCallable
 
@@ -14,7 +17,9 @@ class FixedClipping:
     """Clips updates to the norm that the server sends (Flower's fixedclipping_mod)."""
 
     def mod(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        """Run the client and clip its update."""
+        """Run the client and, where it trained, clip its update."""
+        if message.metadata.message_type != MessageType.TRAIN:
+            return call_next(message, context)
         return fixedclipping_mod(message, context, call_next)
 
 
@@ -23,5 +28,7 @@ class AdaptiveClipping:
     """Clips updates and tells whether it had to (Flower's adaptiveclipping_mod)."""
 
     def mod(self, message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        """Run the client and clip its update."""
+        """Run the client and, where it trained, clip its update."""
+        if message.metadata.message_type != MessageType.TRAIN:
+            return call_next(message, context)
         return adaptiveclipping_mod(message, context, call_next)
