@@ -6,7 +6,8 @@ folds, split by the scenario's own partitioner. The round with the best test met
 best iteration; the final fit, on all of the training data, takes the mean over folds of the best
 iteration as its number of rounds (Mitchell, "Machine Learning", 1997, section 4.6.5).
 
-Features that a data source standardised keep the statistics of its whole training part.
+Features that a data source standardised keep the statistics of its whole training part. A
+learning-rate schedule over rounds spans the rounds of each run, so the final fit's is the shorter.
 """
 
 from __future__ import annotations
