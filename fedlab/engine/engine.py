@@ -46,7 +46,7 @@ class Exchange:
     Attributes:
         replies: In the order of clients; one a block where the strategy takes a mean.
         reports: One per client that answered, in the order of clients.
-        failures: One per client that did not.
+        failures: One per client that did not, in the order of clients.
         bytes_down, bytes_up: Bytes of the arrays sent and received, each client counted.
     """
 
@@ -136,6 +136,7 @@ class Engine(Grid):
                     self.states.pop(client, None)
         exchange.replies.sort(key=lambda reply: reply.metadata.src_node_id)
         exchange.reports.sort(key=lambda report: report.client)
+        exchange.failures.sort(key=lambda failure: failure.client)
         exchange.bytes_up = sum(report.bytes_up for report in exchange.reports)
         return exchange
 

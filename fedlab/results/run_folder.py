@@ -195,15 +195,21 @@ class Recorder(Callback):
                 for report in outcome.reports
             ),
         )
-        self._folder.append(
-            "failures.jsonl", ({"round": number, **vars(failure)} for failure in outcome.failures)
-        )
+        self._append_failures(outcome)
         self._seconds += outcome.record.get("seconds", {}).get("total", 0.0)
         start = time.perf_counter()
         self._folder.save(rounds.checkpoint(outcome.record))
         if "seconds" in outcome.record:
             outcome.record["seconds"]["checkpoint"] = time.perf_counter() - start
         self._folder.append("metrics.jsonl", [outcome.record])
+
+    def round_failed(self, outcome: RoundOutcome) -> None:
+        """Write why clients failed; resuming drops these lines and tries the round again."""
+        self._append_failures(outcome)
+
+    def _append_failures(self, outcome: RoundOutcome) -> None:
+        lines = ({"round": outcome.round, **vars(failure)} for failure in outcome.failures)
+        self._folder.append("failures.jsonl", lines)
 
     def state(self) -> dict[str, Any]:
         """Return the seconds that rounds took so far."""

@@ -49,6 +49,9 @@ class Callback:
     def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
         """Note what came of a round."""
 
+    def round_failed(self, outcome: RoundOutcome) -> None:
+        """Note that a round has too few replies: the run stops with the round before it."""
+
     def reason_to_stop(self) -> str | None:
         """Return why the run should end now, or None."""
         return None

@@ -163,6 +163,8 @@ class Rounds:
     def _check_replies(self, server_round: int, trained: Exchange, sent: int) -> None:
         wanted = min(self.scenario.evaluation.minimum_replies, sent)
         if len(trained.reports) < max(wanted, 1):
+            failed = RoundOutcome(server_round, {}, trained.reports, trained.failures)
+            self._tell(lambda callback: callback.round_failed(failed))
             cause = f"; the first said: {trained.failures[0].reason}" if trained.failures else ""
             raise TooFewReplies(
                 f"round {server_round}: {len(trained.reports)} of {sent} clients answered, and "
