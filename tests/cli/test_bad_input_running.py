@@ -1,0 +1,166 @@
+"""Bad input, third part: what goes wrong while a run is under way, or when it is resumed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from fedlab.server import checkpoint
+
+
+def the_run() -> Path:
+    (folder,) = Path("runs").iterdir()
+    return folder
+
+
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch, from_round: int) -> Iterator[None]:
+    """Let the disk be full once a checkpoint of this round is to be flushed to it."""
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if f"round-{from_round:05d}" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        yield
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_from_the_last_whole_checkpoint(
+    typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with full_disk(monkeypatch, from_round=2):
+        outcome = typed("run", "scenario.toml")
+    run = the_run()
+    assert outcome.code == 2
+    assert outcome.errors == [
+        f"error: {run}/checkpoints cannot be written: No space left on device; round 1 is saved; "
+        f"'fedlab resume {run}' goes on from there once that is mended"
+    ]
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "round-00000",
+        "round-00001",
+    ]
+    assert typed("resume", run).code == 0
+    resumed = json.loads((run / "summary.json").read_text())
+    shutil.rmtree("runs")
+    assert typed("run", "scenario.toml").code == 0
+    whole = json.loads((the_run() / "summary.json").read_text())
+    assert resumed["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_run_folder(
+    refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text = Path.write_text
+
+    def refuse(path: Path, text: str, *arguments: object, **options: object) -> int:
+        if path.name.endswith(".part"):
+            write_text(path, text[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_text(path, text)
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    (told,) = refused("run", "scenario.toml")
+    assert told.endswith("scenario.toml cannot be written: No space left on device")
+
+
+def test_a_folder_that_may_not_be_written_is_told(refused, monkeypatch) -> None:
+    def refuse(path: Path, *arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    (told,) = refused("run", "scenario.toml")
+    assert told == "the run folder cannot be made in runs: Permission denied"
+
+
+def test_a_file_where_a_checkpoint_belongs_is_told(typed, monkeypatch) -> None:
+    save = checkpoint.save
+
+    def obstructed(folder: Path, state: checkpoint.Checkpoint) -> None:
+        folder.write_text("in the way")
+        save(folder, state)
+
+    monkeypatch.setattr(checkpoint, "save", obstructed)
+    outcome = typed("run", "scenario.toml")
+    assert outcome.code == 2
+    assert outcome.errors == [f"error: {the_run()}/checkpoints cannot be written: File exists"]
+
+
+@pytest.mark.parametrize("engine", ["inline", "ray"])
+def test_when_all_clients_fail_the_first_ones_reason_is_told(typed, engine: str) -> None:
+    words = [f"engine.name={engine}", "client.optimizer.lr=1e30"]
+    outcome = typed("run", "scenario.toml", *(f"--set={word}" for word in words))
+    assert outcome.code == 2
+    (line,) = outcome.errors
+    assert line.startswith("error: round 1: 0 of 3 clients answered")
+    assert "the first said: FloatingPointError: the update is not finite" in line
+    failures = [json.loads(text) for text in (the_run() / "failures.jsonl").open()]
+    assert [failure["client"] for failure in failures] == [0, 1, 2]
+
+
+@pytest.fixture
+def interrupted(typed, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a run whose disk was full in its second round."""
+    with full_disk(monkeypatch, from_round=2):
+        assert typed("run", "scenario.toml").code == 2
+    return the_run()
+
+
+def cut_off(folder: Path) -> None:
+    arrays = folder / "arrays.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-5])
+
+
+def without_arrays(folder: Path) -> None:
+    (folder / "arrays.safetensors").unlink()
+
+
+def without_weights(folder: Path) -> None:
+    state = json.loads((folder / "state.json").read_text())
+    del state["weights"]
+    (folder / "state.json").write_text(json.dumps(state))
+
+
+def half_written(folder: Path) -> None:
+    state = folder / "state.json"
+    state.write_text(state.read_text()[:40])
+
+
+@pytest.mark.parametrize("damage", [cut_off, without_arrays, without_weights, half_written])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_serves(
+    interrupted: Path, refused, typed, damage
+) -> None:
+    newest = interrupted / "checkpoints" / "round-00001"
+    damage(newest)
+    (told,) = refused("resume", interrupted)
+    assert told.startswith(f"checkpoint {newest} cannot be read")
+    assert told.endswith("remove that folder to resume from the one before")
+    shutil.rmtree(newest)
+    assert typed("resume", interrupted).code == 0
+
+
+def test_a_checkpoint_of_another_model_is_told(interrupted: Path, refused) -> None:
+    path = interrupted / "checkpoints" / "round-00001" / "arrays.safetensors"
+    save_file({name: np.resize(array, 3) for name, array in load_file(path).items()}, path)
+    (told,) = refused("resume", interrupted)
+    assert told.startswith("the checkpoint of round 1 holds 3 weights, and the scenario's model")
+
+
+def test_a_resume_that_cannot_begin_leaves_the_run_as_it_is(interrupted: Path, refused) -> None:
+    scenario = interrupted / "scenario.toml"
+    scenario.write_text(scenario.read_text().replace("clients = 3", "clients = 500"))
+    shutil.rmtree(interrupted / "checkpoints")
+    (told,) = refused("resume", interrupted)
+    assert told.startswith("data.partition.clients: 500 clients")
