@@ -48,6 +48,8 @@ class FlowerStrategy:
     Settings: ClassVar[type[Settings]]
     takes_mean: ClassVar[bool] = False
     required_mod: ClassVar[str | None] = None
+    malicious_bound: ClassVar[tuple[int, int] | None] = None
+    """(a, b) where f malicious nodes can be withstood by cohorts of a·f + b and more."""
     _fixed: frozenset[str] = frozenset()
 
     @classmethod
@@ -116,7 +118,11 @@ def _is_callable_argument(name: str) -> bool:
 
 
 def _adopt(
-    name: str, cls: type[Any], takes_mean: bool = False, required_mod: str | None = None
+    name: str,
+    cls: type[Any],
+    takes_mean: bool = False,
+    required_mod: str | None = None,
+    malicious_bound: tuple[int, int] | None = None,
 ) -> None:
     summary = (inspect.getdoc(cls) or "").split("\n", 1)[0]
     adopted = type(
@@ -128,6 +134,7 @@ def _adopt(
             "Settings": _settings(cls),
             "takes_mean": takes_mean,
             "required_mod": required_mod,
+            "malicious_bound": malicious_bound,
         },
     )
     strategies.register(name)(adopted)
@@ -141,9 +148,10 @@ _adopt("fedyogi", flower.FedYogi, takes_mean=True)
 _adopt("fedadagrad", flower.FedAdagrad, takes_mean=True)
 _adopt("fedmedian", flower.FedMedian)
 _adopt("fedtrimmedavg", flower.FedTrimmedAvg)
-_adopt("krum", flower.Krum)
-_adopt("multikrum", flower.MultiKrum)
-_adopt("bulyan", flower.Bulyan)
+# Blanchard et al. 2017, proposition 4.2; El Mhamdi et al. 2018, section 4.
+_adopt("krum", flower.Krum, malicious_bound=(2, 3))
+_adopt("multikrum", flower.MultiKrum, malicious_bound=(2, 3))
+_adopt("bulyan", flower.Bulyan, malicious_bound=(4, 3))
 _adopt("qfedavg", flower.QFedAvg)
 _adopt("dp-server-fixed-clipping", flower.DifferentialPrivacyServerSideFixedClipping)
 _adopt("dp-server-adaptive-clipping", flower.DifferentialPrivacyServerSideAdaptiveClipping)

@@ -34,6 +34,7 @@ def check_compatibility(
     task = federation.dataset.task
     problems = [
         *_cohort(settings.strategy, len(federation)),
+        *_malicious(settings.strategy, strategy, len(federation)),
         *_mods(settings, strategy),
         *_strategy_of_client(settings),
         *_raised(lambda: _algorithm(settings).criterion(task)),
@@ -55,6 +56,21 @@ def _cohort(strategy: Any, population: int) -> Iterator[str]:
             yield (
                 f"strategy.{key}: {wanted} clients are asked for and the partition has {population}"
             )
+
+
+def _malicious(settings: Any, strategy: Strategy, population: int) -> Iterator[str]:
+    """Tell whether a cohort is too small for the malicious nodes that it shall withstand."""
+    bound = getattr(strategy, "malicious_bound", None)
+    if bound is None:
+        return
+    cohort = max(int(population * settings.fraction_train), settings.min_train_nodes)
+    least = bound[0] * settings.num_malicious_nodes + bound[1]
+    if cohort < least:
+        yield (
+            f"strategy.num_malicious_nodes: '{settings.name}' withstands "
+            f"{settings.num_malicious_nodes} malicious clients in a cohort of {least} or more, and "
+            f"the cohort has {cohort}"
+        )
 
 
 def _mods(settings: Any, strategy: Strategy) -> Iterator[str]:

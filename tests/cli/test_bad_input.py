@@ -148,6 +148,10 @@ DO_NOT_GO_TOGETHER = [
         ),
         "strategy.inner.name: unknown strategy 'fedprx'. Did you mean 'fedprox'?",
     ),
+    (
+        ("strategy.name=bulyan", "strategy.num_malicious_nodes=1"),
+        "'bulyan' withstands 1 malicious clients in a cohort of 7 or more, and the cohort has 3",
+    ),
     (("client.name=fedprox",), "client.name: 'fedprox' needs a strategy that sends 'proximal_mu'"),
     ((DIABETES, "client.criterion=cross-entropy"), "'sum-of-squares' fits it"),
     (
