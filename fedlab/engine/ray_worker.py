@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
@@ -29,9 +30,9 @@ class RayWorker:
         self._app = client_app(lambda context: self._worker)
         self._records: dict[Any, Any] = {}
 
-    def ping(self) -> bool:
-        """Answer, as proof of life."""
-        return True
+    def ping(self) -> int:
+        """Answer with the process's number, as proof of life."""
+        return os.getpid()
 
     def run_block(self, errands: list[tuple[Any, ...]], combine: bool) -> BlockResult:
         """Run a block's clients; array records are fetched once, and kept while blocks use them."""

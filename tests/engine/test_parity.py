@@ -1,7 +1,10 @@
 """The same scenario, the same seed, the same bits: on inline and ray, whatever the workers."""
 
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +12,8 @@ from safetensors.numpy import load_file
 
 from fedlab.results.run_folder import RunFolder
 from fedlab.scenario import loads
+from fedlab.server.callbacks import Callback
+from fedlab.server.rounds import Rounds
 from fedlab.server.simulation import run
 
 SCENARIO = """
@@ -74,6 +79,35 @@ def test_a_repeated_run_gives_the_same_bits_and_another_seed_does_not(tmp_path: 
     run(other)
     assert first == again
     assert json.loads((other.path / "summary.json").read_text())["weights_sha256"] != first
+
+
+class KillAWorker(Callback):
+    """Kills a worker's process as the second round begins."""
+
+    def __init__(self) -> None:
+        self.killed = 0
+        self._engine: Any = None
+
+    def started(self, rounds: Rounds) -> None:
+        self._engine = rounds.engine
+
+    def round_started(self, server_round: int, phase: str, clients: int) -> None:
+        if server_round == 2 and phase == "train":
+            import ray
+
+            self.killed = ray.get(self._engine._actors[0].ping.remote())
+            os.kill(self.killed, signal.SIGKILL)
+
+
+def test_a_lost_workers_clients_are_run_again_to_the_same_bits(tmp_path: Path) -> None:
+    undisturbed, _ = outcome(tmp_path, "inline", "", "fedavg")
+    scenario = loads(SCENARIO.format(engine="ray", keys="workers = 2", strategy="fedavg"))
+    folder = RunFolder.create(tmp_path, "killed", scenario)
+    killer = KillAWorker()
+    run(folder, [killer])
+    assert killer.killed
+    assert json.loads((folder.path / "summary.json").read_text())["weights_sha256"] == undisturbed
+    assert list(folder.lines("failures.jsonl")) == []
 
 
 @pytest.mark.slow
