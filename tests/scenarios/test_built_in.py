@@ -1,0 +1,140 @@
+"""Every built-in scenario runs, and together they show everything that a scenario can name."""
+
+import json
+import math
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fedlab import registry
+from fedlab.errors import AssetMissing
+from fedlab.results.run_folder import RunFolder
+from fedlab.scenario import Scenario, built_in, load
+from fedlab.server.simulation import run
+
+ROOT = Path(str(resources.files("scenarios")))
+SHORTENED = (
+    "rounds=1",
+    "client.steps=2",
+    "engine.name=inline",
+    "evaluation.test_examples=64",
+    "evaluation.every=1",
+)
+# One or two of each folder and kind of task run by default; `pytest -m slow` runs the others.
+LIGHT = {
+    "perceptron-or",
+    "delta-rule-xor",
+    "remember-lstm",
+    "reverse-transformer",
+    "fedavg",
+    "fedadam",
+    "krum",
+    "dp-client-fixed-clipping",
+    "partition-pathological",
+    "partition-natural",
+    "model-linear",
+    "model-gru",
+    "model-vit",
+    "pretrained-cnn-head-only",
+}
+
+
+def names() -> list[object]:
+    """Return every built-in scenario, those that are not light marked slow."""
+    return [
+        pytest.param(name, marks=() if name in LIGHT else pytest.mark.slow) for name in built_in()
+    ]
+
+
+@cache
+def shown() -> tuple[Any, ...]:
+    """Return the built-in scenarios, whose tables' keys depend on their names."""
+    return tuple(load(name) for name in built_in())
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_round_of_every_scenario_gives_finite_results_and_a_whole_run_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    if not os.environ.get("CI"):
+        monkeypatch.setenv("FEDLAB_OFFLINE", "1")
+    scenario = load(name, SHORTENED)
+    folder = RunFolder.create(tmp_path, name, scenario)
+    try:
+        run(folder)
+    except AssetMissing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    check(folder, scenario)
+
+
+def check(folder: RunFolder, scenario: Scenario) -> None:
+    """Hold a run folder of one round against what docs/run-folder.md promises."""
+    summary = json.loads((folder.path / "summary.json").read_text())
+    # A round may already be good enough where the scenario stops early.
+    assert summary["status"] == "finished" or scenario.evaluation.early_stopping is not None
+    assert summary["rounds"] == 1
+    first, last = folder.lines("metrics.jsonl")
+    assert (first["round"], last["round"]) == (0, 1)
+    assert all(math.isfinite(value) for value in last["test"].values())
+    assert last["replies"] == last["cohort"] >= 1
+    assert last["failures"] == 0
+    weights = load_file(folder.path / "model.safetensors")
+    assert sum(tensor.numel() for tensor in weights.values()) >= summary["parameters"]["trained"]
+    assert (folder.path / "checkpoints" / "round-00001").is_dir()
+    partition = json.loads((folder.path / "partition.json").read_text())
+    assert len(partition["sizes"]) == partition["clients"]
+
+
+def test_light_scenarios_exist() -> None:
+    assert set(built_in()) >= LIGHT
+
+
+def test_no_two_built_in_scenarios_have_the_same_name() -> None:
+    files = [path.stem for path in ROOT.rglob("*.toml")]
+    assert sorted(files) == sorted(built_in())
+
+
+def test_titles_are_one_line_of_their_own_and_descriptions_say_something() -> None:
+    scenarios = shown()
+    assert all("\n" not in scenario.title for scenario in scenarios)
+    assert len({scenario.title for scenario in scenarios}) == len(scenarios)
+    assert all(len(scenario.description.split()) > 5 for scenario in scenarios)
+
+
+@pytest.mark.parametrize("name", registry.models.names())
+def test_every_zoo_model_has_a_scenario(name: str) -> None:
+    assert any(scenario.model.name == name for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.partitioners.names())
+def test_every_partitioner_has_a_scenario(name: str) -> None:
+    assert any(scenario.data.partition.name == name for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.strategies.names())
+def test_every_strategy_has_a_scenario(name: str) -> None:
+    assert any(scenario.strategy.name == name for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.clients.names())
+def test_every_client_algorithm_has_a_scenario(name: str) -> None:
+    assert any(scenario.client.name == name for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.mods.names())
+def test_every_mod_has_a_scenario(name: str) -> None:
+    assert any(name in scenario.client.mods for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.engines.names())
+def test_every_engine_has_a_scenario(name: str) -> None:
+    assert any(scenario.engine.name == name for scenario in shown())
