@@ -29,15 +29,19 @@ class Registry:
     Args:
         kind: What is registered, as it stands in error messages ("strategy").
         package: The package whose files register built-in classes.
+        group: The plural of the kind, for entry points.
+        adapter: ``module:function`` that gives a class from ``module:Class`` what it lacks to be
+            one of ours, or returns it as it is.
 
     Other distributions add theirs through the entry-point group ``fedlab.<plural>``, where the
     plural is the registry's own variable name below.
     """
 
-    def __init__(self, kind: str, package: str, group: str) -> None:
+    def __init__(self, kind: str, package: str, group: str, adapter: str = "") -> None:
         self.kind = kind
         self._package = package
         self._group = group
+        self._adapter = adapter
         self._classes: dict[str, type[Any]] = {}
         self._complete = False
 
@@ -60,8 +64,8 @@ class Registry:
         Raises:
             FedlabError: If there is none; the message names the nearest known name.
         """
-        if ":" in name:
-            return self._import_path(name)
+        if ":" in name and name not in self._classes:
+            self._classes[name] = self._adapted(self._import_path(name))
         if name not in self._classes:
             self._import_module_of(name)
         if name not in self._classes:
@@ -78,7 +82,7 @@ class Registry:
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
         self._import_all()
-        return sorted(self._classes)
+        return sorted(name for name in self._classes if ":" not in name)
 
     def summary(self, name: str) -> str:
         """Return the first line of the docstring of the class called ``name``."""
@@ -101,6 +105,13 @@ class Registry:
         for point in entry_points(group=f"fedlab.{self._group}"):
             self._classes.setdefault(point.name, point.load())
         self._complete = True
+
+    def _adapted(self, found: type[Any]) -> type[Any]:
+        if not self._adapter:
+            return found
+        module, _, function = self._adapter.partition(":")
+        adapted: type[Any] = getattr(importlib.import_module(module), function)(found)
+        return adapted
 
     def _import_path(self, path: str) -> type[Any]:
         module, _, attribute = path.partition(":")
@@ -128,7 +139,7 @@ class Registry:
         return found
 
 
-strategies = Registry("strategy", "strategies", "strategies")
+strategies = Registry("strategy", "strategies", "strategies", "strategies.flower:adapted")
 clients = Registry("client algorithm", "clients", "clients")
 mods = Registry("mod", "clients.mods", "mods")
 models = Registry("model", "fedlab.models.zoo", "models")

@@ -7,7 +7,7 @@ within which bounds, and which of them take a weighted mean.
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 from flwr.serverapp import strategy as flower
 from pydantic import Field, create_model, field_validator
@@ -58,12 +58,12 @@ class FlowerStrategy:
         arguments = {
             name: getattr(settings, name)
             for name in type(settings).model_fields
-            if name not in {"name", "inner"}
+            if name not in {"name", "inner"} and _accepts(cls, name)
         }
         if hasattr(settings, "inner"):
             arguments["strategy"] = build_strategy(settings.inner)
         strategy = cls(**arguments)
-        strategy._fixed = frozenset((set(arguments) - {"initial_clipping_norm"}) | {"_fixed"})
+        strategy._fixed = frozenset({*arguments, *WIRING, "_fixed"})
         return strategy
 
     def state_dict(self) -> dict[str, Any]:
@@ -97,47 +97,74 @@ class InnerStrategySettings(StrategySettings):
 def _settings(cls: type[Any]) -> type[Settings]:
     """Return settings with the plain arguments of a strategy's constructor as keys."""
     fields: dict[str, Any] = {}
-    shared = StrategySettings.model_fields
-    wraps = False
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():
-        wraps = wraps or name == "strategy"
-        if name == "self" or name in shared or name in WIRING or _is_callable_argument(name):
+    arguments = _arguments(cls)
+    wraps = "strategy" in arguments
+    for name, parameter in arguments.items():
+        if name in StrategySettings.model_fields or name in WIRING or _is_callable_argument(name):
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         bounds: dict[str, Any] = BOUNDS.get(name, {})
-        fields[name] = (parameter.annotation, Field(default, **bounds))
+        fields[name] = (_annotation(cls, name), Field(default, **bounds))
     if wraps:
-        fields["name"] = (str, ...)
         fields["inner"] = (InnerStrategySettings, InnerStrategySettings())
-    base: type[Settings] = Settings if wraps else StrategySettings
-    return create_model(f"{cls.__name__}Settings", __base__=base, **fields)
+    if wraps or not _accepts(cls, "fraction_train"):
+        fields["name"] = (str, ...)
+        return create_model(f"{cls.__name__}Settings", __base__=Settings, **fields)
+    return create_model(f"{cls.__name__}Settings", __base__=StrategySettings, **fields)
+
+
+def _arguments(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a class's constructor."""
+    catch_all = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(cls.__init__).parameters.items()
+    return {n: p for n, p in parameters if n != "self" and p.kind not in catch_all}
+
+
+def _accepts(cls: type[Any], name: str) -> bool:
+    """Return whether a constructor takes an argument, by itself or by handing on what is left."""
+    parameters = inspect.signature(cls.__init__).parameters.values()
+    return name in _arguments(cls) or any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters
+    )
+
+
+def _annotation(cls: type[Any], name: str) -> Any:
+    try:
+        return get_type_hints(cls.__init__).get(name, Any)
+    except NameError:
+        return Any
 
 
 def _is_callable_argument(name: str) -> bool:
     return name.endswith("_fn") or name in {"strategy", "accountant", "selection_rule"}
 
 
-def _adopt(
-    name: str,
-    cls: type[Any],
-    takes_mean: bool = False,
-    required_mod: str | None = None,
-    malicious_bound: tuple[int, int] | None = None,
-) -> None:
+def adapted(cls: type[Any], **about: Any) -> type[Any]:
+    """Return a Flower strategy's class with settings and an explicit state.
+
+    This serves Flower's own classes and anybody's (``strategy.name = "module:Class"``). A class
+    that has ``Settings`` is one of ours already.
+
+    Args:
+        cls: The class.
+        about: What is known of it: ``takes_mean``, ``required_mod``, ``malicious_bound``.
+    """
+    if hasattr(cls, "Settings") or not issubclass(cls, flower.Strategy):
+        return cls
+    origin = "Flower's" if cls.__module__.startswith("flwr.") else f"{cls.__module__}'s"
     summary = (inspect.getdoc(cls) or "").split("\n", 1)[0]
-    adopted = type(
-        cls.__name__,
-        (FlowerStrategy, cls),
-        {
-            "__doc__": f"{summary} (Flower's {cls.__name__})",
-            "__module__": __name__,
-            "Settings": _settings(cls),
-            "takes_mean": takes_mean,
-            "required_mod": required_mod,
-            "malicious_bound": malicious_bound,
-        },
-    )
-    strategies.register(name)(adopted)
+    content = {
+        "__doc__": f"{summary} ({origin} {cls.__name__})",
+        "__module__": __name__,
+        "__init__": cls.__init__,
+        "Settings": _settings(cls),
+        **about,
+    }
+    return type(cls.__name__, (FlowerStrategy, cls), content)
+
+
+def _adopt(name: str, cls: type[Any], **about: Any) -> None:
+    strategies.register(name)(adapted(cls, **about))
 
 
 _adopt("fedavg", flower.FedAvg, takes_mean=True)

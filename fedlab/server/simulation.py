@@ -20,7 +20,7 @@ from fedlab.results.run_folder import Recorder, RunFolder, weights_digest
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
 from fedlab.server.compatibility import check_compatibility
-from fedlab.server.rounds import Rounds
+from fedlab.server.rounds import Rounds, TooFewReplies
 from fedlab.server.strategy import build_strategy
 
 for variable, value in (
@@ -120,7 +120,12 @@ def run(
         else:
             rounds.restore(saved)
             folder.rewind(saved)
-        rounds.run()
+        try:
+            rounds.run()
+        except TooFewReplies as error:
+            rounds.status, rounds.reason = "failed", str(error)
+            folder.write_json("summary.json", summary(folder, simulation.network, rounds))
+            raise
         _finish(folder, simulation, rounds)
     return rounds
 
