@@ -27,7 +27,7 @@ from flwr.clientapp import ClientApp
 from fedlab import registry
 from fedlab.engine.worker import Worker, worker_of
 from fedlab.errors import FedlabError
-from fedlab.training.task import Arrays
+from fedlab.training.task import Arrays, Assignment
 
 WEIGHTS = "weights"
 STATE = "client-state"
@@ -74,12 +74,11 @@ def _wrap(mod: Any, call_next: Any) -> Any:
 
 
 def _train(worker: Worker, decode: Decoder, message: Message, context: Context) -> Message:
-    received = _Received(worker, decode, message, context)
-    update = worker.train(**received.arguments())
+    update = worker.train(_assignment(worker, decode, message, context))
     _keep(context, update.state)
     content = RecordDict(
         {
-            received.arrays_key: ArrayRecord({WEIGHTS: _encode(update.weights)}),
+            _weights_key(message): ArrayRecord({WEIGHTS: _encode(update.weights)}),
             "metrics": MetricRecord({"num-examples": update.examples, **update.metrics}),
         }
     )
@@ -89,57 +88,54 @@ def _train(worker: Worker, decode: Decoder, message: Message, context: Context) 
 
 
 def _evaluate(worker: Worker, decode: Decoder, message: Message, context: Context) -> Message:
-    received = _Received(worker, decode, message, context)
-    examples, metrics = worker.evaluate(**received.arguments())
+    examples, metrics = worker.evaluate(_assignment(worker, decode, message, context))
     record = MetricRecord({"num-examples": examples, **metrics})
     return Message(RecordDict({"metrics": record}), reply_to=message)
 
 
-class _Received:
-    """What a message carries, decoded.
+def _assignment(worker: Worker, decode: Decoder, message: Message, context: Context) -> Assignment:
+    """Return what a message asks for, decoded.
 
-    The first ArrayRecord holds the weights; every further one holds a vector under its own key.
+    Its first ArrayRecord holds the weights; every further one holds a vector under its own key.
+
+    Raises:
+        FedlabError: If it carries no weights, or weights of another model.
     """
+    content = message.content
+    weights_key = _weights_key(message)
+    config: dict[str, Any] = {
+        key: value for record in content.config_records.values() for key, value in record.items()
+    }
+    vectors = {key: decode(record) for key, record in content.array_records.items()}
+    wire = vectors.pop(weights_key)
+    _check_layout(worker, config.get("layout"), wire.numel())
+    kept: Any = context.state.array_records.get(STATE, {})
+    return Assignment(
+        client=int(context.node_config[PARTITION]),
+        round=int(config.get("server-round", 0)),
+        wire=wire,
+        arrays=vectors,
+        config=config,
+        state={name: torch.from_numpy(array.numpy()) for name, array in kept.items()},
+    )
 
-    def __init__(self, worker: Worker, decode: Decoder, message: Message, context: Context) -> None:
-        content = message.content
-        records = content.array_records
-        if not records:
-            raise FedlabError("the message carries no weights")
-        self.arrays_key = next(iter(records))
-        self._client = int(context.node_config[PARTITION])
-        self._config: dict[str, Any] = {
-            key: value
-            for record in content.config_records.values()
-            for key, value in record.items()
-        }
-        self._check_layout(worker)
-        self._wire = decode(records[self.arrays_key])
-        self._arrays = {k: decode(r) for k, r in records.items() if k != self.arrays_key}
-        kept: Any = context.state.array_records.get(STATE, {})
-        self._state = {name: torch.from_numpy(array.numpy()) for name, array in kept.items()}
-        size = worker.network.model.layout.wire_size
-        if self._wire.numel() != size:
-            raise FedlabError(
-                f"the message carries {self._wire.numel()} weights; this model has {size}"
-            )
 
-    def _check_layout(self, worker: Worker) -> None:
-        theirs = self._config.get("layout")
-        ours = worker.network.model.layout.fingerprint
-        if theirs is not None and theirs != ours:
-            raise FedlabError(f"the server's model layout is {theirs}; this client's is {ours}")
+def _weights_key(message: Message) -> str:
+    """Return the key of the message's first ArrayRecord."""
+    key = next(iter(message.content.array_records), None)
+    if key is None:
+        raise FedlabError("the message carries no weights")
+    return key
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of the worker's methods."""
-        return {
-            "client": self._client,
-            "server_round": int(self._config.get("server-round", 0)),
-            "wire": self._wire,
-            "arrays": self._arrays,
-            "config": self._config,
-            "state": self._state,
-        }
+
+def _check_layout(worker: Worker, theirs: Any, size: int) -> None:
+    layout = worker.network.model.layout
+    if theirs is not None and theirs != layout.fingerprint:
+        raise FedlabError(
+            f"the server's model layout is {theirs}; this client's is {layout.fingerprint}"
+        )
+    if size != layout.wire_size:
+        raise FedlabError(f"the message carries {size} weights; this model has {layout.wire_size}")
 
 
 class Decoder:

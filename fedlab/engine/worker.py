@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from fedlab.data.transforms import build_augmentation, build_preparation
 from fedlab.models.network import build_network
 from fedlab.scenario import Scenario, from_run_config
 from fedlab.training.evaluation import evaluate
-from fedlab.training.task import Arrays, LocalTask, Scalar, Update
+from fedlab.training.task import Assignment, LocalTask, Update
 
 PERSONAL = "personal"
 
@@ -51,18 +52,14 @@ class Worker:
             settings.data.augmentation, task, self.network.mean, self.network.std
         )
 
-    def train(
-        self,
-        client: int,
-        server_round: int,
-        wire: torch.Tensor,
-        arrays: Arrays,
-        config: dict[str, Scalar],
-        state: Arrays,
-    ) -> Update:
-        """Train one client from the received weights; return its update with its new state."""
-        with seeding.scope(self.scenario.seed, "client", server_round, client):
-            task = self._task(client, server_round, wire, arrays, config, state)
+    def train(self, assignment: Assignment) -> Update:
+        """Train one client from the received weights; return its update with its new state.
+
+        Raises:
+            FloatingPointError: If the update holds NaN or infinite values.
+        """
+        with self._seeded("client", assignment):
+            task = self._task(assignment)
             start = time.perf_counter()
             update: Update = self.algorithm.train(task)
             update.metrics["seconds"] = time.perf_counter() - start
@@ -72,18 +69,10 @@ class Worker:
             raise FloatingPointError("the update is not finite (NaN or infinite)")
         return update
 
-    def evaluate(
-        self,
-        client: int,
-        server_round: int,
-        wire: torch.Tensor,
-        arrays: Arrays,
-        config: dict[str, Scalar],
-        state: Arrays,
-    ) -> tuple[int, dict[str, float]]:
+    def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of validation examples of a client and the metrics on them."""
-        with seeding.scope(self.scenario.seed, "evaluation", server_round, client):
-            task = self._task(client, server_round, wire, arrays, config, state)
+        with self._seeded("evaluation", assignment):
+            task = self._task(assignment)
             if len(task.validation) == 0:
                 return 0, {}
             metrics: dict[str, float] = self.algorithm.evaluate(task)
@@ -101,29 +90,27 @@ class Worker:
         ).state()
         return state
 
-    def _task(
-        self,
-        client: int,
-        server_round: int,
-        wire: torch.Tensor,
-        arrays: Arrays,
-        config: dict[str, Scalar],
-        state: Arrays,
-    ) -> LocalTask:
-        own = dict(state)
-        self.network.model.reset(wire, own.pop(PERSONAL, None))
-        examples, validation = self.federation.examples(client)
+    def _seeded(self, purpose: str, assignment: Assignment) -> AbstractContextManager[None]:
+        return seeding.scope(self.scenario.seed, purpose, assignment.round, assignment.client)
+
+    def _task(self, assignment: Assignment) -> LocalTask:
+        own = dict(assignment.state)
+        self.network.model.reset(assignment.wire, own.pop(PERSONAL, None))
+        examples, validation = self.federation.examples(assignment.client)
+        generator = seeding.torch_generator(
+            self.scenario.seed, "batches", assignment.round, assignment.client
+        )
         return LocalTask(
-            client=client,
-            round=server_round,
+            client=assignment.client,
+            round=assignment.round,
             rounds=self.scenario.rounds,
             network=self.network,
             examples=examples,
             validation=validation,
-            arrays=arrays,
-            config=config,
+            arrays=assignment.arrays,
+            config=assignment.config,
             state=own,
-            generator=seeding.torch_generator(self.scenario.seed, "batches", server_round, client),
+            generator=generator,
             task=self.federation.dataset.task,
             prepare=self.prepare,
             augment=self.augment,

@@ -18,6 +18,27 @@ Arrays = dict[str, torch.Tensor]
 Scalar = bool | int | float | str | bytes
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """What a message asks of one client.
+
+    Attributes:
+        client: The client's number (its partition).
+        round: The server's round, from 1.
+        wire: (wire_size,) the weights that travelled.
+        arrays: Further vectors that the server sent, by name.
+        config: Further values that the server sent.
+        state: What the client kept from earlier rounds, by name.
+    """
+
+    client: int
+    round: int
+    wire: torch.Tensor
+    arrays: Arrays = field(default_factory=dict)
+    config: dict[str, Scalar] = field(default_factory=dict)
+    state: Arrays = field(default_factory=dict)
+
+
 @dataclass
 class LocalTask:
     """One client's work for one message.

@@ -83,15 +83,18 @@ def test_killed_and_resumed_it_reaches_the_uninterrupted_weights(
     whole_time = time.monotonic() - started
     assert digest(killed.path) == digest(whole.path)
 
-    broken = RunFolder.create(tmp_path, "broken", loads(SCENARIO.format(engine=engine)))
     draw = random.Random(7)
-    for _ in range(kills):
-        if finish(broken.path, draw.uniform(0.4, 1.0) * whole_time):
-            break
-    assert finish(broken.path, None)
-    assert digest(broken.path) == digest(whole.path)
-    rounds = [line["round"] for line in broken.lines("metrics.jsonl")]
-    assert rounds == list(range(13))
+    killed_so_far = 0
+    while killed_so_far < kills:
+        broken = RunFolder.create(tmp_path, "broken", loads(SCENARIO.format(engine=engine)))
+        while killed_so_far < kills and not finish(
+            broken.path, draw.uniform(0.4, 1.0) * whole_time
+        ):
+            killed_so_far += 1
+        assert finish(broken.path, None)
+        assert digest(broken.path) == digest(whole.path)
+        rounds = [line["round"] for line in broken.lines("metrics.jsonl")]
+        assert rounds == list(range(13))
 
 
 def test_stopped_after_any_round_and_resumed_it_reaches_the_same_weights(tmp_path: Path) -> None:
