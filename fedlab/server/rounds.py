@@ -6,8 +6,9 @@ per-client metrics and the cost of communication; the algorithm stays the strate
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,8 +72,9 @@ class Rounds:
         try:
             if self.round == 0:
                 self._end_round(RoundOutcome(0, {"round": 0, **self._tested()}))
-            while self.round < self.scenario.rounds and not self._should_stop():
-                self._one_round(self.round + 1)
+            with _frozen_heap():
+                while self.round < self.scenario.rounds and not self._should_stop():
+                    self._one_round(self.round + 1)
             if self.status == "running":
                 self.status = "finished"
         finally:
@@ -221,6 +223,20 @@ class Rounds:
         start = time.perf_counter()
         yield
         self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """Leave what is already in memory out of garbage collection inside the block.
+
+    Flower's ArrayRecords force a full collection for every reply that a strategy takes apart, and
+    each would go through all that torch, Ray and the rest have loaded: up to a second a reply.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _vector(arrays: ArrayRecord) -> torch.Tensor:
