@@ -26,29 +26,23 @@ SHORTENED = (
     "evaluation.test_examples=64",
     "evaluation.every=1",
 )
-# One or two of each folder and kind of task run by default; `pytest -m slow` runs the others.
-LIGHT = {
-    "perceptron-or",
-    "delta-rule-xor",
-    "remember-lstm",
-    "reverse-transformer",
-    "fedavg",
-    "fedadam",
-    "krum",
-    "dp-client-fixed-clipping",
-    "partition-pathological",
-    "partition-natural",
-    "model-linear",
-    "model-gru",
-    "model-vit",
-    "pretrained-cnn-head-only",
+# They read large files, or run large networks: `pytest -m slow` runs them.
+HEAVY = {
+    "mcmahan-fashion-mnist",
+    "model-mcmahan-2nn",
+    "model-mcmahan-cnn",
+    "pretrained-cnn",
+    "pretrained-cnn-norm-head",
+    "pretrained-vit",
+    "quickstart",
+    "shakespeare",
 }
 
 
 def names() -> list[object]:
-    """Return every built-in scenario, those that are not light marked slow."""
+    """Return every built-in scenario, heavy ones marked slow."""
     return [
-        pytest.param(name, marks=() if name in LIGHT else pytest.mark.slow) for name in built_in()
+        pytest.param(name, marks=pytest.mark.slow if name in HEAVY else ()) for name in built_in()
     ]
 
 
@@ -94,8 +88,8 @@ def check(folder: RunFolder, scenario: Scenario) -> None:
     assert len(partition["sizes"]) == partition["clients"]
 
 
-def test_light_scenarios_exist() -> None:
-    assert set(built_in()) >= LIGHT
+def test_heavy_scenarios_exist() -> None:
+    assert set(built_in()) >= HEAVY
 
 
 def test_no_two_built_in_scenarios_have_the_same_name() -> None:
