@@ -44,7 +44,6 @@ def _scenarios() -> Table:
 
     from fedlab.scenario import built_in
 
-    table = Table("group", "scenario", "what it shows", box=None, padding=(0, 2, 0, 0))
     rows = []
     for name, path in built_in().items():
         content = tomllib.loads(path.read_text())
@@ -52,6 +51,10 @@ def _scenarios() -> Table:
             path.parent.name if path.parent.name != "scenarios" else ""
         )
         rows.append((group, name, content.get("title", "")))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("group", min_width=max(len(row[0]) for row in rows))
+    table.add_column("scenario", min_width=max(len(row[1]) for row in rows))
+    table.add_column("what it shows", no_wrap=True)
     shown = ""
     for group, name, title in sorted(rows, key=lambda row: (row[0] != "start", row)):
         table.add_row(group if group != shown else "", name, title)

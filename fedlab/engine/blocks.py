@@ -106,9 +106,13 @@ def _run_client(app: ClientApp, errand: Errand, context: Context, result: BlockR
         return
     result.reports.append(report_of(errand.client, phase, reply, time.perf_counter() - start))
     result.states[errand.client] = context.state
-    examples = result.reports[-1].examples
-    if examples > 0:
+    if counts(reply, result.reports[-1]):
         result.replies.append(reply)
+
+
+def counts(reply: Message, report: Report) -> bool:
+    """Return whether a strategy should see a reply: one on no examples has no weight in a mean."""
+    return report.examples > 0 or not reply.content.metric_records
 
 
 def report_of(client: int, phase: str, reply: Message, seconds: float | None = None) -> Report:

@@ -21,7 +21,7 @@ from pydantic import Field
 from clients.app import PARTITION, client_app
 from fedlab.data.federation import Federation
 from fedlab.engine import flower_internals
-from fedlab.engine.blocks import BlockResult, Errand, Failure, report_of
+from fedlab.engine.blocks import BlockResult, Errand, Failure, counts, report_of
 from fedlab.engine.engine import FIRST_NODE, Engine, EngineSettings
 from fedlab.engine.worker import Worker, worker_of
 from fedlab.errors import FedlabError
@@ -115,7 +115,7 @@ class FlowerGridEngine(Engine):
             report = report_of(client, phase, reply)
             result.reports.append(report)
             flower_internals.set_source(reply, client + FIRST_NODE)
-            if report.examples > 0:
+            if counts(reply, report):
                 result.replies.append(reply)
         result.failures += [Failure(c, phase, "no answer in time") for c in asked.values()]
         return result
