@@ -40,6 +40,7 @@ def listing(
 def _scenarios() -> Table:
     import tomllib
 
+    from rich.console import Console
     from rich.table import Table
 
     from fedlab.scenario import built_in
@@ -52,9 +53,10 @@ def _scenarios() -> Table:
         )
         rows.append((group, name, content.get("title", "")))
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("group", min_width=max(len(row[0]) for row in rows))
-    table.add_column("scenario", min_width=max(len(row[1]) for row in rows))
-    table.add_column("what it shows", no_wrap=True)
+    taken = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows) + 6
+    table.add_column("group", no_wrap=True)
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("what it shows", no_wrap=True, max_width=max(20, Console().width - taken))
     shown = ""
     for group, name, title in sorted(rows, key=lambda row: (row[0] != "start", row)):
         table.add_row(group if group != shown else "", name, title)
