@@ -19,9 +19,6 @@ from fedlab.errors import FedlabError
 from fedlab.registry import engines
 from fedlab.scenario import Scenario, dumps
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 logger = logging.getLogger(__name__)
 
 TRIES_PER_BLOCK = 3

@@ -43,14 +43,27 @@ def run_baselines(folder: RunFolder, display: BaselineDisplay) -> None:
     asked = [name for name in folder.scenario.evaluation.baselines if name not in done]
     if not asked:
         return
-    federation = load_federation(folder.scenario)
+    scenario = _on_our_engine(folder.scenario)
+    federation = load_federation(scenario)
     runners = {"centralised": _centralised, "local": _local, "random": _random}
     for name in asked:
         lines = []
-        for line in runners[name](folder.scenario, federation):
+        for line in runners[name](scenario, federation):
             lines.append({"baseline": name, **line})
             display.baseline(name, lines[-1])
         folder.append(FILE, lines)
+
+
+def _on_our_engine(scenario: Scenario) -> Scenario:
+    """Return the scenario on an engine that takes a federation as it is given.
+
+    Flower's nodes load the scenario's own partition, which the pooled data are not.
+    """
+    settings: Any = scenario.engine
+    if not registry.engines.get(settings.name).loads_own_data:
+        return scenario
+    ours = registry.engines.get("ray").Settings(name="ray", threads=settings.threads)
+    return scenario.model_copy(update={"engine": ours})
 
 
 def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
