@@ -25,7 +25,9 @@ TRIES_PER_BLOCK = 3
 
 
 class RayEngineSettings(EngineSettings):
-    """Keys of ``[engine]`` with name = "ray"."""
+    """Keys of ``[engine]`` with name = "ray", the default."""
+
+    name: str = "ray"
 
     workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
     cpus_per_worker: float = Field(1.0, gt=0, description="what Ray reserves for a worker")
@@ -157,7 +159,10 @@ class _Shelf:
 
 def _start(ray: Any, address: str | None) -> None:
     """Start Ray on this machine, or attach to the cluster at ``address``."""
-    place: dict[str, Any] = {"address": address} if address else {"include_dashboard": False}
+    # "local" keeps clear of a cluster that happens to run on this machine.
+    place: dict[str, Any] = {"address": address or "local"}
+    if address is None:
+        place["include_dashboard"] = False
     try:
         ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:

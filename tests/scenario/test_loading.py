@@ -75,3 +75,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert any("rounds" in line for line in lines)
     assert any("'seed'" in line for line in lines)
     assert any("'batch_size'" in line for line in lines)
+
+
+def test_an_engine_table_without_a_name_is_rays(tmp_path: Path) -> None:
+    scenario = load(write(tmp_path, "a.toml", MINIMAL), ["engine.workers=3"])
+    assert scenario.engine.name == "ray"  # type: ignore[attr-defined]
+    assert scenario.engine.workers == 3  # type: ignore[attr-defined]
