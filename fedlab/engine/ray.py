@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from fedlab.scenario import Scenario, dumps
 logger = logging.getLogger(__name__)
 
 TRIES_PER_BLOCK = 3
+SECONDS_TO_ANSWER = 5.0
 
 
 class RayEngineSettings(EngineSettings):
@@ -159,6 +161,8 @@ class _Shelf:
 
 def _start(ray: Any, address: str | None) -> None:
     """Start Ray on this machine, or attach to the cluster at ``address``."""
+    if address is not None:
+        _check_reachable(address)
     # "local" keeps clear of a cluster that happens to run on this machine.
     place: dict[str, Any] = {"address": address or "local"}
     if address is None:
@@ -168,6 +172,20 @@ def _start(ray: Any, address: str | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise FedlabError(
             f"Ray did not start ({error}); engine.name = 'inline' needs none"
+        ) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody answers, which Ray would try to reach for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise FedlabError(
+            f"engine.address: no Ray cluster answers at {address} ({error}); 'ray start --head' on "
+            "that machine starts one"
         ) from error
 
 
