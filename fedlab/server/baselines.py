@@ -23,6 +23,7 @@ from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, RoundOutcome
 from fedlab.server.rounds import WEIGHTS, Rounds
 from fedlab.server.simulation import Simulation
+from fedlab.server.strategy import cohort_size
 
 FILE = "baselines.jsonl"
 LOCAL_CLIENTS = 20
@@ -70,11 +71,13 @@ def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     """Train one model on all clients' examples, as many examples a round as a cohort sees."""
     everything = np.concatenate([federation.rows(c)[0] for c in range(len(federation))])
     pooled = replace(federation, partition=Partition.of([np.sort(everything)]), validation=0.0)
-    share = _cohort(scenario, len(federation)) / len(federation)
+    share = cohort_size(scenario.strategy, len(federation)) / len(federation)
     settings: Any = scenario.client
     examples = share * len(everything) * settings.epochs
     if settings.steps is not None:
-        examples = _cohort(scenario, len(federation)) * settings.steps * settings.batch_size
+        examples = (
+            cohort_size(scenario.strategy, len(federation)) * settings.steps * settings.batch_size
+        )
     steps = max(1, round(examples / settings.batch_size))
     alone = _plain(scenario, {"steps": steps})
     yield from _rounds(alone, pooled)
@@ -97,7 +100,7 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     if population > LOCAL_CLIENTS:
         draw = seeding.numpy_generator(scenario.seed, "local baseline")
         chosen = sorted(draw.choice(population, LOCAL_CLIENTS, replace=False).tolist())
-    times = max(1, round(scenario.rounds * _cohort(scenario, population) / population))
+    times = max(1, round(scenario.rounds * cohort_size(scenario.strategy, population) / population))
     settings: Any = scenario.client
     work = {"epochs": settings.epochs * times}
     if settings.steps is not None:
@@ -149,12 +152,6 @@ def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
     return scenario.model_copy(
         update={"client": client, "strategy": average, "evaluation": evaluation}
     )
-
-
-def _cohort(scenario: Scenario, population: int) -> int:
-    settings: Any = scenario.strategy
-    strategy = getattr(settings, "inner", settings)
-    return max(int(population * strategy.fraction_train), int(strategy.min_train_nodes))
 
 
 def _tensor(array: Any) -> Any:

@@ -19,6 +19,7 @@ from fedlab.errors import FedlabError, unknown
 from fedlab.models.network import Network
 from fedlab.results.metrics import names_of
 from fedlab.scenario import Scenario
+from fedlab.server.strategy import cohort_size
 from fedlab.training.early_stopping import EarlyStoppingSettings
 
 
@@ -63,7 +64,7 @@ def _malicious(settings: Any, strategy: Strategy, population: int) -> Iterator[s
     bound = getattr(strategy, "malicious_bound", None)
     if bound is None:
         return
-    cohort = max(int(population * settings.fraction_train), settings.min_train_nodes)
+    cohort = cohort_size(settings, population)
     least = bound[0] * settings.num_malicious_nodes + bound[1]
     if cohort < least:
         yield (

@@ -47,6 +47,17 @@ def build_strategy(settings: Settings) -> Strategy:
     return strategy
 
 
+def cohort_size(settings: Any, population: int) -> int:
+    """Return how many clients a round's cohort has, by the rule of Flower's FedAvg.
+
+    Args:
+        settings: Keys of ``[strategy]``; a wrapper's inner strategy is the one that samples.
+        population: The number of all clients.
+    """
+    sampling = getattr(settings, "inner", settings)
+    return max(int(population * sampling.fraction_train), int(sampling.min_train_nodes))
+
+
 def takes_mean(strategy: Strategy) -> bool:
     """Return whether the strategy needs no more than the weighted mean of the updates."""
     return bool(getattr(strategy, "takes_mean", False))
