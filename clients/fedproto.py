@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class NearPrototypes:
-    """λ Σ_j ‖C_i^(j) − C̄^(j)‖² over the classes j of a batch (Tan et al. 2022, equation 7).
+    """λ Σ_j ‖C_i^(j) − C̄^(j)‖² over the classes j of a batch (Tan et al. 2022, equation 8).
 
     Attributes:
         strength: λ.
@@ -55,11 +55,13 @@ class FedProto(Supervised):
     what enters the head of client i's model, its prototype of class j is C_i^(j), the mean of
     f_i(x) over its examples of the class (equation 3). It descends
 
-        cross-entropy + λ Σ_j ‖C_i^(j) − C̄^(j)‖²        (equation 7, C_i^(j) of the batch)
+        cross-entropy + λ Σ_j d(C_i^(j), C̄^(j))        (equations 7 and 8, C_i^(j) of the batch)
 
-    with λ and the global prototypes C̄ of the strategy "fedproto", from the second round on. The
-    whole model is the client's own (``model.personal = "all"``); what it sends of each class is the
-    sum of the f_i(x) and their number, so that the server's mean is one over examples.
+    with λ and the global prototypes C̄ of the strategy "fedproto", from the second round on, and
+    the squared Euclidean distance d. (The paper names L2, L1 and others; the authors' code takes
+    the mean square of f_i(x) − C̄^(y) over examples and features, and so a λ of another scale.) The
+    whole model is the client's own (``model.personal = "all"``); what it sends of each class is
+    the sum of the f_i(x) and their number, so that the server's mean is one over examples.
 
     "accuracy" is that of the client's own model. No global model exists: "global_accuracy" is that
     of the class whose global prototype, as last received, is nearest to f_i(x).

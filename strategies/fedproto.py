@@ -38,8 +38,9 @@ class FedProto(VectorStrategy):
     "FedProto: Federated Prototype Learning across Heterogeneous Clients", equation 6: C̄^(j) = Σ_i
     |D_ij| C_i^(j) / Σ_i |D_ij| over the clients i that hold class j, from their Σ_x f_i(x) and
     |D_ij|. (The equation as printed divides by the number of these clients once more, which would
-    shrink a mean of means; this does not.) A class that nobody in the cohort holds keeps its
-    prototype. No weights travel, so nothing is tested on the server. Its clients are "fedproto".
+    shrink a mean of means; this does not. The authors' code takes the plain mean over clients.) A
+    class that nobody in the cohort holds keeps its prototype. No weights travel, so nothing is
+    tested on the server. Its clients are "fedproto".
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedProtoSettings
