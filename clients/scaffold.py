@@ -45,8 +45,12 @@ class Scaffold(Supervised):
               cᵢ − c + (x − yᵢ)/(K η)            option II
         sends yᵢ and Δcᵢ = cᵢ⁺ − cᵢ
 
-    The correction is a linear term of the objective. With momentum, K steps carry a client as far
-    as ‖a‖₁ plain ones (FedNova's accumulation), which takes the place of K in option II.
+    The correction is a linear term of the objective. With momentum (the paper has none), K steps
+    carry a client as far as ‖a‖₁ plain ones (FedNova's accumulation), which takes the place of K in
+    option II: cᵢ stays what the paper means by it, the client's mean gradient on the way. Divided
+    by K it would be up to 1/(1 − β) times that, and the correction, which momentum carries on like
+    any gradient, far too long. (NIID-Bench divides by K, and corrects beside the momentum buffer,
+    which comes to about the same distance over a round.)
     """
 
     Settings: ClassVar[type[ClientSettings]] = ScaffoldClientSettings
