@@ -1,10 +1,11 @@
-"""Mime Lite's client: steps with the server's momentum (Karimireddy et al. 2021, NeurIPS)."""
+"""Mime Lite's client: steps by the server's statistics (Karimireddy et al. 2021, NeurIPS)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from pydantic import model_validator
 
 from clients.supervised import ClientSettings, Supervised
@@ -22,8 +23,8 @@ class MimeLiteClientSettings(ClientSettings):
     def _steps_are_plain(self) -> MimeLiteClientSettings:
         if self.optimizer.name != "sgd" or self.optimizer.momentum:
             raise ValueError(
-                "the momentum of 'mimelite' is the server's: take optimizer.name = 'sgd' and "
-                "optimizer.momentum = 0, and set strategy.momentum"
+                "the optimiser of 'mimelite' is the server's: take optimizer.name = 'sgd' and "
+                "optimizer.momentum = 0, and set strategy.momentum and strategy.base_algorithm"
             )
         if self.clip_norm is not None:
             raise ValueError("clip_norm would clip the server's momentum, too; leave it out")
@@ -32,14 +33,15 @@ class MimeLiteClientSettings(ClientSettings):
 
 @clients.register("mimelite")
 class MimeLite(Supervised):
-    """Mime Lite: the server's momentum in every client step (Karimireddy et al. 2021, NeurIPS).
+    """Mime Lite: the server's statistics in every client step (Karimireddy et al. 2021, NeurIPS).
 
-    Algorithm 1 (MimeLite) with momentum: m and β from the server stay as they are all round,
+    Algorithm 1 (MimeLite): m, v and β from the server stay as they are all round,
 
-        yᵢ ← yᵢ − η ((1 − β) gᵢ(yᵢ) + β m)
+        yᵢ ← yᵢ − η ((1 − β) gᵢ(yᵢ) + β m)                  momentum
+        yᵢ ← yᵢ − η ((1 − β) gᵢ(yᵢ) + β m) / (ε + √v)       Adam; Adagrad, with β = 0
 
     and ∇fᵢ(x) over all of the client's examples goes back. The step is plain descent at the rate
-    η (1 − β) on the objective plus ⟨β/(1 − β) m, w⟩.
+    η (1 − β) on the objective plus ⟨β/(1 − β) m, w⟩, preconditioned by 1 / (ε + √v).
     """
 
     Settings: ClassVar[type[ClientSettings]] = MimeLiteClientSettings
@@ -50,11 +52,19 @@ class MimeLite(Supervised):
         return super().rate_factor(task) * (1 - self._beta(task))
 
     def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
-        """Return the supervised terms and ⟨β/(1 − β) m, w⟩."""
+        """Return the supervised terms and, once there is an m, ⟨β/(1 − β) m, w⟩."""
+        if "momentum" not in task.arrays:
+            return super().parameter_terms(task)
         beta = self._beta(task)
         momentum = task.arrays["momentum"] * (beta / (1 - beta))
         direction = task.network.model.layout.over_trained(momentum)
         return [*super().parameter_terms(task), Linear(direction)]
+
+    def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
+        """Return 1 / (ε + √v), and 1 where parameters stay on the client; None without v."""
+        if "preconditioner" not in task.arrays:
+            return None
+        return task.network.model.layout.over_trained(task.arrays["preconditioner"], fill=1.0)
 
     def sent(self, task: LocalTask, fitted: Fit) -> Arrays:
         """Return ∇fᵢ(x), (parameters,)."""

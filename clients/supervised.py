@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field, field_validator, model_validator
 
 from fedlab.data.dataset import Task
@@ -40,8 +41,12 @@ class ClientSettings(Settings):
     l1: float = Field(0.0, ge=0, description="adds l1 · ‖w‖₁ to the objective")
     l2: float = Field(0.0, ge=0, description="adds l2/2 · ‖w‖² to the objective")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
-    early_stopping: EarlyStoppingSettings | None = None
-    stragglers: StragglerSettings | None = None
+    early_stopping: EarlyStoppingSettings | None = Field(
+        None, description="ends a client's epochs by what its validation examples say"
+    )
+    stragglers: StragglerSettings | None = Field(
+        None, description="makes some of each cohort too slow for their round"
+    )
     mods: tuple[str, ...] = Field((), description="what cuts across, in order, undone in reverse")
 
     @field_validator("mods")
@@ -142,10 +147,13 @@ class Supervised:
     def steps(self, task: LocalTask) -> Steps:
         """Return how the settings descend what the network trains at present."""
         settings = self.settings
-        schedule = settings.schedule
+        schedule, diagonal = settings.schedule, self.preconditioner(task)
         return Steps(
             build_optimizer(
-                settings.optimizer, [task.network.model.parameter], self.rate_factor(task)
+                settings.optimizer,
+                [task.network.model.parameter],
+                self.rate_factor(task),
+                () if diagonal is None else (diagonal,),
             ),
             settings.batch_size,
             local_epochs(task.config, settings.epochs),
@@ -172,6 +180,13 @@ class Supervised:
         """Return what the learning rate is multiplied by in this round."""
         schedule = self.settings.schedule
         return schedule.factor(task.round - 1, task.rounds) if schedule.over == "rounds" else 1.0
+
+    def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
+        """Return what each trained parameter's step is multiplied by, (trained,); None for 1.
+
+        It goes with plain sgd, and comes of what the server sent to all clients of the round.
+        """
+        return None
 
     def criterion(self, task: Task) -> Criterion:
         """Return the task loss."""

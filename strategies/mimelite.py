@@ -1,4 +1,4 @@
-"""Mime Lite's server: momentum from gradients at x (Karimireddy et al. 2021, NeurIPS)."""
+"""Mime Lite's server: statistics of gradients at x (Karimireddy et al. 2021, NeurIPS)."""
 
 from __future__ import annotations
 
@@ -25,47 +25,74 @@ class MimeLiteSettings(VectorStrategySettings):
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="what a client weighs in a mean: 1, as in the paper, or examples"
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="β of the clients' momentum steps")
+    base_algorithm: Literal["momentum", "adam", "adagrad"] = Field(
+        "momentum", description="whose statistics the server keeps and clients step by"
+    )
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="β of momentum, β₁ of Adam (at 0: RMSProp); Adagrad has none"
+    )
+    beta_2: float = Field(0.99, ge=0, lt=1, description="β₂ of Adam")
+    epsilon: float = Field(0.001, gt=0, description="ε of Adam and Adagrad")
 
 
 @strategies.register("mimelite")
 class MimeLite(VectorStrategy):
-    """Mime Lite: the server's momentum in every client step (Karimireddy et al. 2021, NeurIPS).
+    """Mime Lite: the server's statistics in every client step (Karimireddy et al. 2021, NeurIPS).
 
-    Algorithm 1 (MimeLite) with SGD with momentum as the base algorithm:
+    Algorithm 1 (MimeLite), where a base algorithm is a step U, which clients take with the
+    statistics as they were sent, and a rule V, by which the server moves these once a round:
 
-        x ← mean of yᵢ
-        m ← (1 − β) mean of ∇fᵢ(x) + β m
+        x ← mean of yᵢ,   g = mean of ∇fᵢ(x)
+        m ← (1 − β) g + β m                         momentum, Adam
+        v ← (1 − β₂) g² + β₂ v                      Adam
+            v + g²                                  Adagrad
 
-    where the gradients are over all of a client's examples, at the x that it was sent. Running
-    statistics are averaged.
+    The gradients are over all of a client's examples, at the x that it was sent. m and v start at
+    0, and Adam's are not corrected for that; in the first round, where 0 would make steps η/ε long,
+    clients do without v. Running statistics are averaged.
 
     Attributes:
-        momentum: (parameters,) m; None before the first round.
+        momentum: (parameters,) m; None before there is a gradient, and with Adagrad.
+        second_moment: (parameters,) v; None before there is a gradient, and with momentum.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = MimeLiteSettings
     takes_mean: ClassVar[bool] = True
     required_client: ClassVar[str | None] = "mimelite"
+    settings: MimeLiteSettings
 
     def __init__(self, settings: MimeLiteSettings) -> None:
         super().__init__(settings)
         self.momentum: Vector | None = None
+        self.second_moment: Vector | None = None
 
     def values(self, server_round: int) -> dict[str, Scalar]:
         """Return β."""
-        return {"momentum": self.settings.momentum}
+        has_none = self.settings.base_algorithm == "adagrad"
+        return {"momentum": 0.0 if has_none else self.settings.momentum}
 
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
-        """Return m."""
-        if self.momentum is None:
-            self.momentum = np.zeros(len(weights[self.parameters]))
-        return {"momentum": self.momentum}
+        """Return m and 1 / (ε + √v), as far as there are any."""
+        sent = {} if self.momentum is None else {"momentum": self.momentum}
+        if self.second_moment is not None:
+            sent["preconditioner"] = 1 / (self.settings.epsilon + np.sqrt(self.second_moment))
+        return sent
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return the mean of yᵢ, and move m."""
-        beta = self.settings.momentum
+        """Return the mean of yᵢ, and move the statistics."""
         gradient = mean(replies, lambda reply: reply.arrays["gradient"])
-        self.momentum = (1 - beta) * gradient + beta * self.momentum
+        settings, old = self.settings, self.second_moment
+        if settings.base_algorithm != "adagrad":
+            self.momentum = _moved(self.momentum, gradient, settings.momentum)
+        if settings.base_algorithm == "adam":
+            self.second_moment = _moved(old, gradient**2, settings.beta_2)
+        elif settings.base_algorithm == "adagrad":
+            self.second_moment = gradient**2 if old is None else old + gradient**2
         new: Vector = mean(replies)
         return new
+
+
+def _moved(moment: Vector | None, value: Vector, beta: float) -> Vector:
+    """Return the running mean after a value; it starts at 0."""
+    moved: Vector = (1 - beta) * value
+    return moved if moment is None else moved + beta * moment

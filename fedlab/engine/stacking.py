@@ -22,6 +22,8 @@ from fedlab.scenario import Scenario
 from fedlab.systems.stragglers import local_epochs
 
 if TYPE_CHECKING:
+    import torch
+
     from fedlab.training.stacked import StackedSteps
     from fedlab.training.task import LocalTask
 
@@ -109,16 +111,27 @@ def stacked_steps(algorithm: Supervised, tasks: Sequence[LocalTask]) -> StackedS
     from fedlab.training.stacked import StackedSteps
 
     settings = algorithm.settings
-    factor = algorithm.rate_factor(tasks[0])
+    factor, diagonal = algorithm.rate_factor(tasks[0]), algorithm.preconditioner(tasks[0])
     optimizer = settings.optimizer
-    plain = optimizer.name == "sgd" and not optimizer.momentum
+    plain = optimizer.name == "sgd" and not optimizer.momentum and diagonal is None
     bare = settings.clip_norm is None and not optimizer.weight_decay
+
+    def make_optimizer(
+        parameters: Sequence[nn.Parameter], parts: Sequence[slice]
+    ) -> torch.optim.Optimizer:
+        diagonals = [
+            diagonal[part].view(parameter.shape[1:])
+            for parameter, part in zip(parameters, parts, strict=True)
+            if diagonal is not None
+        ]
+        return build_optimizer(optimizer, parameters, factor, diagonals)
+
     return StackedSteps(
         batch_size=settings.batch_size,
         epochs=[local_epochs(task.config, settings.epochs) for task in tasks],
         limit=settings.steps,
         rate=optimizer.lr * factor if plain and bare else None,
-        make_optimizer=lambda parameters: build_optimizer(optimizer, parameters, factor),
+        make_optimizer=make_optimizer,
         clip_norm=settings.clip_norm,
         weight_decay=optimizer.weight_decay,
     )

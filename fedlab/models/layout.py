@@ -111,12 +111,13 @@ class Layout:
         """Return the number of parameters that travel; running statistics follow them."""
         return int(self.trained.stop - self.wire.start)
 
-    def over_trained(self, shared: torch.Tensor) -> torch.Tensor:
+    def over_trained(self, shared: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
         """Return a vector over the trained slice from one over the parameters that travel.
 
-        It is 0 where parameters stay on the client.
+        It is ``fill`` where parameters stay on the client.
         """
-        return nn.functional.pad(shared, (self.wire.start - self.trained.start, 0))
+        own = self.wire.start - self.trained.start
+        return nn.functional.pad(shared, (own, 0), value=fill)
 
     @property
     def personal_parameters(self) -> slice:

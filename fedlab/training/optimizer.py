@@ -17,7 +17,9 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 class OptimizerSettings(Settings):
     """Keys of ``[client.optimizer]``."""
 
-    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    name: Literal["sgd", "adam", "adamw", "rmsprop"] = Field(
+        "sgd", description="torch's optimiser of that name"
+    )
     lr: float = Field(0.05, ge=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd and rmsprop")
     nesterov: bool = Field(False, description="sgd: Nesterov's momentum")
@@ -38,7 +40,9 @@ class OptimizerSettings(Settings):
 class ScheduleSettings(Settings):
     """Keys of ``[client.schedule]``: how the learning rate changes."""
 
-    name: Literal["constant", "step", "exponential", "cosine", "linear"] = "constant"
+    name: Literal["constant", "step", "exponential", "cosine", "linear"] = Field(
+        "constant", description="the course of the rate"
+    )
     over: Literal["rounds", "steps"] = Field(
         "rounds", description="one rate a round, or anew over each client's local steps"
     )
@@ -64,11 +68,45 @@ class ScheduleSettings(Settings):
         return 1.0
 
 
+class PreconditionedDescent(torch.optim.Optimizer):
+    """Plain descent, each element at a rate of its own: w ← w − lr · d ∘ ∇."""
+
+    def __init__(
+        self,
+        parameters: Sequence[torch.nn.Parameter],
+        lr: float,
+        diagonals: Sequence[torch.Tensor],
+    ) -> None:
+        """Take a d for each parameter, which its shape can be broadcast to."""
+        super().__init__(parameters, {"lr": lr})
+        self._diagonals = list(diagonals)
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        """Take a step by the gradients that are there."""
+        (group,) = self.param_groups
+        for parameter, diagonal in zip(group["params"], self._diagonals, strict=True):
+            if parameter.grad is not None:
+                parameter.addcmul_(parameter.grad, diagonal, value=-group["lr"])
+
+
 def build_optimizer(
-    settings: OptimizerSettings, parameters: Sequence[torch.nn.Parameter], factor: float = 1.0
+    settings: OptimizerSettings,
+    parameters: Sequence[torch.nn.Parameter],
+    factor: float = 1.0,
+    diagonals: Sequence[torch.Tensor] = (),
 ) -> torch.optim.Optimizer:
-    """Return the torch optimiser of some parameters, its learning rate times ``factor``."""
+    """Return the torch optimiser of some parameters.
+
+    Args:
+        settings: Which, and its learning rate.
+        parameters: What it changes.
+        factor: What the learning rate is multiplied by.
+        diagonals: A preconditioner for each parameter, if any; they go with plain sgd.
+    """
     lr = settings.lr * factor
+    if diagonals:
+        return PreconditionedDescent(parameters, lr, diagonals)
     if settings.name == "sgd":
         return torch.optim.SGD(
             parameters, lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True

@@ -38,7 +38,8 @@ class StackedSteps:
         epochs: Passes over each client's examples, unless ``limit`` is set.
         limit: Number of steps instead of epochs.
         rate: The learning rate where a step is w ← w − rate · gradient and nothing more, else None.
-        make_optimizer: Makes the optimiser of the stacked parameters where ``rate`` is None.
+        make_optimizer: Makes the optimiser of the stacked parameters where ``rate`` is None, given
+            them and where each stands among the trained ones.
         clip_norm: Largest Euclidean norm of a client's gradient in a step, or None.
         weight_decay: Decoupled weight decay.
     """
@@ -47,7 +48,7 @@ class StackedSteps:
     epochs: Sequence[int]
     limit: int | None
     rate: float | None
-    make_optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+    make_optimizer: Callable[[list[nn.Parameter], list[slice]], torch.optim.Optimizer]
     clip_norm: float | None = None
     weight_decay: float = 0.0
 
@@ -197,22 +198,21 @@ class _Descent:
         self._stack = stack
         self._all_terms = terms
         self._steps = steps
-        self._offset = offset
         self._parameters = [p for layer in stack.linear for p in layer.parameters]
-        self._optimizer = steps.make_optimizer(self._parameters) if steps.rate is None else None
+        places = [place for layer in stack.linear for place in layer.slices]
+        self._parts = [slice(place.start - offset, place.stop - offset) for place in places]
+        self._optimizer = None
+        if steps.rate is None:
+            self._optimizer = steps.make_optimizer(self._parameters, self._parts)
         self._has_terms = any(terms)
         self._terms = self._terms_of(len(terms))
 
     def _terms_of(self, count: int) -> dict[nn.Parameter, list[ParameterTerm]]:
         """Return the first clients' terms, stacked, for each parameter."""
-        parts = [part for layer in self._stack.linear for part in layer.slices]
         kinds = list(zip(*self._all_terms[:count], strict=True))
         return {
-            parameter: [
-                _stacked(kind, slice(part.start - self._offset, part.stop - self._offset))
-                for kind in kinds
-            ]
-            for parameter, part in zip(self._parameters, parts, strict=True)
+            parameter: [_stacked(kind, part) for kind in kinds]
+            for parameter, part in zip(self._parameters, self._parts, strict=True)
         }
 
     def keep(self, count: int) -> None:

@@ -102,7 +102,7 @@ class Outcome:
         return np.concatenate([(error.T @ inputs).ravel(), error.sum(0)])
 
     def local(
-        self, client: int, server_round: int, start: Vector, rate: float = RATE,
+        self, client: int, server_round: int, start: Vector, rate: float | Vector = RATE,
         momentum: float = 0.0, extra: Callable[[Vector], Vector] = nothing,
     ) -> tuple[Vector, int]:  # fmt: skip
         """Return where two epochs of mini-batch descent lead, and in how many steps."""
@@ -128,6 +128,19 @@ class Outcome:
 
 
 STACKED_OR_NOT = pytest.mark.parametrize("vectorised", ['"auto"', "false"])
+
+
+@STACKED_OR_NOT
+@pytest.mark.parametrize(
+    ("name", "client", "mu"), [("fedavg", "supervised", 0.0), ("fedprox", "fedprox", 0.4)]
+)
+def test_fedavg_and_fedprox(vectorised: str, name: str, client: str, mu: float) -> None:
+    run = Outcome(name, f"proximal_mu = {mu}" if mu else "", client, vectorised=vectorised)
+    x = run.start
+    for number, cohort in run.cohorts:
+        y = [run.local(i, number, x, extra=lambda w, x=x: mu * (w - x))[0] for i in cohort]  # type: ignore[misc]
+        x = np.average(y, axis=0, weights=[run.size(i) for i in cohort])
+    run.agrees_with(x)
 
 
 @STACKED_OR_NOT
@@ -199,19 +212,31 @@ def test_feddyn(vectorised: str) -> None:
 
 
 @STACKED_OR_NOT
-def test_mime_lite(vectorised: str) -> None:
-    run = Outcome("mimelite", "momentum = 0.6", vectorised=vectorised)
-    x, m = run.start, np.zeros_like(run.start)
+@pytest.mark.parametrize("base", ["momentum", "adam", "adagrad"])
+def test_mime_lite(vectorised: str, base: str) -> None:
+    keys = f'base_algorithm = "{base}"\nmomentum = 0.6'
+    if base != "momentum":
+        keys += "\nbeta_2 = 0.7\nepsilon = 0.1"
+    run = Outcome("mimelite", keys, vectorised=vectorised)
+    x, beta = run.start, 0.0 if base == "adagrad" else 0.6
+    m, v = np.zeros_like(x), np.zeros_like(x)
     for number, cohort in run.cohorts:
-        # η ((1 − β) g + β m), with the first factor in the rate.
+        # η ((1 − β) g + β m) / (ε + √v), with the first factor and the divisor in the rate.
+        has_v = base != "momentum" and number > 1
+        rate = RATE * (1 - beta) / (0.1 + np.sqrt(v) if has_v else 1)
         y = [
-            run.local(i, number, x, RATE * 0.4, extra=lambda _, m=m: m * 0.6 / 0.4)[0]  # type: ignore[misc]
+            run.local(i, number, x, rate, extra=lambda _, m=m: m * beta / (1 - beta))[0]  # type: ignore[misc]
             for i in cohort
         ]
-        m = 0.4 * sum(run.gradient(x, i) for i in cohort) / len(cohort) + 0.6 * m
+        gradient = sum(run.gradient(x, i) for i in cohort) / len(cohort)
+        m = (1 - beta) * gradient + beta * m
+        v = 0.3 * gradient**2 + 0.7 * v if base == "adam" else gradient**2 + v
         x = sum(y) / len(y)
     run.agrees_with(x)
-    np.testing.assert_allclose(run.strategy.momentum, m, rtol=1e-3, atol=1e-5)
+    if base != "adagrad":
+        np.testing.assert_allclose(run.strategy.momentum, m, rtol=1e-3, atol=1e-5)
+    if base != "momentum":
+        np.testing.assert_allclose(run.strategy.second_moment, v, rtol=1e-3, atol=1e-6)
 
 
 @STACKED_OR_NOT

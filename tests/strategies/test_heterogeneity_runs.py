@@ -48,8 +48,12 @@ ALGORITHMS = {
     "feddyn": ("feddyn", "", "feddyn", ""),
     "moon": ("fedavg", "", "moon", ""),
     "mimelite": ("mimelite", "", "mimelite", ""),
+    "mimelite, Adam": ("mimelite", 'base_algorithm = "adam"', "mimelite", ""),
+    "mimelite, Adagrad": ("mimelite", 'base_algorithm = "adagrad"', "mimelite", ""),
     "fedexp": ("fedexp", "", "supervised", ""),
     "fedopt": ("fedopt", 'optimizer = {name = "Adam"}', "supervised", ""),
+    "fedprox": ("fedprox", "proximal_mu = 0.1", "fedprox", ""),
+    "worker-momentum": ("fedavg", "", "worker-momentum", ""),
 }
 EACH = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
