@@ -25,7 +25,10 @@ class BucketingSettings(Settings):
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="what a client weighs in its bucket; the paper counts clients"
     )
-    inner: SerializeAsAny[Settings] = InnerStrategySettings(name="rfa")
+    inner: SerializeAsAny[Settings] = Field(
+        InnerStrategySettings(name="rfa"),
+        description="the aggregator of the buckets' means, a table with its name and keys",
+    )
 
 
 @strategies.register("bucketing")

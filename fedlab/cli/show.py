@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KINDS = {
     "strategy": "strategies",
     "client": "clients",
+    "attack": "attacks",
     "mod": "mods",
     "model": "models",
     "data": "datasets",
@@ -93,16 +94,25 @@ def _part(kind: str, name: str) -> tuple[str, Table]:
 
 def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
     """Yield the keys of settings, those of tables inside after a dot."""
-    from pydantic import BaseModel
-
     from fedlab.scenario.reference import keys
 
     for name, kind, default, about in keys(settings):
-        inner = settings.model_fields[name].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _keys(inner, f"{prefix}{name}.")
-        else:
+        inner = _table_of(settings.model_fields[name].annotation)
+        if inner is None or about:
             yield f"{prefix}{name}", *(text.replace("`", "") for text in (kind, default, about))
+        if inner is not None:
+            yield from _keys(inner, f"{prefix}{name}.")
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the settings of a key that is a table, or may be one."""
+    from typing import get_args
+
+    from pydantic import BaseModel
+
+    kinds = (annotation, *get_args(annotation))
+    tables = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return next(tables, None)
 
 
 def _leaves(table: dict[str, Any], prefix: str) -> Any:

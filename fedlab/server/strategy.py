@@ -23,7 +23,7 @@ from fedlab.settings import Settings
 class StrategySettings(Settings):
     """Keys of ``[strategy]`` that every strategy has; sampling as in Flower's FedAvg."""
 
-    name: str = "fedavg"
+    name: str = Field("fedavg", description="which strategy")
     fraction_train: float = Field(1.0, gt=0, le=1, description="fraction of clients in a cohort")
     min_train_nodes: int = Field(1, ge=1, description="least clients in a cohort")
     fraction_evaluate: float = Field(

@@ -54,7 +54,29 @@ def test_what_cannot_be_shown_is_told(refused, words: tuple[str, ...], sentence:
     assert sentence in told
 
 
-@pytest.mark.parametrize("kind", ["strategies", "clients"])
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("strategy", registry.strategies.names()),
+        ("client", registry.clients.names()),
+        ("attack", registry.attacks.names()),
+    ],
+)
+def test_every_key_of_every_algorithm_has_type_default_and_meaning(
+    typed, kind: str, names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for name in names:
+        shown = typed("show", kind, name)
+        assert shown.code == 0
+        assert re.search(r"\((.* )?(19|20)\d\d\b.*\)", shown.out.splitlines()[0]), name
+        table = shown.out[shown.out.index(" key ") :].splitlines()[2:]
+        cells = [re.split(r"\s{2,}", line.strip()) for line in table if line.strip()]
+        assert cells
+        assert [row for row in cells if len(row) != 4] == [], name
+
+
+@pytest.mark.parametrize("kind", ["strategies", "clients", "attacks"])
 def test_every_algorithm_is_listed_with_its_paper(typed, kind: str) -> None:
     listed = typed("list", kind).out
     known = getattr(registry, kind)
