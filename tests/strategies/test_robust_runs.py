@@ -81,21 +81,21 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, strategy: str) -> N
 
 
 @pytest.mark.parametrize(
-    "strategy",
+    ("strategy", "workers"),
     [
-        pytest.param(keys, id=name, marks=() if name == "fltrust" else pytest.mark.slow)
+        pytest.param(
+            keys,
+            workers,
+            id=f"{name} {workers}",
+            marks=() if (name, workers) == ("fltrust", 2) else pytest.mark.slow,
+        )
         for name, keys in AGGREGATORS.items()
+        for workers in (1, 2)
     ],
 )
-def test_ray_with_two_workers_ends_in_the_same_bits(tmp_path: Path, strategy: str) -> None:
+def test_ray_ends_in_the_same_bits(tmp_path: Path, strategy: str, workers: int) -> None:
     inline = outcome(tmp_path, strategy)
-    assert outcome(tmp_path, strategy, 'name = "ray"\nworkers = 2') == inline
-
-
-@pytest.mark.slow
-def test_ray_with_one_worker_ends_in_the_same_bits(tmp_path: Path) -> None:
-    inline = outcome(tmp_path, AGGREGATORS["fltrust"])
-    assert outcome(tmp_path, AGGREGATORS["fltrust"], 'name = "ray"\nworkers = 1') == inline
+    assert outcome(tmp_path, strategy, f'name = "ray"\nworkers = {workers}') == inline
 
 
 def test_the_servers_root_data_are_nobody_elses() -> None:

@@ -96,16 +96,20 @@ def test_a_resumed_run_ends_in_the_same_bits_and_other_ones_than_without_attack(
     assert outcome(tmp_path, attack, who=f"{WHO}\nstart = 9") != whole
 
 
+FAST = {("free-rider", 2), ("mimic", 2)}
+
+
 @pytest.mark.parametrize(
-    "attack",
+    ("attack", "workers"),
     [
-        pytest.param(name, marks=() if name in {"free-rider", "mimic"} else pytest.mark.slow)
+        pytest.param(name, workers, marks=() if (name, workers) in FAST else pytest.mark.slow)
         for name in ATTACKS
+        for workers in (1, 2)
     ],
 )
-def test_ray_ends_in_the_same_bits(tmp_path: Path, attack: str) -> None:
+def test_ray_ends_in_the_same_bits(tmp_path: Path, attack: str, workers: int) -> None:
     inline = outcome(tmp_path, attack)
-    assert outcome(tmp_path, attack, engine='name = "ray"\nworkers = 2') == inline
+    assert outcome(tmp_path, attack, engine=f'name = "ray"\nworkers = {workers}') == inline
 
 
 @pytest.mark.parametrize("attack", ["label-flip", "sign-flip", "backdoor", "free-rider"])

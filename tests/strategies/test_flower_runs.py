@@ -1,0 +1,57 @@
+"""Whole runs of Flower's strategies, by their scenarios: resumed, and on ray, the same bits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedlab.registry import strategies
+from fedlab.results.run_folder import RunFolder
+from fedlab.scenario import load
+from fedlab.server.callbacks import Callback
+from fedlab.server.simulation import run
+
+ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
+SHORTENED = ("rounds=3", "client.steps=2", "client.batch_size=8", "evaluation.test_examples=50")
+INLINE = ("engine.name=inline",)
+
+
+class StopAfter(Callback):
+    """Ends the run after so many rounds."""
+
+    def __init__(self, last: int) -> None:
+        self._last = last
+        self._round = 0
+
+    def round_ended(self, rounds: Any, outcome: Any) -> None:
+        self._round = outcome.round
+
+    def reason_to_stop(self) -> str | None:
+        return "enough" if self._round >= self._last else None
+
+
+def started(parent: Path, name: str, engine: tuple[str, ...] = INLINE) -> RunFolder:
+    return RunFolder.create(parent, name, load(name, (*SHORTENED, *engine)))
+
+
+def finished(folder: RunFolder, *callbacks: Callback) -> str:
+    run(folder, callbacks)
+    return str(json.loads((folder.path / "summary.json").read_text())["weights_sha256"])
+
+
+@pytest.mark.parametrize("name", ADOPTED)
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, name: str) -> None:
+    whole = finished(started(tmp_path, name))
+    stopped = started(tmp_path, name)
+    assert finished(stopped, StopAfter(2)) != whole
+    assert finished(RunFolder.open(stopped.path)) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ADOPTED)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ray_ends_in_the_same_bits(tmp_path: Path, name: str, workers: int) -> None:
+    inline = finished(started(tmp_path, name))
+    ray = started(tmp_path, name, ("engine.name=ray", f"engine.workers={workers}"))
+    assert finished(ray) == inline
