@@ -12,9 +12,12 @@ import torch
 from fedlab import registry, seeding
 from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.partition import Partition, part_size, split_validation
+from fedlab.data.public import draw_public
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 from fedlab.scenario.schema import Scenario
+
+PARTS = ("train", "test", "public")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Federation:
     NumPy arrays, which Ray shares between processes without copying them.
 
     The server may hold training examples of its own, the *root data*: they go by the number after
-    the last client's.
+    the last client's. Where the scenario has *public* examples, the server and every client may
+    look at them; they are among nobody's own.
     """
 
     dataset: Dataset
@@ -34,6 +38,7 @@ class Federation:
     seed: int
     client_test: float = 0.0
     root_examples: int = 0
+    public: Examples | None = None
 
     def __len__(self) -> int:
         return len(self.partition)
@@ -106,28 +111,29 @@ class Federation:
         state = dict(self.__dict__)
         state["dataset"] = None
         state["task"] = self.dataset.task
-        for part in ("train", "test"):
-            examples: Examples = getattr(self.dataset, part)
-            if isinstance(examples, GeneratedExamples):
-                state[part] = examples
-                continue
-            arrays = replace(examples, inputs=torch.empty(0), targets=torch.empty(0))
-            state[part] = (arrays, examples.inputs.numpy(), examples.targets.numpy())
-        return state
+        parts = {"train": self.dataset.train, "test": self.dataset.test, "public": self.public}
+        return state | {part: _as_arrays(examples) for part, examples in parts.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        parts: dict[str, Examples] = {}
-        for part in ("train", "test"):
-            shared = state.pop(part)
-            if isinstance(shared, GeneratedExamples):
-                parts[part] = shared
-                continue
-            empty, inputs, targets = shared
-            parts[part] = replace(
-                empty, inputs=in_shared_memory(inputs), targets=in_shared_memory(targets)
-            )
-        state["dataset"] = Dataset(state.pop("task"), **parts)
+        train, test, state["public"] = (_as_tensors(state.pop(part)) for part in PARTS)
+        state["dataset"] = Dataset(state.pop("task"), train, test)
         self.__dict__.update(state)
+
+
+def _as_arrays(examples: Examples | None) -> Any:
+    """Return examples as they are pickled: their tensors as arrays."""
+    if examples is None or isinstance(examples, GeneratedExamples):
+        return examples
+    empty = replace(examples, inputs=torch.empty(0), targets=torch.empty(0))
+    return empty, examples.inputs.numpy(), examples.targets.numpy()
+
+
+def _as_tensors(pickled: Any) -> Any:
+    """Return the examples that :func:`_as_arrays` was given."""
+    if pickled is None or isinstance(pickled, GeneratedExamples):
+        return pickled
+    empty, inputs, targets = pickled
+    return replace(empty, inputs=in_shared_memory(inputs), targets=in_shared_memory(targets))
 
 
 def in_shared_memory(array: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -171,14 +177,14 @@ def split_dataset(scenario: Scenario, dataset: Dataset) -> Federation:
         train=_some(dataset.train, settings.train_examples, scenario.seed, "train examples"),
         test=_some(dataset.test, scenario.evaluation.test_examples, scenario.seed, "test examples"),
     )
+    public, dataset = draw_public(settings, dataset, scenario.seed)
     pool, dataset, root = _without_root(scenario, dataset)
     partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
     partition = partitioner.split(pool, dataset.task, scenario.seed)
     if len(partition) == 0:
         raise FedlabError("data.partition: no client is left to hold data")
-    return Federation(
-        dataset, partition, settings.validation, scenario.seed, settings.client_test, root
-    )
+    held = settings.validation, scenario.seed, settings.client_test
+    return Federation(dataset, partition, *held, root, public)
 
 
 def _check_generated(settings: Any) -> None:

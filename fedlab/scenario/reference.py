@@ -43,6 +43,7 @@ def reference() -> str:
 
 
 def _fixed() -> Iterator[str]:
+    from fedlab.data.public import PublicSettings
     from fedlab.data.transforms import AugmentationSettings
     from fedlab.models.backbone import BackboneSettings
     from fedlab.training.early_stopping import EarlyStoppingSettings
@@ -52,6 +53,7 @@ def _fixed() -> Iterator[str]:
         "top level": Scenario,
         "[data], every data set": DataKeys,
         "[data.augmentation]": AugmentationSettings,
+        "[data.public]": PublicSettings,
         "[model], any timm or torchvision model": BackboneSettings,
         "[client.optimizer]": OptimizerSettings,
         "[client.schedule]": ScheduleSettings,

@@ -56,6 +56,11 @@ class DataKeys(Settings):
         None, ge=1, description="use so many of the training examples, drawn once"
     )
     augmentation: SerializeAsAny[Settings] | None = None
+    public: SerializeAsAny[Settings] | None = Field(
+        None,
+        description="examples that the server and every client may look at and nobody owns; "
+        "strategies that distil need them, others leave them alone",
+    )
 
 
 class Scenario(Settings):
@@ -200,6 +205,7 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         problems,
     )
     keys: dict[str, Any] = {"augmentation": (AugmentationSettings | None, None)}
+    keys["public"] = _public_field(content.get("public"), problems)
     if partition is None:
         keys["partition"] = (Any, None)
     elif "partition" in content:
@@ -209,3 +215,15 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         keys["partition"] = (Any, None)
     data = create_model("Data", __base__=(source, DataKeys), **keys)
     return (_exactly(data), ...)
+
+
+def _public_field(content: Any, problems: list[str]) -> Any:
+    """Return the field of ``[data.public]``: with a name, that data set's keys are known, too."""
+    from fedlab.data.public import PublicSettings
+
+    if not isinstance(content, dict) or content.get("name") is None:
+        return (PublicSettings | None, None)
+    source = _settings(content, "data.public", _registered("datasets"), problems)
+    if source is None:
+        return (Any, None)
+    return (create_model("Public", __base__=(source, PublicSettings)) | None, None)

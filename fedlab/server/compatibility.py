@@ -21,7 +21,7 @@ from fedlab.errors import FedlabError, unknown
 from fedlab.models.network import Network
 from fedlab.results.metrics import names_of
 from fedlab.scenario import Scenario
-from fedlab.server.strategy import cohort_size, trusting_part
+from fedlab.server.strategy import cohort_size, public_part, trusting_part
 from fedlab.training.early_stopping import EarlyStoppingSettings
 
 
@@ -39,6 +39,7 @@ def check_compatibility(
         *_cohort(settings.strategy, len(federation)),
         *_malicious(settings.strategy, strategy, len(federation)),
         *_root(settings, strategy),
+        *_public(settings, strategy, federation),
         *_attack(settings.attack, task, len(federation)),
         *_mods(settings, strategy),
         *_pooled(scenario, federation),
@@ -93,6 +94,19 @@ def _root(settings: Any, strategy: Strategy) -> Iterator[str]:
             f"engine.name: the nodes of engine '{settings.engine.name}' are all clients, and "
             "strategy 'fltrust' trains on the server's own data; use engine 'ray' or 'inline'"
         )
+
+
+def _public(settings: Any, strategy: Strategy, federation: Federation) -> Iterator[str]:
+    """Tell whether there are public examples for a strategy that works on them."""
+    distilling = public_part(strategy)
+    if distilling is None:
+        return
+    if federation.public is None:
+        yield (
+            f"strategy.name: '{settings.strategy.name}' distils on public examples, and there are "
+            "none; add a table [data.public] with examples = 1000, say"
+        )
+    yield from _raised(lambda: distilling.check(federation.dataset.task))
 
 
 def _pooled(scenario: Scenario, federation: Federation) -> Iterator[str]:

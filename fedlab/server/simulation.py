@@ -27,8 +27,9 @@ from fedlab.results.run_folder import Recorder, RunFolder, weights_digest
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
 from fedlab.server.compatibility import check_compatibility
+from fedlab.server.public import public_inputs
 from fedlab.server.rounds import Rounds, TooFewReplies
-from fedlab.server.strategy import build_strategy, give_layout, trusting_part
+from fedlab.server.strategy import build_strategy, give_layout, public_part, trusting_part
 
 for variable, value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -75,6 +76,9 @@ class Simulation:
         trusting = trusting_part(self.strategy)
         if trusting is not None:
             trusting.train_on_root = partial(train_on_root, self.engine)
+        distilling = public_part(self.strategy)
+        if distilling is not None:
+            distilling.public = public_inputs(scenario, self.federation, self.network)
         self.engine.settle(self.network)
 
     def __enter__(self) -> Simulation:

@@ -90,9 +90,18 @@ def give_layout(strategy: Any, layout: Layout) -> None:
 
 def trusting_part(strategy: Any) -> Any:
     """Return the strategy that trains on the server's own data: this one, one it wraps, or None."""
-    if getattr(strategy, "trains_on_root", False) or strategy is None:
+    return _part_that("trains_on_root", strategy)
+
+
+def public_part(strategy: Any) -> Any:
+    """Return the strategy that works on public examples: this one, one it wraps, or None."""
+    return _part_that("needs_public", strategy)
+
+
+def _part_that(does: str, strategy: Any) -> Any:
+    if strategy is None or getattr(strategy, does, False):
         return strategy
-    return trusting_part(getattr(strategy, "strategy", None))
+    return _part_that(does, getattr(strategy, "strategy", None))
 
 
 def attributes_state(strategy: Strategy, fixed: frozenset[str]) -> dict[str, Any]:
