@@ -79,6 +79,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     from fedlab import registry
 
     settings: Any = scenario.client
+    if getattr(scenario.model, "others", ()):
+        raise NotStackable("clients have different architectures")
     algorithm = registry.clients.get(settings.name)
     own = ("train", "fit", "batch_terms", "criterion")
     if not issubclass(algorithm, Supervised) or any(

@@ -17,11 +17,16 @@ from fedlab import registry, seeding
 from fedlab.attacks.adversary import adversary_of
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation, load_federation
-from fedlab.data.transforms import build_augmentation, build_preparation
+from fedlab.data.transforms import (
+    Augmentation,
+    Preparation,
+    build_augmentation,
+    build_preparation,
+)
 from fedlab.engine.replies import BadReply, check_examples, check_kept, check_vectors
 from fedlab.engine.stacking import stacked_steps, stacking_of
 from fedlab.engine.time_limit import TimeLimit
-from fedlab.models.network import build_network
+from fedlab.models.network import Network, build_network, other_networks
 from fedlab.results.metrics import Evaluation
 from fedlab.scenario import Scenario, from_run_config
 from fedlab.systems.stragglers import local_epochs
@@ -52,7 +57,7 @@ class Worker:
     Attributes:
         scenario: The scenario.
         federation: The data of all clients; only the asked client's rows are touched.
-        network: The resident model.
+        network: The resident model; of several architectures, the first.
         algorithm: The client algorithm.
         adversary: Which clients attack, and how; None where nobody does.
         stacking: Whether and how clients are trained at once.
@@ -67,19 +72,34 @@ class Worker:
         self.network = build_network(settings.model, task, scenario.seed)
         self.algorithm = registry.clients.get(settings.client.name)(settings.client)
         self.adversary = adversary_of(scenario, len(federation))
-        self.prepare = build_preparation(
-            task,
-            channels=self.network.channels,
-            mean=self.network.mean,
-            std=self.network.std,
-            image_size=getattr(settings.model, "image_size", None),
-        )
-        self.augment = build_augmentation(
-            settings.data.augmentation, task, self.network.mean, self.network.std
-        )
-
+        self.prepare, self.augment = self._inputs_of(self.network, settings.model)
+        others = other_networks(settings.model, task, scenario.seed)
+        self._others = [
+            (network, *self._inputs_of(network, model))
+            for network, model in zip(others, settings.model.others, strict=True)
+        ]
         self.stacking = stacking_of(scenario, self.network, task)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
+
+    def _inputs_of(self, network: Network, model: Any) -> tuple[Preparation, Augmentation | None]:
+        """Return how inputs are prepared, and augmented, for a network with these settings."""
+        settings: Any = self.scenario
+        task = self.federation.dataset.task
+        prepare = build_preparation(
+            task,
+            channels=network.channels,
+            mean=network.mean,
+            std=network.std,
+            image_size=getattr(model, "image_size", None),
+        )
+        augmentation = settings.data.augmentation
+        return prepare, build_augmentation(augmentation, task, network.mean, network.std)
+
+    def _architecture(self, client: int) -> tuple[Network, Preparation, Augmentation | None]:
+        """Return a client's network, and how its inputs are prepared and augmented."""
+        number = client % (1 + len(self._others))
+        own = self.network, self.prepare, self.augment
+        return self._others[number - 1] if number else own
 
     def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
@@ -139,9 +159,10 @@ class Worker:
             BadReply: If its weights are not of this model's size, or anything is not finite.
         """
         self._corrupt(update, assignment)
-        layout = self.network.model.layout
+        model = self._architecture(assignment.client)[0].model
+        layout = model.layout
         if layout.personal_size:
-            update.state = {**update.state, PERSONAL: self.network.model.personal()}
+            update.state = {**update.state, PERSONAL: model.personal()}
         vectors = {WEIGHTS: update.weights, **update.arrays}
         check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
         check_examples(update.examples)
@@ -243,7 +264,8 @@ class Worker:
 
     def _task(self, assignment: Assignment, examples: Examples, validation: Examples) -> LocalTask:
         own = {name: t for name, t in assignment.state.items() if name != RECEIVED}
-        self.network.model.reset(assignment.wire, own.pop(PERSONAL, None))
+        network, prepare, augment = self._architecture(assignment.client)
+        network.model.reset(assignment.wire, own.pop(PERSONAL, None))
         generator = seeding.torch_generator(
             self.scenario.seed, "batches", assignment.round, assignment.client
         )
@@ -251,7 +273,7 @@ class Worker:
             client=assignment.client,
             round=assignment.round,
             rounds=self.scenario.rounds,
-            network=self.network,
+            network=network,
             wire=assignment.wire,
             examples=examples,
             validation=validation,
@@ -260,8 +282,9 @@ class Worker:
             state=own,
             generator=generator,
             task=self.federation.dataset.task,
-            prepare=self.prepare,
-            augment=self.augment,
+            prepare=prepare,
+            augment=augment,
+            public=self.federation.public,
         )
 
 

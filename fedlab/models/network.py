@@ -85,6 +85,24 @@ def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
     return Network(model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen)
 
 
+def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Network]:
+    """Return the networks of ``model.others``, no part of which travels.
+
+    Raises:
+        FedlabError: As :func:`build_network`, with the key of the one that cannot be built.
+    """
+    networks = []
+    for number, other in enumerate(settings.others):
+        whole = other.model_copy(update={"personal": "all"})
+        assert isinstance(whole, ModelSettings)
+        try:
+            networks.append(build_network(whole, task, seed))
+        except FedlabError as error:
+            reason = str(error).removeprefix("model.")
+            raise FedlabError(f"model.others.{number}.{reason}") from error
+    return networks
+
+
 @dataclass(frozen=True)
 class _Built:
     module: nn.Module

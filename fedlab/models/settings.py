@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, model_validator
 
 from fedlab.settings import Settings
 
@@ -37,3 +37,19 @@ class ModelSettings(Settings):
         description="'train': statistics travel and are averaged; 'frozen': they stay as "
         "pretrained; 'local': batch-norm layers never leave their client",
     )
+    others: tuple[SerializeAsAny[Settings], ...] = Field(
+        (),
+        description="further architectures, a table with a name and keys each: client k has number "
+        "k modulo their count, [model] itself being number 0; goes with personal = 'all'",
+    )
+
+    @model_validator(mode="after")
+    def _others_never_travel(self) -> Self:
+        if self.others and self.personal != "all":
+            raise ValueError(
+                "others: weights of different architectures have no mean; set personal = 'all', "
+                "with a client algorithm that sends something else"
+            )
+        if any(getattr(other, "others", ()) for other in self.others):
+            raise ValueError("others: list all architectures in one list, none within another")
+        return self

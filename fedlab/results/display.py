@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from fedlab.engine.blocks import Report
-from fedlab.results.metric_names import GLOBAL, MetricName, headline, metric_name
+from fedlab.results.metric_names import BEFORE, GLOBAL, MetricName, headline, metric_name
 from fedlab.results.run_folder import RunFolder, strict_json
 from fedlab.server.callbacks import Callback, RoundOutcome
 
@@ -132,11 +132,12 @@ def introduction(folder: RunFolder, rounds: Rounds) -> str:
     """Return the line that says what runs."""
     scenario: Any = rounds.scenario
     engine, model = rounds.engine, scenario.model
-    source = f"pretrained {model.name}" if model.pretrained else model.name
+    names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *model.others))
+    models = " and ".join(dict.fromkeys(names))
     begin = f"resuming after round {rounds.round}" if rounds.round else "starting"
     return (
         f"{scenario.title or folder.path.name}\n"
-        f"{source} on {scenario.data.name}, {len(engine.federation)} clients "
+        f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
         f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
         f"engine {scenario.engine.name} × {engine.workers}; {begin}"
     )
@@ -161,10 +162,13 @@ def round_line(record: dict[str, Any], total: int) -> str:
         metric, value = told
         worst = record["clients"][metric.name]["worst_decile"]
         general = record["clients"].get(GLOBAL + metric.name)
-        who = "clients" if general is None else "personalised"
+        before = record["clients"].get(BEFORE + metric.name)
+        who = "personalised" if general or before else "clients"
         parts.append(f"{who} {metric.text(value)}, worst tenth {metric.text(worst)}")
         if general is not None:
             parts.append(f"global model {metric.text(general['mean'])}")
+        if before is not None:
+            parts.append(f"before collaboration {metric.text(before['mean'])}")
     if "seconds" in record:
         moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
         parts.append(f"{record['replies']} clients")

@@ -56,13 +56,17 @@ METRICS = (
 _BY_NAME = {metric.name: metric for metric in METRICS}
 GLOBAL = "global_"
 """Begins the names of what the global model reaches where clients have personalised ones."""
+BEFORE = "before_"
+"""Begins the names of what clients' own models reached before any collaboration."""
+_PREFIXES = {GLOBAL: "of the global model", BEFORE: "before collaboration"}
 
 
 def metric_name(name: str) -> MetricName:
     """Return what is known of a metric; one that a client made up counts as a cost."""
-    if name.startswith(GLOBAL):
-        of = metric_name(name.removeprefix(GLOBAL))
-        return replace(of, name=name, label=f"{of.label} of the global model")
+    for prefix, told in _PREFIXES.items():
+        if name.startswith(prefix):
+            of = metric_name(name.removeprefix(prefix))
+            return replace(of, name=name, label=f"{of.label} {told}")
     return _BY_NAME.get(name) or MetricName(name, name.replace("_", " "), False)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlab.results.metric_names import GLOBAL, MetricName, headline
+from fedlab.results.metric_names import BEFORE, GLOBAL, MetricName, headline
 from fedlab.results.reading import RunRecord
 
 
@@ -19,7 +19,8 @@ class OwnParts:
         part: What they were evaluated on: "test parts" or "validation parts".
         metric: What was measured.
         round: The round.
-        means: The mean by who was measured: "personalised", "global model", "each alone".
+        means: The mean by who was measured: "personalised", "global model" or "before
+            collaboration", "each alone".
     """
 
     part: str
@@ -46,10 +47,14 @@ def own_parts(record: RunRecord) -> OwnParts | None:
     metric = headline(row.clients) if row else None
     if row is None or metric is None:
         return None
-    mean, general = row.clients[metric.name].mean, row.clients.get(GLOBAL + metric.name)
-    means = {"global model": mean}
-    if general is not None:
-        means = {"personalised": mean, "global model": general.mean}
+    mean = row.clients[metric.name].mean
+    others = {"global model": GLOBAL, "before collaboration": BEFORE}
+    beside = {
+        who: row.clients[prefix + metric.name].mean
+        for who, prefix in others.items()
+        if prefix + metric.name in row.clients
+    }
+    means = {"personalised": mean, **beside} if beside else {"global model": mean}
     alone = [
         line.own[metric.name]
         for line in record.baselines

@@ -109,12 +109,20 @@ def known_keys(schema: Any, path: list[Any]) -> list[str]:
     """Return the keys that the table at ``path`` knows; numbers in it are entries of lists."""
     for part in path:
         if isinstance(part, int):
+            schema = _entry(schema, part)
             continue
-        field = getattr(schema, "model_fields", {}).get(part)
+        field = getattr(_model(schema), "model_fields", {}).get(part)
         if field is None:
             return []
-        schema = _model(field.annotation)
-    return list(getattr(schema, "model_fields", {}))
+        schema = field.annotation
+    return list(getattr(_model(schema), "model_fields", {}))
+
+
+def _entry(annotation: Any, number: int) -> Any:
+    """Return what an entry of a list is, where each may be another; else the list's annotation."""
+    arguments = getattr(annotation, "__args__", ())
+    is_listed = number < len(arguments) and Ellipsis not in arguments
+    return arguments[number] if is_listed else annotation
 
 
 def _model(annotation: Any) -> Any:

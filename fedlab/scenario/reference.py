@@ -94,7 +94,7 @@ def _table(settings: type[BaseModel], left_out: set[str]) -> Iterator[str]:
         yield "\n".join(["| key | type | default | |", "| --- | --- | --- | --- |", *rows, ""])
     for name, field in settings.model_fields.items():
         inner = get_args(field.annotation)[:1]
-        if get_origin(field.annotation) is tuple and _words(inner[0]) == "table":
+        if get_origin(field.annotation) is tuple and isinstance(inner[0], type(BaseModel)):
             yield f"Keys of each table in `{name}`:\n"
             yield from _table(inner[0], set())
 

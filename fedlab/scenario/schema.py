@@ -138,6 +138,7 @@ def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> A
     if settings is None:
         return (Any, None)
     settings = _with_inner(settings, raw.get(table) or {}, table, find, problems)
+    settings = _with_others(settings, raw.get(table) or {}, table, find, problems)
     if table in DEFAULT_NAMES and table not in raw:
         return (_exactly(settings), settings.model_validate({"name": DEFAULT_NAMES[table]}))
     return (_exactly(settings), ...)
@@ -189,6 +190,21 @@ def _with_inner(
         own = _with_inner(own, inner, where, find, problems)
         keys = (_exactly(own), own.model_validate(default))
     return create_model(settings.__name__, __base__=settings, inner=keys)
+
+
+def _with_others(
+    settings: type[Settings], content: dict[str, Any], table: str, find: Any, problems: list[str]
+) -> type[Settings]:
+    """Return a model's settings with all keys of each of its ``others``."""
+    others = content.get("others")
+    if "others" not in settings.model_fields or not others or not isinstance(others, list):
+        return settings
+    kinds = [
+        _settings(other or {}, f"{table}.others.{number}", find, problems)
+        for number, other in enumerate(others)
+    ]
+    each = tuple(Any if kind is None else _exactly(kind) for kind in kinds)
+    return create_model(settings.__name__, __base__=settings, others=(tuple[each], ...))  # type: ignore[valid-type]
 
 
 def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:

@@ -18,7 +18,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError, unknown
-from fedlab.models.network import Network
+from fedlab.models.network import Network, other_networks
 from fedlab.results.metrics import names_of
 from fedlab.scenario import Scenario
 from fedlab.server.strategy import cohort_size, public_part, trusting_part
@@ -42,12 +42,14 @@ def check_compatibility(
         *_public(settings, strategy, federation),
         *_attack(settings.attack, task, len(federation)),
         *_mods(settings, strategy),
+        *_others(settings, task),
         *_pooled(scenario, federation),
         *_strategy_of_client(settings),
         *_personal_part(settings, network),
         *_evaluation_part(settings),
         *_partners(settings, strategy),
         *_stragglers(settings, len(federation)),
+        *_unfit(strategy, task),
         *_raised(lambda: _algorithm(settings).criterion(task)),
         *_raised(
             lambda: build_augmentation(settings.data.augmentation, task, network.mean, network.std)
@@ -98,15 +100,40 @@ def _root(settings: Any, strategy: Strategy) -> Iterator[str]:
 
 def _public(settings: Any, strategy: Strategy, federation: Federation) -> Iterator[str]:
     """Tell whether there are public examples for a strategy that works on them."""
-    distilling = public_part(strategy)
-    if distilling is None:
+    if public_part(strategy) is None:
         return
     if federation.public is None:
         yield (
             f"strategy.name: '{settings.strategy.name}' distils on public examples, and there are "
             "none; add a table [data.public] with examples = 1000, say"
         )
-    yield from _raised(lambda: distilling.check(federation.dataset.task))
+    elif getattr(settings.client, "public_epochs", 0):
+        classes, targets = federation.dataset.task.classes, federation.public.targets
+        if targets.is_floating_point() or int(targets.max()) >= classes:
+            yield (
+                f"data.public.name: '{settings.data.public.name}' has other labels than classes 0 "
+                f"to {classes - 1}, which clients learn first; set client.public_epochs = 0"
+            )
+
+
+def _unfit(strategy: Any, task: Task) -> Iterator[str]:
+    """Tell what a strategy, and those that it wraps, have against the task."""
+    if hasattr(strategy, "check"):
+        yield from _raised(lambda: strategy.check(task))
+    if hasattr(strategy, "strategy"):
+        yield from _unfit(strategy.strategy, task)
+
+
+def _others(settings: Any, task: Task) -> Iterator[str]:
+    """Tell whether further architectures fit the task, and whether anything counts on one alone."""
+    if not settings.model.others:
+        return
+    yield from _raised(lambda: other_networks(settings.model, task, settings.seed))
+    if settings.evaluation.baselines:
+        yield (
+            "evaluation.baselines: they train one architecture, and clients have several "
+            "(model.others); leave the key out"
+        )
 
 
 def _pooled(scenario: Scenario, federation: Federation) -> Iterator[str]:

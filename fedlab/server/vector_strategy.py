@@ -16,6 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from pydantic import Field
 
+from fedlab.data.dataset import Task
 from fedlab.engine.sums import WEIGHTING, weight_and_numbers
 from fedlab.models.layout import Layout
 from fedlab.server.sampling import CohortSampling
@@ -65,12 +66,15 @@ class VectorStrategy(CohortSampling):
             client's: then no individual update reaches the server.
         required_client: Name of the client algorithm whose replies :meth:`step` counts on; None
             where any client's will do.
+        needs_public: Whether it works on public examples: then ``public`` is set before the first
+            round, a :class:`fedlab.server.public.PublicInputs`.
         cohort, population: How many clients the round was sent to, of how many.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = VectorStrategySettings
     takes_mean: ClassVar[bool] = False
     required_client: ClassVar[str | None] = None
+    needs_public: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None:
         sampling = {name: getattr(settings, name) for name in StrategySettings.model_fields}
@@ -86,6 +90,13 @@ class VectorStrategy(CohortSampling):
     def from_settings(cls, settings: Any) -> Self:
         """Return the strategy with these settings."""
         return cls(settings)
+
+    def check(self, task: Task) -> None:
+        """Check that the algorithm can work on a task, once ``layout`` is known.
+
+        Raises:
+            FedlabError: If it cannot.
+        """
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the new global weights.

@@ -124,6 +124,8 @@ def split_network(
         raise CannotCache("pictures are augmented at random")
     if isinstance(federation.dataset.train, GeneratedExamples):
         raise CannotCache("examples are made client by client")
+    if settings.model.others:
+        raise CannotCache("clients have different architectures")
     if federation.public is not None:
         raise CannotCache("models are called on public examples, too")
     if len(federation.dataset.train) < 2:

@@ -12,13 +12,14 @@ from fedlab.data.dataset import Examples
 from fedlab.models.layout import FlatModel
 from fedlab.models.network import BatchNorm
 from fedlab.models.representation import represented
-from fedlab.training.criterion import Criterion
 from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
 from fedlab.training.optimizer import decay
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import BatchTerm, ParameterTerm
 
+TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of a batch's outputs and targets; usually a :class:`fedlab.training.criterion.Criterion`."""
 MOST_BYTES_PREPARED = 1 << 24
 """A client's inputs are prepared at once up to this size, and batch by batch above."""
 
@@ -46,7 +47,7 @@ class Batch:
 class Objective:
     """The local objective: task loss + terms."""
 
-    criterion: Criterion
+    criterion: TaskLoss
     parameter_terms: Sequence[ParameterTerm] = ()
     batch_terms: Sequence[BatchTerm] = ()
 
@@ -232,7 +233,7 @@ def losses_of(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the task loss of a batch, and its sum with the batch terms."""
     if not objective.batch_terms:
-        loss: torch.Tensor = objective.criterion(task.network.model.call(inputs), targets)
+        loss = objective.criterion(task.network.model.call(inputs), targets)
         return loss, loss
     outputs, representations = represented(task.network, inputs)
     loss = objective.criterion(outputs, targets)

@@ -60,6 +60,7 @@ class LocalTask:
         task: What is learned.
         prepare: Turns stored inputs into what the model takes.
         augment: Random augmentation of prepared batches, or None.
+        public: Examples that everybody may look at (``[data.public]``), or None.
     """
 
     client: int
@@ -76,6 +77,7 @@ class LocalTask:
     task: Task
     prepare: Preparation
     augment: Augmentation | None = None
+    public: Examples | None = None
 
     @cached_property
     def received(self) -> torch.Tensor:

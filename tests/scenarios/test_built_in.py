@@ -29,6 +29,7 @@ SHORTENED = (
 # They read large files, or run large networks: `pytest -m slow` runs them.
 HEAVY = {
     "bucketing-mnist",
+    "fedmd",
     "mcmahan-fashion-mnist",
     "model-mcmahan-2nn",
     "model-mcmahan-cnn",
