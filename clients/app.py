@@ -93,14 +93,14 @@ def _train(worker: Worker, decode: Decoder, message: Message, context: Context) 
     if weight is not None:
         metrics[WEIGHT] = weight
     content = RecordDict({METRICS: metrics})
-    for name, vector in sent_arrays(update, message.content).items():
+    for name, vector in sent_arrays(update, weights_key(message.content)).items():
         content[name] = ArrayRecord({WEIGHTS: Array(vector)})
     return Message(content, reply_to=message)
 
 
-def sent_arrays(update: Update, received: RecordDict) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the arrays that answer a message, by the keys of their records."""
-    arrays = {weights_key(received): update.weights, **update.arrays}
+def sent_arrays(update: Update, key: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return an update's arrays by the keys of their records, the weights under ``key``."""
+    arrays = {key: update.weights, **update.arrays}
     return {name: vector.numpy() for name, vector in arrays.items()}
 
 

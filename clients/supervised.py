@@ -113,7 +113,7 @@ class Supervised:
 
     def update(self, task: LocalTask, fitted: Fit) -> Update:
         """Return what the client sends and keeps, from the network as training left it."""
-        weights = task.network.model.wire()
+        weights = task.network.model.wire() if fitted.wire is None else fitted.wire
         metrics = {"train_loss": fitted.loss, "steps": float(fitted.steps)}
         if task.config.get(SQUARED_CHANGE):
             change = (weights - task.wire)[: task.network.model.layout.wire_parameters]

@@ -200,7 +200,9 @@ class Engine(Grid):
         combined = total.tally.total
         if combined is not None:
             exchange.replies = [Message(combined.mean(), reply_to=sent[0])]
-        exchange.bytes_down = sum(array_bytes(message.content) for message in sent)
+        contents = {id(message.content): message.content for message in sent}
+        sizes = {number: array_bytes(content) for number, content in contents.items()}
+        exchange.bytes_down = sum(sizes[id(message.content)] for message in sent)
         return exchange
 
     def _plan(self, clients: Sequence[int], combine: bool) -> list[list[int]]:

@@ -11,6 +11,7 @@ from fedlab.data.federation import Federation
 from fedlab.engine import flower_internals
 from fedlab.engine.blocks import BlockResult, Errand
 from fedlab.engine.engine import Engine, EngineSettings
+from fedlab.engine.freed_memory import keep_freed_memory
 from fedlab.engine.runner import BlockRunner
 from fedlab.engine.worker import Worker
 from fedlab.registry import engines
@@ -29,6 +30,7 @@ class InlineEngine(Engine):
         super().__init__(settings, scenario, federation)
         flower_internals.assume_identity()
         torch.set_num_threads(settings.threads)
+        keep_freed_memory()
         self._runner = BlockRunner(Worker(scenario, federation), dumps(scenario))
 
     def _run_blocks(

@@ -55,11 +55,13 @@ class RayWorker:
         import torch
 
         from fedlab.engine import flower_internals
+        from fedlab.engine.freed_memory import keep_freed_memory
         from fedlab.engine.runner import BlockRunner
         from fedlab.engine.worker import Worker
         from fedlab.scenario import loads
 
         torch.set_num_threads(threads)
+        keep_freed_memory()
         flower_internals.assume_identity()
         try:
             worker = Worker(loads(scenario_text), federation)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 from flwr.app import Context, MessageType, RecordDict
 
 from clients.app import (
@@ -19,6 +21,7 @@ from clients.app import (
     kept_state,
     mods_of,
     sent_arrays,
+    weights_key,
 )
 from fedlab.engine import flower_internals
 from fedlab.engine.blocks import FIRST_NODE, BlockResult, Errand, Failure, Report, counts, report_of
@@ -100,12 +103,16 @@ class BlockRunner:
         by_client = {errand.client: errand for errand in errands}
         asked = list(self._assignments(errands, result))
         own = {a.client: own_weight(a.config) for a in asked}
+        contents = {id(c): c for c in (by_client[a.client].message.content for a in asked)}
+        keys = {number: weights_key(content) for number, content in contents.items()}
         for client, outcome in self.worker.train_block(asked):
             errand = by_client[client]
             try:
                 if isinstance(outcome, Exception):
                     raise outcome
-                self._add(errand, outcome, own[client] or outcome.examples, result, tally)
+                arrays = sent_arrays(outcome, keys[id(errand.message.content)])
+                weight = own[client] or outcome.examples
+                self._add(errand, outcome, arrays, weight, result, tally)
             except Exception as error:
                 result.failures.append(_failure(client, "train", error))
         settle(tally, result)
@@ -131,11 +138,11 @@ class BlockRunner:
         self,
         errand: Errand,
         update: Update,
+        arrays: Mapping[str, np.ndarray[Any, Any]],
         weight: float,
         result: BlockResult,
         tally: Tally,
     ) -> None:
-        arrays = sent_arrays(update, errand.message.content)
         keep(errand.state, update.state)
         size = sum(array.nbytes for array in arrays.values())
         report = Report(errand.client, "train", update.examples, dict(update.metrics), size)

@@ -107,6 +107,12 @@ def _check_layers(network: Network, chain: tuple[tuple[str, nn.Module], ...]) ->
         raise NotStackable("only some of its layers are trained")
 
 
+def reads_network(algorithm: Supervised) -> bool:
+    """Return whether a client algorithm may look at the network that training left."""
+    after = ("update", "sent", "kept")
+    return any(getattr(type(algorithm), name) is not getattr(Supervised, name) for name in after)
+
+
 def stacked_steps(algorithm: Supervised, tasks: Sequence[LocalTask]) -> StackedSteps:
     """Return how a client algorithm's settings descend, for a whole stack of tasks."""
     from fedlab.training.optimizer import build_optimizer

@@ -24,9 +24,10 @@ from fedlab.data.transforms import (
     build_preparation,
 )
 from fedlab.engine.replies import BadReply, check_examples, check_kept, check_vectors
-from fedlab.engine.stacking import stacked_steps, stacking_of
+from fedlab.engine.stacking import reads_network, stacked_steps, stacking_of
 from fedlab.engine.time_limit import TimeLimit
 from fedlab.models.network import Network, build_network, other_networks
+from fedlab.models.stacked import StackedChain
 from fedlab.results.metrics import Evaluation
 from fedlab.scenario import Scenario, from_run_config
 from fedlab.systems.stragglers import local_epochs
@@ -37,6 +38,7 @@ from fedlab.training.feature_cache import (
     split_network,
     with_features,
 )
+from fedlab.training.loop import Fit
 from fedlab.training.stacked import fit_stacked
 from fedlab.training.task import Assignment, LocalTask, Update
 
@@ -196,28 +198,36 @@ class Worker:
     ) -> list[tuple[int, Update | Exception]]:
         start = time.perf_counter()
         tasks, terms, vectors = [], [], []
-        model = self.network.model
         ordered = sorted(assignments, key=self._work, reverse=True)
         for assignment in ordered:
             task = self._poisoned(
-                self._task(assignment, *self.federation.selections(assignment.client))
+                self._task(assignment, *self.federation.selections(assignment.client), True)
             )
             tasks.append(task)
             terms.append(self.algorithm.parameter_terms(task))
-            vectors.append(model.weights.clone() if model.layout.personal_size else assignment.wire)
+            vectors.append(task.received)
         steps = stacked_steps(self.algorithm, tasks)
-        fits, after = fit_stacked(self.stacking.chain, tasks, vectors, terms, steps)
+        fits, stack = fit_stacked(self.stacking.chain, tasks, vectors, terms, steps)
         seconds = (time.perf_counter() - start) / len(tasks)
         updates: dict[int, Update | Exception] = {}
-        for assignment, task, fitted, weights in zip(ordered, tasks, fits, after, strict=True):
-            model.weights.copy_(weights)
-            update: Update = self.algorithm.update(task, fitted)
+        for k, (assignment, task, fitted) in enumerate(zip(ordered, tasks, fits, strict=True)):
+            update: Update = self.algorithm.update(task, self._reached(stack, k, fitted))
             update.metrics["seconds"] = seconds
             try:
                 updates[task.client] = self._checked(update, assignment)
             except BadReply as error:
                 updates[task.client] = error
         return [(a.client, updates[a.client]) for a in assignments]
+
+    def _reached(self, stack: StackedChain, client: int, fitted: Fit) -> Fit:
+        """Return a fit with the weights that a client of a stack reached, or in the network."""
+        model = self.network.model
+        if model.layout.personal_size or reads_network(self.algorithm):
+            stack.write(client, model.weights)
+            return fitted
+        wire = torch.empty(model.layout.size)
+        stack.write(client, wire)
+        return replace(fitted, wire=wire)
 
     def _work(self, assignment: Assignment) -> tuple[int, int]:
         """Return a client's steps and examples."""
@@ -262,10 +272,18 @@ class Worker:
     def _seeded(self, purpose: str, assignment: Assignment) -> AbstractContextManager[None]:
         return seeding.scope(self.scenario.seed, purpose, assignment.round, assignment.client)
 
-    def _task(self, assignment: Assignment, examples: Examples, validation: Examples) -> LocalTask:
+    def _task(
+        self,
+        assignment: Assignment,
+        examples: Examples,
+        validation: Examples,
+        is_stacked: bool = False,
+    ) -> LocalTask:
         own = {name: t for name, t in assignment.state.items() if name != RECEIVED}
         network, prepare, augment = self._architecture(assignment.client)
-        network.model.reset(assignment.wire, own.pop(PERSONAL, None))
+        personal = own.pop(PERSONAL, None)
+        if not is_stacked or network.model.layout.personal_size:
+            network.model.reset(assignment.wire, personal)
         generator = seeding.torch_generator(
             self.scenario.seed, "batches", assignment.round, assignment.client
         )

@@ -90,6 +90,7 @@ class StackedLinear:
         self.weight = nn.Parameter(tensors[0], requires_grad=False)
         self.bias = nn.Parameter(tensors[1], requires_grad=False) if len(tensors) > 1 else None
         self.slices = tuple(slices)
+        self._all = tuple(tensors)
         self.keep(len(tensors[0]))
 
     @property
@@ -104,6 +105,11 @@ class StackedLinear:
         self._transposed = self.weight.data.mT
         self._row = None if self.bias is None else self.bias.data.unsqueeze(1)
         self._ones = torch.ones(count, 1, 1)
+
+    def write(self, client: int, vector: torch.Tensor) -> None:
+        """Write a client's weights into its flat vector."""
+        for tensor, part in zip(self._all, self.slices, strict=True):
+            vector[part].view(tensor.shape[1:]).copy_(tensor[client])
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return (K, B, out) of inputs (K, B, in)."""
@@ -204,11 +210,14 @@ class StackedChain:
                     if isinstance(value, torch.Tensor) and value.ndim:
                         state[name] = value[:count]
 
-    def write(self, rows: torch.Tensor, first: int) -> None:
-        """Write the weights of the clients from ``first`` on into flat vectors, (K − first, size).
+    def write(self, client: int, vector: torch.Tensor) -> None:
+        """Write a client's weights into its flat vector, also of one that was not kept to the end.
 
         What these layers do not hold stays as it is.
+
+        Args:
+            client: Its place in the stack.
+            vector: (size,).
         """
         for layer in self.linear:
-            for parameter, part in zip(layer.parameters, layer.slices, strict=True):
-                rows[:, part] = parameter.data[first:].flatten(1)
+            layer.write(client, vector)

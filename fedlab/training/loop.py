@@ -89,11 +89,19 @@ class Steps:
 
 @dataclass(frozen=True)
 class Fit:
-    """What came of a fit: steps taken, epochs begun, the mean loss over all steps' examples."""
+    """What came of a fit.
+
+    Attributes:
+        steps: Steps taken.
+        epochs: Epochs begun.
+        loss: Mean over all steps' examples.
+        wire: (wire_size,) what travels of the weights reached, or None where the network holds it.
+    """
 
     steps: int
     epochs: int
     loss: float
+    wire: torch.Tensor | None = None
 
 
 def fit(

@@ -60,7 +60,7 @@ def fit_stacked(
     vectors: Sequence[torch.Tensor],
     terms: Sequence[Terms],
     steps: StackedSteps,
-) -> tuple[list[Fit], torch.Tensor]:
+) -> tuple[list[Fit], StackedChain]:
     """Train the clients of a stack on cross-entropy + terms.
 
     Args:
@@ -71,22 +71,17 @@ def fit_stacked(
         steps: How.
 
     Returns:
-        What came of each client's fit, and the clients' weights after, (K, size).
+        What came of each client's fit, and the stack, which holds the clients' weights after.
     """
     batches = _Batches(tasks, steps)
     layout = tasks[0].network.model.layout
     stack = StackedChain(chain, layout, vectors)
     descent = _Descent(stack, terms, steps, layout.trained.start)
-    after = torch.stack(list(vectors))
-    active = len(tasks)
     for start, stop, count in _segments(batches.lengths):
-        stack.write(after[count:active], first=count)
         descent.keep(count)
-        active = count
         for batch in batches.between(start, stop, count):
             descent.step(*batch)
-    stack.write(after[:active], first=0)
-    return batches.fits(), after
+    return batches.fits(), stack
 
 
 def _segments(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -130,13 +125,16 @@ class _Batches:
         taken, in_epoch = 0, len(self._bounds[k])
         while taken < self.lengths[k]:
             order = torch.randperm(len(rows), generator=self._tasks[k].generator)
-            filled = rows[:1].repeat(in_epoch * self._width)
-            filled[: len(rows)] = rows[order]
+            filled = rows.index_select(0, order)
+            missing = in_epoch * self._width - len(rows)
+            if missing:
+                filled = torch.cat([filled, rows[:1].expand(missing)])
             steps = slice(taken, min(taken + in_epoch, self.lengths[k]))
             count = steps.stop - steps.start
             self._rows[steps, k] = filled.view(in_epoch, self._width)[:count]
-            left = len(rows) - self._width * torch.arange(count)
-            self._counts[steps, k] = left.clamp(max=self._width)
+            self._counts[steps, k] = self._width
+            if missing and count == in_epoch:
+                self._counts[steps.stop - 1, k] = self._width - missing
             taken = steps.stop
 
     def between(self, start: int, stop: int, count: int) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -81,11 +81,13 @@ class LocalTask:
 
     @cached_property
     def received(self) -> torch.Tensor:
-        """Return the weights as received, (size,): a copy made when first asked for.
+        """Return the weights as received, (size,); not to be changed.
 
-        Ask before training: the model's own weights change in place.
+        Ask before training: the model's own weights change in place, and they are copied when first
+        asked for where part of them stayed on the client.
         """
-        return self.network.model.weights.clone()
+        model = self.network.model
+        return model.weights.clone() if model.layout.personal_size else self.wire
 
     @property
     def anchor(self) -> torch.Tensor:

@@ -1,0 +1,36 @@
+"""Freed memory stays with the process, so that taking it again costs no page faults."""
+
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import ctypes, resource
+from fedlab.engine.freed_memory import keep_freed_memory
+{before}
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+def take_and_free():
+    block = libc.malloc(20_000_000)
+    ctypes.memset(block, 1, 20_000_000)
+    libc.free(block)
+take_and_free()
+first = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+take_and_free()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - first)
+"""
+
+
+def _faults(before: str) -> int:
+    code = FAULTS.format(before=before)
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(told.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's own way")
+def test_a_freed_block_is_taken_again_without_page_faults() -> None:
+    trims = "ctypes.CDLL(None).mallopt(-1, 0)"
+    assert _faults(trims) > 1000
+    assert _faults("keep_freed_memory()") < 100
