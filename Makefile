@@ -8,11 +8,12 @@ BIN := $(VENV)/bin
 quickstart: $(VENV)/.installed
 	$(BIN)/fedlab run quickstart
 
+# Threads of BLAS and OpenMP get into each other's way where there are as many processes as cores.
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

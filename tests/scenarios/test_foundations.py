@@ -16,7 +16,7 @@ from fedlab.results.run_folder import RunFolder
 from fedlab.scenario import built_in, load
 from fedlab.server.simulation import Simulation, run
 
-SEEDS = (1, 2, 3)
+SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed > 1 else ()) for seed in (1, 2, 3)]
 REMEDIES = ("dropout", "l1", "l2", "batch-norm", "early-stopping")
 CNN_VARIANTS = sorted(
     name for name, path in built_in().items() if path.parent.name == "foundations" and "cnn" in name
@@ -100,13 +100,13 @@ def test_back_propagation_learns_xor_and_with_momentum_in_fewer_epochs(
     assert summary(carried)["rounds"] < summary(plain)["rounds"]
 
 
-def test_the_gated_cells_remember_what_the_vanilla_rnn_forgets(tmp_path: Path) -> None:
-    reached = {
-        cell: accuracy(finished(f"remember-{cell}", tmp_path)) for cell in ("rnn", "lstm", "gru")
-    }
-    assert reached["rnn"] < 0.35
-    assert reached["lstm"] > 0.95
-    assert reached["gru"] > 0.95
+def test_the_vanilla_rnn_forgets(tmp_path: Path) -> None:
+    assert accuracy(finished("remember-rnn", tmp_path)) < 0.35
+
+
+@pytest.mark.parametrize("cell", ["lstm", pytest.param("gru", marks=pytest.mark.slow)])
+def test_the_gated_cells_remember_what_the_vanilla_rnn_forgets(tmp_path: Path, cell: str) -> None:
+    assert accuracy(finished(f"remember-{cell}", tmp_path)) > 0.95
 
 
 def test_the_transformer_says_sequences_backwards(tmp_path: Path) -> None:
@@ -165,22 +165,15 @@ def test_the_large_network_learns_by_heart(tmp_path: Path) -> None:
     assert unseen > 10 * seen
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("remedy", REMEDIES)
-def test_each_remedy_narrows_the_gap_between_seen_and_unseen(remedy: str) -> None:
-    gaps = {
-        name: np.array([unseen - seen for seen, unseen in (errors(name, s) for s in SEEDS)])
-        for name in ("overfitting", f"overfitting-{remedy}")
-    }
-    assert (gaps[f"overfitting-{remedy}"] < gaps["overfitting"]).all(), gaps
-
-
-@pytest.mark.parametrize("remedy", REMEDIES)
-def test_each_remedy_lowers_the_error_on_the_unseen(remedy: str) -> None:
-    unseen = {
-        name: np.mean([errors(name, seed)[1] for seed in SEEDS])
-        for name in ("overfitting", f"overfitting-{remedy}")
-    }
-    assert unseen[f"overfitting-{remedy}"] < unseen["overfitting"]
+def test_each_remedy_lowers_the_error_on_the_unseen_and_its_gap_to_that_on_the_seen(
+    remedy: str, seed: int
+) -> None:
+    seen, unseen = errors("overfitting", seed)
+    seen_with, unseen_with = errors(f"overfitting-{remedy}", seed)
+    assert unseen_with < unseen
+    assert unseen_with - seen_with < unseen - seen
 
 
 @pytest.mark.parametrize("name", ["softmax-iris", "mlp-wine"])

@@ -57,8 +57,15 @@ def weights_of(folder: Path, strategy: str, keys: str = "", engine: str = "inlin
     return np.concatenate([tensors[name].ravel() for name in sorted(tensors)])
 
 
-@pytest.mark.parametrize("name", ["Mean", "MeanOfMean"])
-@pytest.mark.parametrize("engine", ["inline", "ray"])
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        ("inline", "Mean"),
+        ("inline", "MeanOfMean"),
+        ("ray", "MeanOfMean"),
+        pytest.param("ray", "Mean", marks=pytest.mark.slow),
+    ],
+)
 def test_the_mean_of_vectors_is_flowers_fedavg(tmp_path: Path, name: str, engine: str) -> None:
     ours = weights_of(tmp_path, f"{__name__}:{name}", engine=engine)
     np.testing.assert_allclose(ours, weights_of(tmp_path, "fedavg"), rtol=1e-5, atol=1e-7)

@@ -13,7 +13,7 @@ from fedlab.server.callbacks import Callback
 from fedlab.server.simulation import run
 
 ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
-SHORTENED = ("rounds=3", "client.steps=2", "client.batch_size=8", "evaluation.test_examples=50")
+SHORTENED = ("rounds=3", "model.name=linear", "client.steps=2", "evaluation.test_examples=50")
 INLINE = ("engine.name=inline",)
 
 

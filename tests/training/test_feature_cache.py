@@ -80,12 +80,12 @@ def test_cached_features_give_the_plain_loops_result(
     assert cached["parameters"] == plain["parameters"]
 
 
-def test_ray_with_any_number_of_workers_and_inline_agree_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+def test_ray_and_inline_agree_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     digests = set()
-    engines = ['name = "inline"', *(f'name = "ray"\nworkers = {count}' for count in (1, 2))]
-    for number, engine in enumerate(engines):
+    for number, engine in enumerate(['name = "inline"', f'name = "ray"\nworkers = {workers}']):
         # Every engine computes the features anew.
         monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / f"cache {number}"))
         summary, _ = outcome(tmp_path, CNN + 'trainable = "head"', engine)
