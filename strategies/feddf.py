@@ -51,8 +51,9 @@ class FedDf(VectorStrategy):
     by Adam, its rate annealed by a cosine. Each teacher f(x(k), ·) has the batch-norm statistics of
     its client; the student's are the mean ones and go on moving with the public batches.
 
-    The paper stops distillation early, and leaves out teachers that only guess, by a labelled
-    validation set on the server; here there is none, so N is fixed and every reply teaches.
+    The paper stops distillation early and, for networks without normalisation, leaves out clients
+    that only guess ("drop-worst"), both by a labelled validation set on the server; here there is
+    none, so N is fixed and every reply counts.
     Prototypes of several architectures (its Algorithm 3) are left out as well. The public examples
     are ``[data.public]``'s.
 

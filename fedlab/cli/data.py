@@ -48,12 +48,15 @@ def partition(
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
     save_png(draw_partition(described), output)
     title = f"{checked.data.name}, split by '{checked.data.partition.name}'"
-    total = federation.partition.total
-    Console().print(_summary(title, described, total, len(federation.dataset.test)))
+    counts = {"examples on clients": federation.partition.total}
+    if federation.public is not None:
+        counts["public examples"] = len(federation.public)
+    counts["examples in the server's test set"] = len(federation.dataset.test)
+    Console().print(_summary(title, described, counts))
     typer.echo(f"picture: {output}")
 
 
-def _summary(title: str, described: dict[str, Any], examples: int, test_examples: int) -> Table:
+def _summary(title: str, described: dict[str, Any], counts: dict[str, int]) -> Table:
     import numpy as np
     from rich.table import Table
 
@@ -62,8 +65,8 @@ def _summary(title: str, described: dict[str, Any], examples: int, test_examples
     table.add_row("clients", f"{described['clients']:,}")
     if "described" in described:
         table.add_row("clients looked at for what follows", f"{len(sizes):,}")
-    table.add_row("examples on clients", f"{examples:,}")
-    table.add_row("examples in the server's test set", f"{test_examples:,}")
+    for what, count in counts.items():
+        table.add_row(what, f"{count:,}")
     quantiles = (sizes.min(), np.median(sizes), sizes.mean(), sizes.max())
     table.add_row(
         "examples a client: least, median, mean, most",

@@ -55,3 +55,11 @@ def test_a_picture_that_cannot_be_written_is_a_sentence_and_leaves_nothing(scena
 
 def _rows(result) -> list[str]:
     return [line for line in result.output.splitlines() if line.startswith("│")]
+
+
+def test_public_examples_are_counted_apart(scenario):
+    arguments = ["partition", str(scenario), "--set", "data.public.examples=100"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in _rows(result)}
+    assert lines["public examples"] == "100"
+    assert lines["examples on clients"] == "1,337"
