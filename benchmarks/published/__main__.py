@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.published.curves import draw
 from benchmarks.published.page import page
 from benchmarks.published.running import Interrupted, result_of
-from benchmarks.published.table import Cell, Table, cells_of, load_table, names
+from benchmarks.published.table import Cell, Place, Table, cells_of, load_table, names
 from benchmarks.speed.table import machine
 from fedlab.errors import FedlabError
 from fedlab.results.writing import write_whole
@@ -33,6 +34,11 @@ def main() -> None:
         table = load_table(arguments.table)
         cells = cells_of(table, arguments.seeds or table.seeds)
         wanted = [cell for cell in cells if all(part in cell.name for part in arguments.only)]
+        if arguments.missing:
+            known = [_place(result) for result in load_results(arguments.table, RESULTS)]
+            wanted = [cell for cell in wanted if cell.place not in known]
+        if arguments.inline:
+            wanted = [replace(c, overrides=(*c.overrides, "engine.name=inline")) for c in wanted]
         if arguments.list:
             print("\n".join(cell.name for cell in wanted))
             return
@@ -61,9 +67,7 @@ def run_table(name: str, table: Table, cells: list[Cell], runs: Path, folder: Pa
     results = load_results(name, folder)
     for number, cell in enumerate(cells, start=1):
         result = result_of(table, cell, runs / name, ROOT)
-        place = {key: result.get(key) for key in ("group", "row", "column", "seed", "value")}
-        results = [r for r in results if any(r.get(key) != place[key] for key in place)]
-        results.append(result)
+        results = [*(r for r in results if _place(r) != cell.place), result]
         write(name, table, results, folder)
         told = result["figure"] if result["figure"] is not None else result["reason"] or "no figure"
         print(
@@ -71,6 +75,13 @@ def run_table(name: str, table: Table, cells: list[Cell], runs: Path, folder: Pa
             f"rounds, {result['seconds']:.0f} s)",
             flush=True,
         )
+
+
+def _place(result: dict[str, Any]) -> Place:
+    """Return where a result stands."""
+    keys = ("group", "row", "column", "seed", "value")
+    group, row, column, seed, value = (result.get(key) for key in keys)
+    return str(group), str(row), str(column), seed or 0, value
 
 
 def load_results(name: str, folder: Path) -> list[dict[str, Any]]:
@@ -117,6 +128,12 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--only", nargs="+", default=[], help="only cells whose names (--list) have these parts"
+    )
+    parser.add_argument(
+        "--missing", action="store_true", help="only cells that the page has no figure of"
+    )
+    parser.add_argument(
+        "--inline", action="store_true", help="run clients in this process, on one core"
     )
     parser.add_argument("--runs", type=Path, default=Path("runs/published"))
     parser.add_argument("--list", action="store_true", help="only say the cells' names")

@@ -120,6 +120,10 @@ class Table(Settings):
         return row.figure or self.figure
 
 
+Place = tuple[str, str, str, int, float | None]
+"""Where a figure stands: group, row, column, seed and swept value."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run of a table.
@@ -143,6 +147,11 @@ class Cell:
         words = [self.row.group, self.row.name, self.column.name]
         swept = [] if self.value is None else [f"{self.value:g}"]
         return "--".join([_slug(word) for word in words if word] + swept + [f"seed-{self.seed}"])
+
+    @property
+    def place(self) -> Place:
+        """Return where its figure stands."""
+        return self.row.group, self.row.name, self.column.name, self.seed, self.value
 
     def scenario(self, table: Table) -> Scenario:
         """Return the scenario of this run.
