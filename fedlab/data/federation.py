@@ -64,18 +64,13 @@ class Federation:
         return split_validation(rows, self.client_test, self.seed, client, "client test")
 
     def examples(self, client: int) -> tuple[Examples, Examples]:
-        """Return the client's training and validation parts."""
+        """Return the client's training and validation parts, gathered only if looked at."""
         training, validation = self.rows(client)
-        return self.dataset.train.take(training), self.dataset.train.take(validation)
+        return self.dataset.train.select(training), self.dataset.train.select(validation)
 
     def evaluation_examples(self, client: int) -> Examples:
         """Return what the client is evaluated on (see :meth:`evaluation_rows`)."""
         return self.dataset.train.take(self.evaluation_rows(client))
-
-    def selections(self, client: int) -> tuple[Examples, Examples]:
-        """Return the client's training and validation parts, gathered only if looked at."""
-        training, validation = self.rows(client)
-        return self.dataset.train.select(training), self.dataset.train.select(validation)
 
     def part_sizes(self, client: int) -> tuple[int, int, int]:
         """Return the sizes of a client's training, validation and test parts.

@@ -201,7 +201,7 @@ class Worker:
         ordered = sorted(assignments, key=self._work, reverse=True)
         for assignment in ordered:
             task = self._poisoned(
-                self._task(assignment, *self.federation.selections(assignment.client), True)
+                self._task(assignment, *self.federation.examples(assignment.client), True)
             )
             tasks.append(task)
             terms.append(self.algorithm.parameter_terms(task))
@@ -239,7 +239,7 @@ class Worker:
     def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
         with self._seeded("evaluation", assignment):
-            examples, _ = self.federation.selections(assignment.client)
+            examples, _ = self.federation.examples(assignment.client)
             own = self.federation.evaluation_examples(assignment.client)
             task = self._task(assignment, examples, own)
             if len(task.validation) == 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from fedlab.training.loop import Objective, batch_bounds, losses_of
+from fedlab.training.batches import batch_bounds
+from fedlab.training.loop import Objective, losses_of
 from fedlab.training.task import LocalTask
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from fedlab.data.dataset import Examples
 from fedlab.models.layout import FlatModel
-from fedlab.models.network import BatchNorm
 from fedlab.models.representation import represented
+from fedlab.training.batches import Batches
 from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
 from fedlab.training.optimizer import decay
@@ -20,8 +19,6 @@ from fedlab.training.terms import BatchTerm, ParameterTerm
 
 TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Of a batch's outputs and targets; usually a :class:`fedlab.training.criterion.Criterion`."""
-MOST_BYTES_PREPARED = 1 << 24
-"""A client's inputs are prepared at once up to this size, and batch by batch above."""
 
 
 @dataclass(frozen=True)
@@ -122,22 +119,18 @@ def fit(
         validate: Returns the watched number for the present weights.
     """
     model = task.network.model
-    bounds = batch_bounds(task, steps.batch_size)
-    total = steps.limit if steps.limit is not None else len(bounds) * steps.epochs
+    batches = Batches(task, steps.batch_size, steps.epochs, steps.limit)
     rates = steps.rates()
     best: torch.Tensor | None = None
     taken, epoch, losses, seen = 0, 0, 0.0, 0
-    prepared = _prepared(task)
     with _descending(model, objective, steps) as is_fused:
-        while taken < total and bounds:
+        while taken < batches.steps:
             task.network.train_mode()
-            for inputs, targets in batches(task, bounds, prepared):
-                steps.set_rates(rates, taken, total)
+            for inputs, targets in batches.epoch(taken):
+                steps.set_rates(rates, taken, batches.steps)
                 losses += step(task, objective, steps, inputs, targets, is_fused) * len(inputs)
                 seen += len(inputs)
                 taken += 1
-                if taken == total:
-                    break
             epoch += 1
             if stopping is not None and validate is not None:
                 if stopping.update(validate()):
@@ -154,16 +147,13 @@ def all_batches(task: LocalTask, steps: Steps) -> Iterator[tuple[torch.Tensor, t
 
     The learning rate is set before each.
     """
-    bounds = batch_bounds(task, steps.batch_size)
-    total = steps.limit if steps.limit is not None else len(bounds) * steps.epochs
-    rates, prepared, taken = steps.rates(), _prepared(task), 0
-    while taken < total and bounds:
-        for inputs, targets in batches(task, bounds, prepared):
-            steps.set_rates(rates, taken, total)
+    batches = Batches(task, steps.batch_size, steps.epochs, steps.limit)
+    rates, taken = steps.rates(), 0
+    while taken < batches.steps:
+        for inputs, targets in batches.epoch(taken):
+            steps.set_rates(rates, taken, batches.steps)
             yield inputs, targets
             taken += 1
-            if taken == total:
-                break
 
 
 @contextmanager
@@ -253,55 +243,3 @@ def clip(vector: torch.Tensor, norm: float) -> None:
     """Scale ``vector`` in place so that its Euclidean norm is at most ``norm``."""
     length = torch.linalg.vector_norm(vector)
     vector.mul_((norm / (length + 1e-12)).clamp(max=1.0))
-
-
-def batch_bounds(task: LocalTask, size: int) -> list[tuple[int, int]]:
-    """Return where an epoch's batches start and stop.
-
-    A last batch of a single example joins the batch before it where the model has trained batch
-    norm, which has no variance of one example.
-    """
-    count = len(task.examples)
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and count - starts[-1] == 1 and _trains_batch_norm(task):
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True)) if starts else []
-
-
-def batches(
-    task: LocalTask, bounds: Sequence[tuple[int, int]], prepared: torch.Tensor | None = None
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield one epoch of prepared batches in an order drawn from the task's generator.
-
-    Args:
-        task: Data and generator.
-        bounds: Where batches start and stop.
-        prepared: All inputs, prepared already; None prepares batch by batch.
-    """
-    examples: Examples = task.examples
-    order = torch.randperm(len(examples), generator=task.generator)
-    stored = examples.inputs if prepared is None else prepared
-    inputs, targets = stored[order], examples.targets[order]
-    for start, stop in bounds:
-        batch, wanted = inputs[start:stop], targets[start:stop]
-        batch = task.prepare(batch) if prepared is None else batch
-        if task.augment is not None:
-            batch, wanted = task.augment(batch, wanted, task.generator)
-        yield batch, wanted
-
-
-def _prepared(task: LocalTask) -> torch.Tensor | None:
-    """Return all inputs of a client, prepared, or None where they would take much memory."""
-    if len(task.examples) == 0:
-        return None
-    one = task.prepare(task.examples.inputs[:1])
-    if one.nbytes * len(task.examples) > MOST_BYTES_PREPARED:
-        return None
-    return task.prepare(task.examples.inputs)
-
-
-def _trains_batch_norm(task: LocalTask) -> bool:
-    return any(
-        isinstance(module, BatchNorm) and module not in task.network.frozen
-        for module in task.network.model.module.modules()
-    )

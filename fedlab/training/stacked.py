@@ -17,7 +17,8 @@ from torch import nn
 
 from fedlab.data.dataset import Examples
 from fedlab.models.stacked import StackedChain, StackedLinear
-from fedlab.training.loop import Fit, batch_bounds
+from fedlab.training.batches import batch_bounds
+from fedlab.training.loop import Fit
 from fedlab.training.optimizer import decay
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import ParameterTerm
