@@ -95,11 +95,19 @@ def _was_interrupted(found: RunFolder) -> bool:
 
 def _create(folder: Path, scenario: Scenario, root: Path) -> RunFolder:
     found = RunFolder.create(folder, "run", scenario)
-    commit = subprocess.run(
-        ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True
-    ).stdout.strip()
-    found.write_json(MADE_BY, {"commit": commit})
+    found.write_json(MADE_BY, {"commit": _present_commit(root)})
     return found
+
+
+def _present_commit(root: Path) -> str:
+    """Return the commit that is checked out, "-dirty" where anything but results is changed."""
+
+    def said(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    changed = said("status", "--porcelain", "--untracked-files=no", "--", ":!docs/results")
+    return said("describe", "--always") + ("-dirty" if changed else "")
 
 
 def _execute(found: RunFolder) -> None:
@@ -119,7 +127,8 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
     record = RunRecord.load(path)
     figure = table.figure_of(cell.row)
     failed = record.status == "failed" and figure.take != "best"
-    curve = series(record, figure.model_copy(update={"metric": table.curves}))
+    drawn = figure.model_copy(update={"metric": table.curves})
+    curve = series(record, drawn) if table.curves else []
     return {
         "group": cell.row.group,
         "row": cell.row.name,
@@ -134,7 +143,7 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
         "seconds": round(record.seconds, 1),
         "commit": _commit(path),
         "fedlab": record.environment.get("fedlab", __version__),
-        **({"curve": [[number, float(f"{v:.5g}")] for number, v in curve]} if table.curves else {}),
+        **({"curve": [[number, float(f"{v:.5g}")] for number, v in curve]} if curve else {}),
     }
 
 
