@@ -28,11 +28,15 @@ def crossval(
     ] = False,
 ) -> None:
     """Choose the number of rounds by k-fold cross-validation, then train on everything with it."""
+    from fedlab.engine.ray_process import start_early
+    from fedlab.scenario import load_with_origins, read_table
+
+    start_early(read_table(scenario, "engine", overrides or []))
+
     from rich.console import Console
 
     from fedlab.cli.session import execute
     from fedlab.results.run_folder import RunFolder
-    from fedlab.scenario import load_with_origins
     from fedlab.server.crossval import cross_validate, final_fit
 
     loaded = load_with_origins(scenario, overrides or [])

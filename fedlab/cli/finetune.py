@@ -35,8 +35,7 @@ def finetune(
     ] = False,
 ) -> None:
     """Fine-tune a pretrained network on a folder of your own pictures, federated over clients."""
-    from fedlab.cli.session import execute
-    from fedlab.results.run_folder import RunFolder
+    from fedlab.engine.ray_process import start_early
     from fedlab.use.finetune import FineTuning, compose, write
 
     wanted = FineTuning(
@@ -51,6 +50,11 @@ def finetune(
         overrides=tuple(overrides or ()),
     )
     content, scenario = compose(wanted)
+    start_early(scenario.engine.model_dump())
+
+    from fedlab.cli.session import execute
+    from fedlab.results.run_folder import RunFolder
+
     path = write(content, wanted.name, output)
     typer.echo(f"Scenario    {path}", err=json)
     execute(RunFolder.create(runs, path.stem, scenario), as_json=json)

@@ -15,7 +15,12 @@ def resume(
     ] = False,
 ) -> None:
     """Go on with a run from its last whole round, to the same final weights."""
-    from fedlab.cli.session import execute
+    from fedlab.engine.ray_process import start_early
     from fedlab.results.run_folder import RunFolder
 
-    execute(RunFolder.open(run), as_json=json)
+    folder = RunFolder.open(run)
+    start_early(folder.scenario.engine.model_dump())
+
+    from fedlab.cli.session import execute
+
+    execute(folder, as_json=json)

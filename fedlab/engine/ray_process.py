@@ -9,7 +9,9 @@ import threading
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from fedlab.engine.ray_internals import without_attendants
+from fedlab.engine import fork_server
+from fedlab.engine.fork_server import ForkServer
+from fedlab.engine.ray_internals import lightly
 from fedlab.errors import FedlabError
 
 SECONDS_TO_ANSWER = 5.0
@@ -27,8 +29,11 @@ class EarlyStart(threading.Thread):
         ready: Set when it has started, or could not be.
     """
 
-    def __init__(self, address: str | None, workers: int) -> None:
+    def __init__(
+        self, address: str | None, workers: int, fork_server: ForkServer | None = None
+    ) -> None:
         super().__init__(daemon=True, name="ray-start")
+        self._fork_server = fork_server
         self.address = address
         self.workers: list[Any] = []
         self.ready = threading.Event()
@@ -40,7 +45,7 @@ class EarlyStart(threading.Thread):
         The thread stays: Ray's processes end with the thread that started them.
         """
         with suppress(Exception):
-            ray = _start(self.address)
+            ray = _start(self.address, self._fork_server)
             self.workers = [start_worker(ray, {"num_cpus": 0.0}) for _ in range(self._wanted)]
         self.ready.set()
         threading.Event().wait()
@@ -52,15 +57,17 @@ _early: list[EarlyStart] = []
 def start_early(engine: Any) -> None:
     """Begin to start Ray in the background, if the raw table ``[engine]`` asks for it.
 
-    Whatever is wrong with the table is told when the scenario is checked.
+    Call it before anything starts a thread: workers are forked off this process, where that is
+    possible. Whatever is wrong with the table is told when the scenario is checked.
     """
     table = engine if isinstance(engine, dict) else {}
     if table.get("name", "ray") != "ray" or _early:
         return
     address = address_of(table)
-    workers = table.get("workers", os.cpu_count() or 1)
+    workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
-    _early.append(EarlyStart(address, workers if plain else 0))
+    server = fork_server.start() if plain else None
+    _early.append(EarlyStart(address, workers if plain else 0, server))
     _early[0].start()
 
 
@@ -97,8 +104,8 @@ def start_worker(ray: Any, options: dict[str, Any]) -> Any:
     return worker
 
 
-def _start(address: str | None) -> Any:
-    """Start Ray on this machine, or attach to the cluster at ``address``."""
+def _start(address: str | None, server: ForkServer | None = None) -> Any:
+    """Start Ray on this machine, its workers forked off where asked, or attach to a cluster."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     import ray
@@ -110,7 +117,7 @@ def _start(address: str | None) -> Any:
     if address is None:
         place["include_dashboard"] = False
     try:
-        with nullcontext() if address else without_attendants():
+        with nullcontext() if address else lightly(server.path if server else None):
             ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
     except Exception as error:
         # Ray raises plain Exceptions, too, where one of its processes does not come up.
