@@ -23,6 +23,7 @@ from fedlab.engine.blocks import Report, array_bytes
 from fedlab.engine.engine import Engine, Exchange
 from fedlab.errors import FedlabError
 from fedlab.results.metric_names import metric_name
+from fedlab.results.metrics import Evaluation
 from fedlab.results.statistics import describe
 from fedlab.scenario import Scenario
 from fedlab.server.callbacks import Callback, RoundOutcome
@@ -67,6 +68,7 @@ class Rounds:
         self._fingerprint = layout_fingerprint
         self._callbacks = list(callbacks)
         self._seconds: dict[str, float] = {}
+        self._evaluation: Evaluation | None = None
 
     def run(self) -> None:
         """Run to the last round, or until a callback asks to stop."""
@@ -163,7 +165,7 @@ class Rounds:
                 f"'{settings.client.name}' sends: {error}"
             ) from error
         if new is not None:
-            self.weights = _vector(new)
+            self.weights, self._evaluation = _vector(new), None
 
     def _evaluate_on_clients(self, server_round: int) -> Exchange:
         if not self.scenario.evaluation.federated:
@@ -198,7 +200,13 @@ class Rounds:
         if len(self.engine.federation.dataset.test) == 0 or self.weights.numel() == 0:
             return {}
         with self._timed("evaluate"):
-            return {"test": self.engine.evaluate(self.weights).compute()}
+            return {"test": self.evaluation().compute()}
+
+    def evaluation(self) -> Evaluation:
+        """Return the evaluation of the global weights on the test set, made once for each."""
+        if self._evaluation is None:
+            self._evaluation = self.engine.evaluate(self.weights)
+        return self._evaluation
 
     def _described(self, phase: str, reports: Sequence[Report]) -> dict[str, Any]:
         counted = [report.metrics for report in reports if report.examples]

@@ -192,7 +192,7 @@ def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
     task = simulation.federation.dataset.task
     tested = len(simulation.federation.dataset.test) and rounds.weights.numel()
     if task.kind == "classification" and tested:
-        matrix = simulation.engine.evaluate(rounds.weights).confusion()
+        matrix = rounds.evaluation().confusion()
         labels = list(task.labels) or [str(number) for number in range(task.classes)]
         folder.write_json("confusion.json", {"labels": labels, "matrix": matrix.tolist()})
     folder.write_json("summary.json", summary(folder, simulation.network, rounds))
