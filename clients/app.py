@@ -26,7 +26,7 @@ from flwr.clientapp import ClientApp
 
 from fedlab import registry
 from fedlab.data.federation import in_shared_memory
-from fedlab.engine.packing import without_copying
+from fedlab.engine.packing import LentArray, records_of, without_copying
 from fedlab.engine.sums import EXAMPLES, WEIGHT, own_weight
 from fedlab.engine.worker import Worker, worker_of
 from fedlab.errors import FedlabError
@@ -126,9 +126,11 @@ def assignment(
         FedlabError: If it carries no weights, or weights of another model.
     """
     config: dict[str, Any] = {
-        key: value for record in content.config_records.values() for key, value in record.items()
+        key: value
+        for record in records_of(content, ConfigRecord).values()
+        for key, value in record.items()
     }
-    vectors = {key: decode(record) for key, record in content.array_records.items()}
+    vectors = {key: decode(record) for key, record in records_of(content, ArrayRecord).items()}
     wire = vectors.pop(weights_key(content))
     _check_layout(worker, config.get("layout"), wire.numel())
     return Assignment(
@@ -145,13 +147,13 @@ def kept_state(state: RecordDict) -> Arrays:
     """Return what a client kept, by name."""
     if not len(state):
         return {}
-    kept: Any = state.array_records.get(STATE, {})
+    kept: Any = records_of(state, ArrayRecord).get(STATE, {})
     return {name: torch.from_numpy(array.numpy()) for name, array in kept.items()}
 
 
 def weights_key(content: RecordDict) -> str:
     """Return the key of a message's first ArrayRecord."""
-    key = next(iter(content.array_records), None)
+    key = next(iter(records_of(content, ArrayRecord)), None)
     if key is None:
         raise FedlabError("the message carries no weights")
     return key
@@ -171,7 +173,8 @@ class Decoder:
     """Turns records into vectors, each record object once.
 
     All clients of a round share the record of the global weights on one worker, and so its tensor,
-    which nobody writes to. The last few records are kept, of large models the last one.
+    which nobody writes to. The last few records are kept, of large models the last one; what is
+    only lent costs nothing to read again, and is not held on to.
     """
 
     def __init__(self, capacity: int = 8, most_bytes: int = 1 << 28) -> None:
@@ -185,8 +188,10 @@ class Decoder:
         known = self._vectors.get(id(record))
         if known is not None:
             return known[1]
-        values = np.ascontiguousarray(without_copying(next(iter(record.values()))), np.float32)
-        vector = in_shared_memory(values)
+        array = next(iter(record.values()))
+        vector = in_shared_memory(np.ascontiguousarray(without_copying(array), np.float32))
+        if isinstance(array, LentArray):
+            return vector
         self._vectors[id(record)] = (record, vector)
         self._bytes += vector.nbytes
         while len(self._vectors) > 1 and self._is_full():

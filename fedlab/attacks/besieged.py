@@ -20,6 +20,7 @@ from fedlab import seeding
 from fedlab.attacks.adversary import Adversary
 from fedlab.attacks.attack import CollusiveAttack, Overheard, Vector
 from fedlab.engine.blocks import FIRST_NODE
+from fedlab.engine.packing import records_of
 from fedlab.server.strategy import takes_mean
 from fedlab.server.vector_strategy import record_of
 from fedlab.server.wrapper import StrategyWrapper, mean_reply
@@ -90,7 +91,7 @@ class Besieged(StrategyWrapper):
 
 
 def _first(content: RecordDict) -> ArrayRecord:
-    return next(iter(content.array_records.values()))
+    return next(iter(records_of(content, ArrayRecord).values()))
 
 
 def _weights(record: ArrayRecord) -> Vector:
@@ -101,6 +102,6 @@ def _with_weights(reply: Message, weights: Vector) -> Message:
     """Return a reply with other weights and all else as it is."""
     changed = copy.copy(reply)
     content = reply.content.copy()
-    content[next(iter(content.array_records))] = record_of(weights)
+    content[next(iter(records_of(content, ArrayRecord)))] = record_of(weights)
     changed.content = content
     return changed

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import Message, RecordDict
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 from fedlab.engine.mailbox import LeftSum
+from fedlab.engine.packing import records_of
 from fedlab.engine.sums import EXAMPLES, WEIGHT, WeightedSum
 
 BLOCKS_PER_COHORT = 20
@@ -90,13 +91,13 @@ def plan(
 
 def counts(reply: Message, report: Report) -> bool:
     """Return whether a strategy should see a reply: one on no examples has no weight in a mean."""
-    return report.examples > 0 or not reply.content.metric_records
+    return report.examples > 0 or not records_of(reply.content, MetricRecord)
 
 
 def report_of(client: int, phase: str, reply: Message, seconds: float | None = None) -> Report:
     """Return the report of a reply: its metrics and its size."""
     metrics: dict[str, Any] = {}
-    for record in reply.content.metric_records.values():
+    for record in records_of(reply.content, MetricRecord).values():
         metrics.update(record)
     if seconds is not None:
         metrics.setdefault("seconds", seconds)
@@ -107,4 +108,5 @@ def report_of(client: int, phase: str, reply: Message, seconds: float | None = N
 
 def array_bytes(content: RecordDict) -> int:
     """Return the bytes of all arrays in a message's content."""
-    return sum(len(a.data) for r in content.array_records.values() for a in r.values())
+    records = records_of(content, ArrayRecord)
+    return sum(len(array.data) for record in records.values() for array in record.values())

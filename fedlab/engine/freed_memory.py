@@ -1,4 +1,4 @@
-"""Telling the C library to keep what is freed, for the next allocation.
+"""Telling the C library what to do with memory that is freed: keep it, or give it back.
 
 Every block of clients takes and frees the same few megabytes. glibc gives them back to the system
 each time they lie at the end of its heap, and the page faults of getting them again took up to a
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """glibc's numbers for ``mallopt``."""
@@ -19,9 +20,18 @@ LARGEST_KEPT_BLOCK = 1 << 25
 
 def keep_freed_memory() -> None:
     """Let this process keep freed memory, where its C library is glibc."""
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _glibc("mallopt")
     if mallopt is not None:
         mallopt(TRIM_THRESHOLD, KEPT_BYTES)
         mallopt(MMAP_THRESHOLD, LARGEST_KEPT_BLOCK)
+
+
+def give_back_freed_memory() -> None:
+    """Give back what has been freed so far: what was taken once, and will not be taken again."""
+    trim = _glibc("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 from pydantic import Field
 
 from fedlab.data.federation import Federation
@@ -15,6 +15,7 @@ from fedlab.engine import flower_internals
 from fedlab.engine.blocks import BlockResult, Errand, Failure, array_bytes
 from fedlab.engine.engine import Engine, EngineSettings
 from fedlab.engine.mailbox import Mailbox, Slot
+from fedlab.engine.packing import records_of, without_copying
 from fedlab.engine.ray_pool import Call, RayPool, WorkerLost
 from fedlab.engine.ray_process import address_of, ensure_started, start_worker
 from fedlab.engine.tally import joined
@@ -174,12 +175,15 @@ class _Shelf:
         return contents, errands
 
     def _packed(self, content: RecordDict) -> dict[str, Any]:
-        arrays = content.array_records
-        return {k: self._reference(r) if k in arrays else r for k, r in content.items()}
+        arrays = records_of(content, ArrayRecord)
+        references = {key: self._reference(record) for key, record in arrays.items()}
+        return {**dict(content.items()), **references}
 
-    def _reference(self, record: Any) -> Any:
+    def _reference(self, record: ArrayRecord) -> Any:
         if id(record) not in self._references:
-            self._references[id(record)] = self._ray.put(record)
+            # Ray copies arrays straight into its store, and bytes by way of a pickle.
+            values = {name: without_copying(array) for name, array in record.items()}
+            self._references[id(record)] = self._ray.put(values)
         return self._references[id(record)]
 
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import ray
 
 if TYPE_CHECKING:
-    from flwr.app import RecordDict
+    from flwr.app import ArrayRecord, RecordDict
 
     from fedlab.data.federation import Federation
     from fedlab.engine.blocks import BlockResult
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     PackedErrand = tuple[int, Any, int, RecordDict]
     """Client, metadata, which of the block's contents, the client's state."""
+
+LARGE = 1 << 25
+"""Bytes of a record that is not kept from one block to the next."""
 
 
 class RayWorker:
@@ -89,6 +92,9 @@ class RayWorker:
     ) -> BlockResult:
         """Run a block's clients; array records are fetched once, and kept while blocks use them.
 
+        Large ones are let go after each block: fetching them again takes no time to speak of, and
+        Ray can free those of a round that is over.
+
         Args:
             contents: The different messages' contents, array records as references.
             errands: What is asked of each client.
@@ -101,7 +107,8 @@ class RayWorker:
 
         wanted = {part for content in contents for part in content.values() if _is_reference(part)}
         self._records = {
-            reference: self._records.get(reference) or ray.get(reference) for reference in wanted
+            reference: self._records.get(reference) or _lent(ray.get(reference))
+            for reference in wanted
         }
         unpacked = [self._content(content) for content in contents]
         block = [
@@ -112,6 +119,7 @@ class RayWorker:
         if slot is not None and result.sum is not None:
             result.left = leave(result.sum, slot)
             result.sum = None if result.left else result.sum
+        self._records = {key: r for key, r in self._records.items() if not _is_large(r)}
         if not self._is_frozen:
             # What the first block has loaded stays: garbage collection need not go through it.
             gc.collect()
@@ -125,9 +133,9 @@ class RayWorker:
 
     def evaluate_rows(self, wire: Any, start: int, stop: int) -> dict[str, Any]:
         """Return the metrics' sums of the weights on a shard of the test set."""
-        import torch
+        from fedlab.data.federation import in_shared_memory
 
-        return self._ready().worker.evaluate_rows(torch.tensor(wire), start, stop)
+        return self._ready().worker.evaluate_rows(in_shared_memory(wire), start, stop)
 
     def _content(self, content: dict[str, Any]) -> RecordDict:
         from flwr.app import RecordDict
@@ -138,6 +146,22 @@ class RayWorker:
                 for key, part in content.items()
             }
         )
+
+
+def _lent(values: dict[str, Any]) -> ArrayRecord:
+    """Return a record over arrays in Ray's object store."""
+    from flwr.app import ArrayRecord
+
+    from fedlab.engine.packing import LentArray
+
+    record = ArrayRecord()
+    for name, array in values.items():
+        record[name] = LentArray(array)
+    return record
+
+
+def _is_large(record: Any) -> bool:
+    return bool(sum(array.values.nbytes for array in record.values()) > LARGE)
 
 
 def _is_reference(part: Any) -> bool:

@@ -8,8 +8,9 @@ from numbers import Real
 
 import numpy as np
 import torch
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
+from fedlab.engine.packing import records_of
 from fedlab.engine.sums import EXAMPLES, Vector
 from fedlab.errors import FedlabError
 
@@ -75,21 +76,23 @@ def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> N
     Raises:
         BadReply: If records or arrays are missing, of another shape, or not finite.
     """
-    examples = [r[EXAMPLES] for r in reply.metric_records.values() if EXAMPLES in r]
+    numbers = records_of(reply, MetricRecord).values()
+    examples = [record[EXAMPLES] for record in numbers if EXAMPLES in record]
     if len(examples) != 1:
         raise BadReply(f"the reply holds {len(examples)} numbers named '{EXAMPLES}'; one is right")
     check_examples(examples[0])
     if not is_training:
         return
-    key, record = next(iter(received.array_records.items()))
-    if key not in reply.array_records:
+    key, record = next(iter(records_of(received, ArrayRecord).items()))
+    sent = records_of(reply, ArrayRecord)
+    if key not in sent:
         raise BadReply(f"the reply has no weights: its records are {', '.join(reply) or 'none'}")
-    several = [name for name, sent in reply.array_records.items() if len(sent) != 1]
+    several = [name for name, arrays in sent.items() if len(arrays) != 1]
     if several:
-        held = len(reply.array_records[several[0]])
+        held = len(sent[several[0]])
         raise BadReply(f"record '{several[0]}' of the reply holds {held} arrays; one is right")
     size = next(iter(record.values())).shape[0]
-    vectors = {n: next(iter(sent.values())).numpy() for n, sent in reply.array_records.items()}
+    vectors = {name: next(iter(arrays.values())).numpy() for name, arrays in sent.items()}
     check_vectors(vectors, key, size)
 
 

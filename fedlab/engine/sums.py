@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
+from fedlab.engine.packing import array_in_pieces, records_of
 from fedlab.errors import FedlabError
 
 EXAMPLES = "num-examples"
@@ -135,8 +136,8 @@ class WeightedSum:
         """Return Σ nᵢ xᵢ / Σ nᵢ as a reply's content, with Σ nᵢ as its number of examples."""
         records: dict[str, dict[str, Array]] = {}
         for (key, name), array in self.arrays.items():
-            values = array if self._is_one_client else self._mean_of(array, self._types[key, name])
-            records.setdefault(key, {})[name] = Array(values)
+            mean = Array(array) if self._is_one_client else self._mean_of((key, name))
+            records.setdefault(key, {})[name] = mean
         metrics: dict[str, dict[str, float]] = {}
         for (key, name), value in self._numbers.items():
             metrics.setdefault(key, {})[name] = value / self.examples
@@ -147,12 +148,13 @@ class WeightedSum:
             content[key] = MetricRecord(dict(numbers))
         return content
 
-    def _mean_of(self, array: Vector, kind: np.dtype[Any]) -> Vector:
-        mean = np.empty(array.shape, kind)
-        flat, values = array.reshape(-1), mean.reshape(-1)
-        for start in range(0, flat.size, PIECE):
-            values[start : start + PIECE] = flat[start : start + PIECE] / self.examples
-        return mean
+    def _mean_of(self, name: Name) -> Array:
+        flat, kind = self.arrays[name].reshape(-1), self._types[name]
+        pieces = (
+            (flat[start : start + PIECE] / self.examples).astype(kind)
+            for start in range(0, flat.size, PIECE)
+        )
+        return array_in_pieces(kind, self.arrays[name].shape, pieces)
 
 
 def contribution(
@@ -162,7 +164,7 @@ def contribution(
     weight, numbers = weight_and_numbers(content)
     arrays = {
         (key, name): array.numpy()
-        for key, record in content.array_records.items()
+        for key, record in records_of(content, ArrayRecord).items()
         for name, array in record.items()
     }
     return weight, arrays, numbers
@@ -172,7 +174,7 @@ def weight_and_numbers(content: RecordDict) -> tuple[float, dict[Name, float]]:
     """Return a reply's weight in a mean, and its other numbers."""
     numbers = {
         (key, name): float(value)  # type: ignore[arg-type]
-        for key, record in content.metric_records.items()
+        for key, record in records_of(content, MetricRecord).items()
         for name, value in record.items()
     }
     examples = sum(numbers.pop(name) for name in list(numbers) if name[1] == EXAMPLES)

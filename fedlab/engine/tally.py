@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
 from fedlab.engine.blocks import FIRST_NODE, BlockResult, Failure
+from fedlab.engine.packing import records_of
 from fedlab.engine.replies import BadReply
 from fedlab.engine.sums import EXAMPLES, Name, Vector, WeightedSum
 
@@ -29,10 +30,14 @@ def form_of_content(content: RecordDict) -> Form:
     return form_of(
         (
             ((key, name), tuple(array.shape))
-            for key, record in content.array_records.items()
+            for key, record in records_of(content, ArrayRecord).items()
             for name, array in record.items()
         ),
-        ((key, name) for key, record in content.metric_records.items() for name in record),
+        (
+            (key, name)
+            for key, record in records_of(content, MetricRecord).items()
+            for name in record
+        ),
     )
 
 

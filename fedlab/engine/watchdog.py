@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from flwr.app import Message
+from flwr.app import ConfigRecord, Message
+
+from fedlab.engine.packing import records_of
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ def _occasion(messages: Sequence[Message]) -> tuple[str, int]:
         return "", 0
     numbers: list[Any] = [
         config["server-round"]
-        for config in messages[0].content.config_records.values()
+        for config in records_of(messages[0].content, ConfigRecord).values()
         if "server-round" in config
     ]
     return messages[0].metadata.message_type, int(numbers[0] if numbers else 0)

@@ -23,6 +23,7 @@ from fedlab.data.transforms import (
     build_augmentation,
     build_preparation,
 )
+from fedlab.engine.freed_memory import give_back_freed_memory
 from fedlab.engine.replies import BadReply, check_examples, check_kept, check_vectors
 from fedlab.engine.stacking import reads_network, stacked_steps, stacking_of
 from fedlab.engine.time_limit import TimeLimit
@@ -82,6 +83,8 @@ class Worker:
         ]
         self.stacking = stacking_of(scenario, self.network, task)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
+        # A module's own first weights were freed when it was bound to one vector.
+        give_back_freed_memory()
 
     def _inputs_of(self, network: Network, model: Any) -> tuple[Preparation, Augmentation | None]:
         """Return how inputs are prepared, and augmented, for a network with these settings."""

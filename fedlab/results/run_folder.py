@@ -251,7 +251,7 @@ def _finite(content: Any) -> Any:
 
 def weights_digest(weights: np.ndarray[Any, Any]) -> str:
     """Return the SHA-256 of a weight vector."""
-    return hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
 
 
 def environment() -> dict[str, Any]:

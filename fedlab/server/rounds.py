@@ -19,8 +19,10 @@ from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy import Strategy
 
 from fedlab import seeding
+from fedlab.data.federation import in_shared_memory
 from fedlab.engine.blocks import Report, array_bytes
 from fedlab.engine.engine import Engine, Exchange
+from fedlab.engine.packing import without_copying
 from fedlab.errors import FedlabError
 from fedlab.results.metric_names import metric_name
 from fedlab.results.metrics import Evaluation
@@ -32,6 +34,8 @@ from fedlab.server.strategy import takes_mean
 from fedlab.systems.stragglers import slow_down
 
 WEIGHTS = "weights"
+LARGE = 1 << 25
+"""Bytes of weights whose copies are not left to the garbage collector's own time."""
 NOT_METRICS = {"seconds", "steps", "cluster"}
 
 
@@ -69,6 +73,7 @@ class Rounds:
         self._callbacks = list(callbacks)
         self._seconds: dict[str, float] = {}
         self._evaluation: Evaluation | None = None
+        self._sent: tuple[torch.Tensor, Array] | None = None
 
     def run(self) -> None:
         """Run to the last round, or until a callback asks to stop."""
@@ -115,14 +120,10 @@ class Rounds:
     def _one_round(self, server_round: int) -> None:
         self._seconds = {}
         start = time.perf_counter()
-        arrays = ArrayRecord({WEIGHTS: Array(self.weights.numpy())})
-        asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
-        client: Any = self.scenario.client
-        messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
-        with self._timed("train"):
-            trained = self._exchange(messages, server_round, "train", takes_mean(self.strategy))
-        self._check_replies(server_round, trained, len(messages))
-        self._aggregate(server_round, trained.replies)
+        trained, cohort, dropped = self._train(server_round)
+        if self.weights.nbytes > LARGE:
+            # Flower's records refer to themselves: what was sent and received is still there.
+            gc.collect()
         due = self._is_evaluated(server_round)
         record = {"round": server_round, **(self._tested() if due else {})}
         told: dict[str, Any] = getattr(self.strategy, "record", dict)()
@@ -130,12 +131,35 @@ class Rounds:
         record |= self._described("train", trained.reports)
         evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
         record |= self._described("clients", evaluated.reports)
-        record |= _cost(len(asked), dropped, trained, evaluated)
+        record |= _cost(cohort, dropped, trained, evaluated)
         self.round = server_round
         record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}
         reports = [*trained.reports, *evaluated.reports]
         failures = [*trained.failures, *evaluated.failures]
         self._end_round(RoundOutcome(server_round, record, reports, failures))
+
+    def _train(self, server_round: int) -> tuple[Exchange, int, int]:
+        """Let a cohort train, and aggregate; return what came of it, its size, how many dropped."""
+        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
+        client: Any = self.scenario.client
+        messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
+        with self._timed("train"):
+            trained = self._exchange(messages, server_round, "train", takes_mean(self.strategy))
+        self._check_replies(server_round, trained, len(messages))
+        self._aggregate(server_round, trained.replies)
+        trained.replies = []
+        # Dropped clients were sent the weights like any other: they are only too late with theirs.
+        trained.bytes_down += sum(array_bytes(message.content) for message in dropped)
+        return trained, len(asked), len(dropped)
+
+    def _carried(self) -> Array:
+        """Return the weights as messages carry them; they lie in its bytes, and nowhere else."""
+        if self._sent is None or self._sent[0] is not self.weights:
+            array = Array(self.weights.numpy())
+            self.weights = _values(array)
+            self._sent = self.weights, array
+        return self._sent[1]
 
     def _configure(
         self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
@@ -165,12 +189,15 @@ class Rounds:
                 f"'{settings.client.name}' sends: {error}"
             ) from error
         if new is not None:
-            self.weights, self._evaluation = _vector(new), None
+            array = next(iter(new.values()))
+            self.weights, self._evaluation = _values(array), None
+            # What is as clients take it is sent as it is (FedAdam returns float64 under NumPy 2).
+            self._sent = (self.weights, array) if array.dtype == "float32" else None
 
     def _evaluate_on_clients(self, server_round: int) -> Exchange:
         if not self.scenario.evaluation.federated:
             return Exchange()
-        arrays = ArrayRecord({WEIGHTS: Array(self.weights.numpy())})
+        arrays = ArrayRecord({WEIGHTS: self._carried()})
         messages = self._configure(
             self.strategy.configure_evaluate, server_round, arrays, "evaluate"
         )
@@ -262,22 +289,17 @@ def _frozen_heap() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _vector(arrays: ArrayRecord) -> torch.Tensor:
-    """Return the aggregated weights as float32 (FedAdam returns float64 under NumPy 2)."""
-    values = next(iter(arrays.values())).numpy()
-    return torch.from_numpy(np.array(values, dtype=np.float32))
+def _values(array: Array) -> torch.Tensor:
+    """Return an array's values as float32, where they lie if that is what they are."""
+    return in_shared_memory(np.ascontiguousarray(without_copying(array), np.float32))
 
 
-def _cost(
-    cohort: int, dropped: Sequence[Message], trained: Exchange, evaluated: Exchange
-) -> dict[str, Any]:
-    # Dropped clients were sent the weights like any other: they are only too late with theirs.
-    lost = sum(array_bytes(message.content) for message in dropped)
+def _cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> dict[str, Any]:
     return {
         "cohort": cohort,
         "replies": len(trained.reports),
-        **({"dropped": len(dropped)} if dropped else {}),
+        **({"dropped": dropped} if dropped else {}),
         "failures": len(trained.failures) + len(evaluated.failures),
-        "bytes_down": trained.bytes_down + evaluated.bytes_down + lost,
+        "bytes_down": trained.bytes_down + evaluated.bytes_down,
         "bytes_up": trained.bytes_up + evaluated.bytes_up,
     }

@@ -17,6 +17,7 @@ from flwr.serverapp import Grid
 from pydantic import Field
 
 from fedlab.data.dataset import Task
+from fedlab.engine.packing import records_of
 from fedlab.engine.sums import WEIGHTING, weight_and_numbers
 from fedlab.models.layout import Layout
 from fedlab.server.sampling import CohortSampling
@@ -208,7 +209,7 @@ def reply_of(message: Message) -> Reply:
     weight, numbers = weight_and_numbers(message.content)
     vectors = {
         key: next(iter(record.values())).numpy()
-        for key, record in message.content.array_records.items()
+        for key, record in records_of(message.content, ArrayRecord).items()
     }
     first = next(iter(vectors))
     return Reply(
