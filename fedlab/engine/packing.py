@@ -52,6 +52,10 @@ class LentArray(Array):
             raise AttributeError(name)
         return Array(self.__dict__["values"]).data
 
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """Return a copy of the values, which may be changed."""
+        return self.values.copy()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Array, (self.__dict__["values"],)
 

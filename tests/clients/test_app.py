@@ -9,6 +9,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Message
 from clients.app import STATE, Decoder, client_app
 from fedlab.data.federation import load_federation
 from fedlab.engine import flower_internals
+from fedlab.engine.packing import LentArray
 from fedlab.engine.replies import BadReply
 from fedlab.engine.worker import Worker
 from fedlab.errors import FedlabError
@@ -152,3 +153,10 @@ def test_decoded_records_are_kept_while_they_are_small_and_of_large_ones_the_las
             assert decode(record) is vector
     assert len(small._vectors) == 8
     assert len(large._vectors) == 1
+
+
+def test_a_record_that_is_only_lent_is_read_where_it_lies_and_not_held_on_to() -> None:
+    values, record, decode = np.arange(4, dtype=np.float32), ArrayRecord(), Decoder()
+    record["weights"] = LentArray(values)
+    assert np.shares_memory(decode(record).numpy(), values)
+    assert not decode._vectors

@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that taking it again costs no page faults."""
+"""Freed memory stays with the process, at no cost of page faults, or goes back when told to."""
 
 import subprocess
 import sys
@@ -34,3 +34,31 @@ def test_a_freed_block_is_taken_again_without_page_faults() -> None:
     trims = "ctypes.CDLL(None).mallopt(-1, 0)"
     assert _faults(trims) > 1000
     assert _faults("keep_freed_memory()") < 100
+
+
+GIVEN_BACK = """
+import ctypes, resource
+from fedlab.engine.freed_memory import give_back_freed_memory, keep_freed_memory
+keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+blocks = [libc.malloc(1_000_000) for _ in range(64)]
+for block in blocks:
+    ctypes.memset(block, 1, 1_000_000)
+pin = libc.malloc(1_000_000)
+for block in blocks:
+    libc.free(block)
+before = held()
+give_back_freed_memory()
+print(before - held())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's own way")
+def test_what_was_freed_below_what_is_in_use_is_given_back() -> None:
+    told = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, check=True)
+    assert int(told.stdout) > 50_000_000

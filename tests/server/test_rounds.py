@@ -1,55 +1,88 @@
-"""The rounds loop: what it asks of an engine, and how often."""
+"""The global weights are held once, whatever carries them."""
 
-import json
-from pathlib import Path
+import gc
+import weakref
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
+from flwr.app import ArrayRecord, RecordDict
 
-from fedlab.engine.inline import InlineEngine
-from fedlab.results.metrics import Evaluation
-from fedlab.results.run_folder import RunFolder
+from fedlab.engine.packing import without_copying
 from fedlab.scenario import loads
-from fedlab.server.simulation import run
+from fedlab.server import rounds as rounds_module
+from fedlab.server.callbacks import Callback, RoundOutcome
+from fedlab.server.rounds import Rounds
+from fedlab.server.simulation import Simulation
 
 SCENARIO = """
 rounds = 3
 [data]
-name = "digits"
+name = "iris"
 [data.partition]
 name = "iid"
-clients = 2
+clients = 3
 [model]
 name = "linear"
-[client]
-steps = 1
-[client.optimizer]
-lr = 0.1
 [strategy]
-name = "fedavg"
+name = "{strategy}"
 [engine]
 name = "inline"
-[evaluation]
-every = 2
 """
 
 
-def test_weights_are_evaluated_once_and_the_confusion_matrix_is_of_the_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Watch(Callback):
+    """Keeps the weights after each round, and how many replies are still held then."""
+
+    def __init__(self) -> None:
+        self.weights: list[np.ndarray[Any, Any]] = []
+        self.replies: list[weakref.ref[RecordDict]] = []
+        self.alive: list[int] = []
+        self.is_shared: list[bool] = []
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        self.weights.append(rounds.weights.numpy())
+        self.alive.append(sum(record() is not None for record in self.replies))
+
+
+def _watched(strategy: str) -> Watch:
+    watch = Watch()
+    with Simulation(loads(SCENARIO.format(strategy=strategy))) as simulation:
+        rounds = simulation.rounds([watch])
+        configure = simulation.strategy.configure_train
+        aggregate = simulation.strategy.aggregate_train
+
+        def configure_train(number: int, arrays: ArrayRecord, *others: Any) -> Any:
+            carried = without_copying(next(iter(arrays.values())))
+            np.testing.assert_array_equal(carried, watch.weights[number - 1])
+            watch.is_shared.append(np.shares_memory(carried, rounds.weights.numpy()))
+            return configure(number, arrays, *others)
+
+        def aggregate_train(number: int, replies: Any) -> Any:
+            watch.replies += [weakref.ref(reply.content) for reply in replies]
+            return aggregate(number, replies)
+
+        simulation.strategy.configure_train = configure_train  # type: ignore[method-assign]
+        simulation.strategy.aggregate_train = aggregate_train  # type: ignore[method-assign]
+        rounds.run()
+    return watch
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedadam", "fedmedian"])
+def test_what_is_sent_is_where_the_weights_lie(strategy: str) -> None:
+    watch = _watched(strategy)
+    assert watch.is_shared == [True] * 3
+    assert all(weights.dtype == np.float32 for weights in watch.weights)
+
+
+def test_of_large_models_nothing_is_left_of_a_round_that_is_over(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    evaluated: list[torch.Tensor] = []
-    evaluate = InlineEngine.evaluate
-
-    def noted(self: Any, wire: torch.Tensor) -> Evaluation:
-        evaluated.append(wire.clone())
-        return evaluate(self, wire)
-
-    monkeypatch.setattr(InlineEngine, "evaluate", noted)
-    folder = RunFolder.create(tmp_path, "run", loads(SCENARIO))
-    rounds = run(folder)
-    assert len(evaluated) == 3  # before the first round, after the second and after the last
-    assert torch.equal(evaluated[-1], rounds.weights)
-    matrix = torch.tensor(json.loads((folder.path / "confusion.json").read_text())["matrix"])
-    last = list(folder.lines("metrics.jsonl"))[-1]
-    assert matrix.diagonal().sum() / matrix.sum() == pytest.approx(last["test"]["accuracy"])
+    monkeypatch.setattr(rounds_module, "LARGE", 0)
+    gc.disable()
+    try:
+        watch = _watched("fedavg")
+        assert len(watch.replies) == 3
+        assert watch.alive == [0] * 4
+    finally:
+        gc.enable()
