@@ -77,9 +77,9 @@ class FedOpt(VectorStrategy):
 
         x ← ServerOpt(x, x − mean of yᵢ)
 
-    Adam, Adagrad and the like are torch's, with its bias correction and its ε, where Flower's
-    FedAdam, FedYogi and FedAdagrad follow the paper's algorithm 2 to the letter. Running statistics
-    are averaged.
+    Adam, Adagrad and the like are torch's, with its bias correction and its ε; "fedadam", "fedyogi"
+    and "fedadagrad" are Flower's, nearer to the paper's Algorithm 2. Running statistics are
+    averaged.
 
     Attributes:
         moments: What the optimiser remembers, by its own names.

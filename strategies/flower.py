@@ -53,6 +53,9 @@ KEYS: dict[str, dict[str, Any]] = {
     "inner": {"description": "the strategy that is wrapped, a table with its name and keys"},
 }
 """What is known of the arguments of Flower's constructors: bounds and meaning."""
+WEIGHING = """
+    The noise is meant for clients that weigh alike. FedAvg weighs by examples, so the guarantee is
+    weaker for those that have many."""
 WIRING = {"weighted_by_key", "arrayrecord_key", "configrecord_key", "train_loss_key"}
 
 
@@ -141,7 +144,7 @@ def _is_callable_argument(name: str) -> bool:
     return name.endswith("_fn") or name in {"strategy", "accountant", "selection_rule"}
 
 
-def adapted(cls: type[Any], summary: str = "", **about: Any) -> type[Any]:
+def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any) -> type[Any]:
     """Return a Flower strategy's class with settings and an explicit state.
 
     This serves Flower's own classes and anybody's (``strategy.name = "module:Class"``). A class
@@ -150,14 +153,16 @@ def adapted(cls: type[Any], summary: str = "", **about: Any) -> type[Any]:
     Args:
         cls: The class.
         summary: What it is, with its paper; the class's own first line where left out.
+        equations: What it computes.
         about: What is known of it: ``takes_mean``, ``required_mod``, ``malicious_bound``.
     """
     if hasattr(cls, "Settings") or not issubclass(cls, flower.Strategy):
         return cls
     origin = "Flower's" if cls.__module__.startswith("flwr.") else f"{cls.__module__}'s"
     summary = summary or (inspect.getdoc(cls) or "").split("\n", 1)[0]
+    about_class = [summary, inspect.cleandoc(equations), f"The class is {origin} {cls.__name__}."]
     content = {
-        "__doc__": f"{summary}\n\nThe class is {origin} {cls.__name__}.",
+        "__doc__": "\n\n".join(part for part in about_class if part),
         "__module__": __name__,
         "__init__": cls.__init__,
         "Settings": _settings(cls),
@@ -173,100 +178,153 @@ def _bases(cls: type[Any]) -> tuple[type[Any], ...]:
     return (cls, CohortSampling) if issubclass(cls, flower.FedAvg) else (cls,)
 
 
-def _adopt(name: str, cls: type[Any], summary: str, **about: Any) -> None:
-    strategies.register(name)(adapted(cls, summary, **about))
+def adopt(name: str, cls: type[Any], summary: str, equations: str, **about: Any) -> None:
+    """Register a strategy of Flower's, or one made of it; see :func:`adapted`."""
+    strategies.register(name)(adapted(cls, summary, equations, **about))
 
 
-_adopt(
+# In what follows x are the weights that were sent, yₖ those that client k reached with nₖ examples.
+adopt(
     "fedavg",
     flower.FedAvg,
     "FedAvg: the mean of the clients' weights, by examples (McMahan et al. 2017)",
+    "x ← Σ nₖ yₖ / Σ nₖ over the cohort (Algorithm 1).",
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedavgm",
     flower.FedAvgM,
     "FedAvgM: FedAvg with momentum on the server (Hsu et al. 2019)",
+    """
+    v ← β v + (x − mean of yₖ) and x ← x − η v, with β server_momentum and η server_learning_rate.
+    """,
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedprox",
     flower.FedProx,
     "FedProx: FedAvg that sends µ of the clients' proximal term (Li et al. 2020)",
+    "Algorithm 2; the server averages as FedAvg does. Its clients are \"fedprox\".",
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedadam",
     flower.FedAdam,
     "FedAdam: the mean update as Adam's gradient on the server (Reddi et al. 2021)",
+    """
+    Algorithm 2, with Δ = mean of yₖ − x:
+
+        m ← β₁ m + (1 − β₁) Δ        v ← β₂ v + (1 − β₂) Δ²        x ← x + ηₜ m / (√v + τ)
+
+    m and v start at 0, where the paper's v starts at τ² or more. In round t Flower takes Adam's
+    corrected rate of a round later, ηₜ = η √(1 − β₂ᵗ⁺¹) / (1 − β₁ᵗ⁺¹); the paper's is η throughout.
+    """,
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedyogi",
     flower.FedYogi,
     "FedYogi: the mean update as Yogi's gradient on the server (Reddi et al. 2021)",
+    """
+    Algorithm 2, with Δ = mean of yₖ − x:
+
+        m ← β₁ m + (1 − β₁) Δ        v ← v − (1 − β₂) Δ² sign(v − Δ²)        x ← x + η m / (√v + τ)
+
+    m and v start at 0, where the paper's v starts at τ² or more.
+    """,
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedadagrad",
     flower.FedAdagrad,
     "FedAdagrad: the mean update as Adagrad's gradient on the server (Reddi et al. 2021)",
+    """
+    Algorithm 2 with β₁ = 0 and Δ = mean of yₖ − x: v ← v + Δ², then x ← x + η Δ / (√v + τ). v is 0
+    at first, where the paper's starts at τ² or more.
+    """,
     takes_mean=True,
 )
-_adopt(
+adopt(
     "fedmedian",
     flower.FedMedian,
     "FedMedian: the median of each coordinate (Yin et al. 2018)",
+    """
+    Each coordinate of x becomes the median of the yₖ's, whatever their nₖ (Algorithm 1, option I).
+    """,
 )
-_adopt(
+adopt(
     "fedtrimmedavg",
     flower.FedTrimmedAvg,
     "FedTrimmedAvg: the mean of each coordinate without its extremes (Yin et al. 2018)",
+    """
+    Each coordinate of x becomes the mean of the yₖ's, whatever their nₖ, without the ⌊β n⌋ smallest
+    and the ⌊β n⌋ largest of n (Algorithm 1, option II).
+    """,
 )
 # Blanchard et al. 2017, proposition 4.2; El Mhamdi et al. 2018, section 4.
-_adopt(
+adopt(
     "krum",
     flower.Krum,
     "Krum: the one update that lies nearest to the others (Blanchard et al. 2017)",
+    """
+    x ← yₖ of the client k with the least Σⱼ ‖yₖ − yⱼ‖² over the n − f − 2 others nearest to it, of
+    n clients with f malicious ones.
+    """,
     malicious_bound=(2, 3),
 )
-_adopt(
+adopt(
     "multikrum",
     flower.MultiKrum,
     "MultiKrum: the mean of the updates that lie nearest to the others (Blanchard et al. 2017)",
+    """
+    x ← mean of the num_nodes_to_select yₖ with the least scores of Krum's. Flower weighs them by
+    their examples, the paper alike.
+    """,
     malicious_bound=(2, 3),
 )
-_adopt(
+adopt(
     "bulyan",
     flower.Bulyan,
     "Bulyan: Krum's choice, then a trimmed mean of it (El Mhamdi et al. 2018)",
+    """
+    Of n clients with f malicious ones, θ = n − 2f are chosen by Krum's scores; each coordinate of x
+    becomes the mean of the θ − 2f values nearest to the median of the chosen. Flower scores once;
+    the paper scores those left anew after each choice.
+    """,
     malicious_bound=(4, 3),
 )
-_adopt(
+adopt(
     "qfedavg",
     flower.QFedAvg,
     "q-FedAvg: more weight to clients that do badly (Li et al. 2020, q-FFL)",
+    """
+    Algorithm 2, with 1/L = client_learning_rate and Fₖ a client's loss:
+
+        Δₖ = L (x − yₖ)        hₖ = q Fₖ^(q−1) ‖Δₖ‖² + L Fₖ^q        x ← x − Σ Fₖ^q Δₖ / Σ hₖ
+
+    Fₖ is the mean loss over the client's local steps, which it has at hand; the paper's is that at
+    x.
+    """,
 )
-_adopt(
+adopt(
     "dp-server-fixed-clipping",
     flower.DifferentialPrivacyServerSideFixedClipping,
     "DP, the server clips at a fixed norm and adds noise (McMahan et al. 2018, DP-FedAvg)",
+    f"""
+    yₖ ← x + (yₖ − x) min(1, S / ‖yₖ − x‖), then x ← what the inner strategy makes of them +
+    N(0, (z S / m)²), with S clipping_norm, z noise_multiplier and m num_sampled_clients.
+{WEIGHING}
+    """,
 )
-_adopt(
-    "dp-server-adaptive-clipping",
-    flower.DifferentialPrivacyServerSideAdaptiveClipping,
-    "DP, the server clips at a norm that follows a quantile (Andrew et al. 2021)",
-)
-_adopt(
+adopt(
     "dp-client-fixed-clipping",
     flower.DifferentialPrivacyClientSideFixedClipping,
     "DP, clients clip at a fixed norm, the server adds noise (McMahan et al. 2018, DP-FedAvg)",
+    f"""
+    As dp-server-fixed-clipping, but that the server sees clipped updates only, or their sum: the
+    mod "fixed-clipping" shortens them.
+{WEIGHING}
+    """,
     takes_mean=True,
     required_mod="fixed-clipping",
-)
-_adopt(
-    "dp-client-adaptive-clipping",
-    flower.DifferentialPrivacyClientSideAdaptiveClipping,
-    "DP, clients clip at a norm that follows a quantile (Andrew et al. 2021)",
-    required_mod="adaptive-clipping",
 )
