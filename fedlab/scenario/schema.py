@@ -188,7 +188,9 @@ def _with_inner(
         keys: Any = (Any, None)
     else:
         own = _with_inner(own, inner, where, find, problems)
-        keys = (_exactly(own), own.model_validate(default))
+        own = create_model(own.__name__, __base__=own, name=(str, default["name"]))
+        # Keys that the inner strategy requires are in the table; without one, its defaults will do.
+        keys = (_exactly(own), ... if inner else own.model_validate(default))
     return create_model(settings.__name__, __base__=settings, inner=keys)
 
 

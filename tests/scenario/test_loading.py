@@ -81,3 +81,31 @@ def test_an_engine_table_without_a_name_is_rays(tmp_path: Path) -> None:
     scenario = load(write(tmp_path, "a.toml", MINIMAL), ["engine.workers=3"])
     assert scenario.engine.name == "ray"  # type: ignore[attr-defined]
     assert scenario.engine.workers == 3  # type: ignore[attr-defined]
+
+
+WRAPPED = """
+rounds = 1
+[data]
+name = "iris"
+[data.partition]
+name = "iid"
+clients = 3
+[model]
+name = "linear"
+[strategy]
+name = "bucketing"
+[strategy.inner]
+"""
+
+
+def test_the_table_of_a_wrapped_strategy_may_leave_out_its_name() -> None:
+    inner = loads(f"{WRAPPED}iterations = 5").strategy.inner  # type: ignore[attr-defined]
+    assert (inner.name, inner.iterations, inner.smoothing) == ("rfa", 5, 1e-6)
+
+
+def test_a_wrapped_strategy_may_require_keys() -> None:
+    keys = 'name = "qfedavg"\nclient_learning_rate = 0.1'
+    inner = loads(WRAPPED + keys).strategy.inner  # type: ignore[attr-defined]
+    assert (inner.name, inner.client_learning_rate) == ("qfedavg", 0.1)
+    with pytest.raises(FedlabError, match=r"strategy\.inner\.client_learning_rate is missing"):
+        loads(f'{WRAPPED}name = "qfedavg"')
