@@ -53,9 +53,6 @@ KEYS: dict[str, dict[str, Any]] = {
     "inner": {"description": "the strategy that is wrapped, a table with its name and keys"},
 }
 """What is known of the arguments of Flower's constructors: bounds and meaning."""
-WEIGHING = """
-    The noise is meant for clients that weigh alike. FedAvg weighs by examples, so the guarantee is
-    weaker for those that have many."""
 WIRING = {"weighted_by_key", "arrayrecord_key", "configrecord_key", "train_loss_key"}
 
 
@@ -204,7 +201,7 @@ adopt(
     "fedprox",
     flower.FedProx,
     "FedProx: FedAvg that sends µ of the clients' proximal term (Li et al. 2020)",
-    "Algorithm 2; the server averages as FedAvg does. Its clients are \"fedprox\".",
+    'Algorithm 2; the server averages as FedAvg does. Its clients are "fedprox".',
     takes_mean=True,
 )
 adopt(
@@ -305,26 +302,4 @@ adopt(
     Fₖ is the mean loss over the client's local steps, which it has at hand; the paper's is that at
     x.
     """,
-)
-adopt(
-    "dp-server-fixed-clipping",
-    flower.DifferentialPrivacyServerSideFixedClipping,
-    "DP, the server clips at a fixed norm and adds noise (McMahan et al. 2018, DP-FedAvg)",
-    f"""
-    yₖ ← x + (yₖ − x) min(1, S / ‖yₖ − x‖), then x ← what the inner strategy makes of them +
-    N(0, (z S / m)²), with S clipping_norm, z noise_multiplier and m num_sampled_clients.
-{WEIGHING}
-    """,
-)
-adopt(
-    "dp-client-fixed-clipping",
-    flower.DifferentialPrivacyClientSideFixedClipping,
-    "DP, clients clip at a fixed norm, the server adds noise (McMahan et al. 2018, DP-FedAvg)",
-    f"""
-    As dp-server-fixed-clipping, but that the server sees clipped updates only, or their sum: the
-    mod "fixed-clipping" shortens them.
-{WEIGHING}
-    """,
-    takes_mean=True,
-    required_mod="fixed-clipping",
 )

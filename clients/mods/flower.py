@@ -9,6 +9,7 @@ from flwr.app import Context, Message, MessageType
 from flwr.clientapp.mod import adaptiveclipping_mod, fixedclipping_mod
 from flwr.clientapp.typing import ClientAppCallable
 
+from fedlab.engine.unmoved import set_apart
 from fedlab.registry import mods
 
 
@@ -20,7 +21,7 @@ class FixedClipping:
         """Run the client and, where it trained, clip its update."""
         if message.metadata.message_type != MessageType.TRAIN:
             return call_next(message, context)
-        return fixedclipping_mod(message, context, call_next)
+        return fixedclipping_mod(message, context, _never_unmoved(call_next))
 
 
 @mods.register("adaptive-clipping")
@@ -31,4 +32,17 @@ class AdaptiveClipping:
         """Run the client and, where it trained, clip its update."""
         if message.metadata.message_type != MessageType.TRAIN:
             return call_next(message, context)
-        return adaptiveclipping_mod(message, context, call_next)
+        return adaptiveclipping_mod(message, context, _never_unmoved(call_next))
+
+
+def _never_unmoved(call_next: ClientAppCallable) -> ClientAppCallable:
+    """Return a client whose update has a length, by which Flower's mods divide."""
+
+    def answer(message: Message, context: Context) -> Message:
+        sent = next(iter(message.content.array_records.values()))
+        reply = call_next(message, context)
+        if reply.has_content():
+            set_apart(sent, reply.content)
+        return reply
+
+    return answer

@@ -53,6 +53,19 @@ def test_a_trained_update_is_scaled_down_to_the_norm_that_the_server_sent(name: 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_client_that_did_not_move_is_no_error(name: str) -> None:
+    def unmoved(received: Message, _: Context) -> Message:
+        arrays = ArrayRecord({"weights": Array(SENT.copy())})
+        metrics = MetricRecord({"num-examples": 3})
+        return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=received)
+
+    mod = registry.mods.get(name)().mod
+    reply = mod(message(MessageType.TRAIN, clipping_norm=2.0), context(), unmoved)
+    (record,) = reply.content.array_records.values()
+    np.testing.assert_allclose(record["weights"].numpy(), SENT, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_evaluation_needs_no_norm_and_passes_unchanged(name: str) -> None:
     mod = registry.mods.get(name)().mod
     reply = mod(message(MessageType.EVALUATE), context(), evaluated)
