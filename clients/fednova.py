@@ -37,6 +37,7 @@ class FedNova(Supervised):
 
     Settings: ClassVar[type[ClientSettings]] = FedNovaClientSettings
     required_strategy: ClassVar[str | None] = "fednova"
+    sends_weights: ClassVar[bool] = False
 
     def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
         """Return the supervised terms and, with µ above 0, the proximal one."""

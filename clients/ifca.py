@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from clients.supervised import Supervised
@@ -24,9 +25,10 @@ class Ifca(Supervised):
     def train(self, task: LocalTask) -> Update:
         """Choose a model, then train it."""
         cluster = self.choose(task)
+        chosen = task.network.model.wire().clone()
         update = super().train(task)
         update.metrics["cluster"] = float(cluster)
-        return update
+        return replace(update, origin=chosen)
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
         """Return the metrics of the client's choice on its validation part."""

@@ -23,7 +23,7 @@ from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
 from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit, Objective, Steps, fit
 from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
-from fedlab.training.task import SQUARED_CHANGE, Arrays, LocalTask, Update
+from fedlab.training.task import Arrays, LocalTask, Update
 from fedlab.training.terms import L1, L2, BatchTerm, ParameterTerm
 
 
@@ -91,6 +91,9 @@ class Supervised:
     required_strategy: ClassVar[str | None] = None
     """Name of the strategy that its replies are meant for; None where any can combine them."""
 
+    sends_weights: ClassVar[bool] = True
+    """Whether it sends weights, or else something that stands in their place."""
+
     def __init__(self, settings: ClientSettings) -> None:
         self.settings = settings
 
@@ -115,9 +118,6 @@ class Supervised:
         """Return what the client sends and keeps, from the network as training left it."""
         weights = task.network.model.wire() if fitted.wire is None else fitted.wire
         metrics = {"train_loss": fitted.loss, "steps": float(fitted.steps)}
-        if task.config.get(SQUARED_CHANGE):
-            change = (weights - task.wire)[: task.network.model.layout.wire_parameters]
-            metrics["squared_change"] = float(change.double().square().sum())
         return Update(
             weights=weights,
             examples=len(task.examples),

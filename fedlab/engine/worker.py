@@ -41,7 +41,7 @@ from fedlab.training.feature_cache import (
 )
 from fedlab.training.loop import Fit
 from fedlab.training.stacked import fit_stacked
-from fedlab.training.task import Assignment, LocalTask, Update
+from fedlab.training.task import SQUARED_CHANGE, Assignment, LocalTask, Update
 
 logger = logging.getLogger(__name__)
 
@@ -148,14 +148,13 @@ class Worker:
         adversary, client, number = self.adversary, assignment.client, assignment.round
         if adversary is None or client not in adversary.clients:
             return
+        received = assignment.wire if update.origin is None else update.origin
         if adversary.strikes(number):
             draw = seeding.torch_generator(self.scenario.seed, "corruption", number, client)
             before = assignment.state.get(RECEIVED)
-            update.weights = adversary.attack.corrupted(
-                update.weights, assignment.wire, before, draw
-            )
+            update.weights = adversary.attack.corrupted(update.weights, received, before, draw)
         if adversary.attack.remembers:
-            update.state = {**update.state, RECEIVED: assignment.wire}
+            update.state = {**update.state, RECEIVED: received}
 
     def _checked(self, update: Update, assignment: Assignment) -> Update:
         """Return what leaves the client, and what it keeps with its own part added.
@@ -172,6 +171,9 @@ class Worker:
         check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
         check_examples(update.examples)
         check_kept({name: kept.numpy() for name, kept in update.state.items()})
+        if assignment.config.get(SQUARED_CHANGE):
+            change = (update.weights - assignment.wire)[: layout.wire_parameters]
+            update.metrics["squared_change"] = float(change.double().square().sum())
         return update
 
     def train_block(

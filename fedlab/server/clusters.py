@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class ClusteredStrategy(VectorStrategy):
         models: (wire_size,) each cluster's weights; empty before there are clusters.
         members: Each client's cluster, by node.
     """
+
+    has_several_models: ClassVar[bool] = True
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

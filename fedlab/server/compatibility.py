@@ -13,6 +13,7 @@ from flwr.serverapp.strategy import Strategy
 
 from clients.supervised import Supervised
 from fedlab import registry
+from fedlab.attacks.attack import Attack, CollusiveAttack
 from fedlab.data.dataset import Task
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
@@ -41,6 +42,7 @@ def check_compatibility(
         *_root(settings, strategy),
         *_public(settings, strategy, federation),
         *_attack(settings.attack, task, len(federation)),
+        *_attacked(settings, network, strategy),
         *_mods(settings, strategy),
         *_others(settings, task),
         *_pooled(scenario, federation),
@@ -160,8 +162,42 @@ def _attack(settings: Any, task: Task, population: int) -> Iterator[str]:
     yield from _raised(lambda: registry.attacks.get(settings.name)(settings).check(task))
 
 
+def _attacked(settings: Any, network: Network, strategy: Strategy) -> Iterator[str]:
+    """Tell whether what clients send is what an attack on weights would change."""
+    if settings.attack is None:
+        return
+    name, attack = settings.attack.name, registry.attacks.get(settings.attack.name)
+    colludes = issubclass(attack, CollusiveAttack)
+    if not colludes and attack.corrupted is Attack.corrupted:
+        return
+    algorithm = registry.clients.get(settings.client.name)
+    if network.model.layout.wire_size == 0:
+        yield f"attack.name: '{name}' changes the weights that clients send, and none travel here"
+    elif not getattr(algorithm, "sends_weights", True):
+        yield (
+            f"attack.name: '{name}' changes the weights that clients send, and client "
+            f"'{settings.client.name}' sends something else in their place; take 'label-flip', or "
+            "another client"
+        )
+    if colludes and getattr(strategy, "has_several_models", False):
+        yield (
+            f"attack.name: '{name}' compares updates of one global model, and strategy "
+            f"'{settings.strategy.name}' has several; take an attack that each client makes by "
+            "itself, such as 'sign-flip'"
+        )
+
+
 def _mods(settings: Any, strategy: Strategy) -> Iterator[str]:
     needed = getattr(strategy, "required_mod", None)
+    known = registry.strategies
+    for mod in settings.client.mods:
+        users = [n for n in known.names() if getattr(known.get(n), "required_mod", None) == mod]
+        if users and settings.strategy.name not in users:
+            yield (
+                f"client.mods: '{mod}' waits for a clipping norm, which strategy "
+                f"'{settings.strategy.name}' does not send; take {' or '.join(users)}, or leave it "
+                "out"
+            )
     if needed and needed not in settings.client.mods:
         yield (
             f"strategy.name: '{settings.strategy.name}' needs clients that clip: add "
@@ -229,10 +265,16 @@ def _partners(settings: Any, strategy: Strategy) -> Iterator[str]:
             f"strategy.name: '{settings.strategy.name}' counts on what clients of its own send: "
             f"set client.name = '{needed}'"
         )
-    if getattr(getattr(strategy, "strategy", None), "required_client", None):
+    inner = getattr(strategy, "strategy", None)
+    if getattr(inner, "required_client", None):
         yield (
             f"strategy.inner.name: '{settings.strategy.inner.name}' counts on more than weights, "
             f"and '{settings.strategy.name}' hands on no more: take another inner strategy"
+        )
+    elif getattr(inner, "has_several_models", False):
+        yield (
+            f"strategy.inner.name: '{settings.strategy.inner.name}' has several global models, and "
+            f"'{settings.strategy.name}' knows of one: take another inner strategy"
         )
     needed = getattr(algorithm, "required_strategy", None)
     if needed and not isinstance(strategy, registry.strategies.get(needed)):

@@ -67,6 +67,7 @@ class VectorStrategy(CohortSampling):
             client's: then no individual update reaches the server.
         required_client: Name of the client algorithm whose replies :meth:`step` counts on; None
             where any client's will do.
+        has_several_models: Whether clients of one round may train different global models.
         needs_public: Whether it works on public examples: then ``public`` is set before the first
             round, a :class:`fedlab.server.public.PublicInputs`.
         cohort, population: How many clients the round was sent to, of how many.
@@ -75,6 +76,7 @@ class VectorStrategy(CohortSampling):
     Settings: ClassVar[type[VectorStrategySettings]] = VectorStrategySettings
     takes_mean: ClassVar[bool] = False
     required_client: ClassVar[str | None] = None
+    has_several_models: ClassVar[bool] = False
     needs_public: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None:

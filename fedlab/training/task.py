@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 Arrays = dict[str, torch.Tensor]
 Scalar = bool | int | float | str | bytes
 SQUARED_CHANGE = "squared-change"
-"""Config key of a server that wants ‖y − x‖² of the parameters, as metric ``squared_change``."""
+"""Config key of a server that wants ‖y − x‖² of the parameters, as metric ``squared_change``.
+
+The worker adds it, whatever the client algorithm does to what it sends.
+"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ class Update:
         metrics: Numbers for the record, such as the training loss.
         arrays: Further vectors for the server, by name.
         state: What the client keeps for its next round; it replaces the old state.
+        origin: (wire_size,) the weights that it began from, where they are others than those that
+            travelled as such.
     """
 
     weights: torch.Tensor
@@ -112,3 +117,4 @@ class Update:
     metrics: dict[str, float]
     arrays: Arrays = field(default_factory=dict)
     state: Arrays = field(default_factory=dict)
+    origin: torch.Tensor | None = None

@@ -36,8 +36,8 @@ name = "inline"
 class Client:
     """Client 1, and its softmax regression on all of its examples in NumPy."""
 
-    def __init__(self, name: str) -> None:
-        scenario = loads(SCENARIO.format(name=name))
+    def __init__(self, name: str, attack: str = "") -> None:
+        scenario = loads(SCENARIO.format(name=name) + attack)
         self.worker = Worker(scenario, load_federation(scenario))
         examples, _ = self.worker.federation.examples(1)
         self.inputs = self.worker.prepare(examples.inputs).double().numpy()
@@ -89,3 +89,13 @@ def test_of_models_that_fit_alike_ifca_takes_the_first() -> None:
     client = Client("ifca")
     (model,) = client.models(1)
     assert client.train([model, model.clone()]).metrics["cluster"] == 0
+
+
+def test_an_attacker_turns_round_its_step_from_the_model_that_it_chose() -> None:
+    attack = '[attack]\nname = "sign-flip"\nclients = [1]\nscale = 2.0\n'
+    client = Client("ifca", attack)
+    models = sorted(client.models(3), key=client.loss, reverse=True)
+    update = client.train(models)
+    chosen = models[2].double().numpy()
+    sent = chosen - 2 * (client.stepped(models[2]) - chosen)
+    np.testing.assert_allclose(update.weights.numpy(), sent, rtol=1e-4, atol=1e-5)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from fedlab.errors import FedlabError
 from fedlab.registry import strategies
 from fedlab.results.run_folder import RunFolder
 from fedlab.scenario import load
 from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import run
+from fedlab.server.simulation import Simulation, run
 
 ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
 SHORTENED = ("rounds=3", "model.name=linear", "client.steps=2", "evaluation.test_examples=50")
@@ -55,3 +56,10 @@ def test_ray_ends_in_the_same_bits(tmp_path: Path, name: str, workers: int) -> N
     inline = finished(started(tmp_path, name))
     ray = started(tmp_path, name, ("engine.name=ray", f"engine.workers={workers}"))
     assert finished(ray) == inline
+
+
+@pytest.mark.parametrize("mod", ["fixed-clipping", "adaptive-clipping"])
+def test_clients_that_clip_want_a_server_that_sends_the_norm(mod: str) -> None:
+    scenario = load("fedavg", (*SHORTENED, *INLINE, f"client.mods=['{mod}']"))
+    with pytest.raises(FedlabError, match=f"client.mods: '{mod}' waits for a clipping norm"):
+        Simulation(scenario)

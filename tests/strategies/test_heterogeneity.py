@@ -257,6 +257,22 @@ def test_fedexp(vectorised: str, weighting: str) -> None:
     assert run.strategy.server_rate == pytest.approx(rates[-1], rel=1e-4)
 
 
+def test_fedexp_counts_what_was_sent_whatever_a_client_made_of_its_step() -> None:
+    run = Outcome("fedexp", client="worker-momentum", client_keys="beta = 0.8")
+    x, rates, momenta = run.start, [], {}
+    for number, cohort in run.cohorts:
+        for i in cohort:
+            change = x - run.local(i, number, x)[0]
+            momenta[i] = 0.2 * change + 0.8 * momenta[i] if i in momenta else change
+        mean = sum(momenta[i] for i in cohort) / 2
+        squares = sum(np.sum(momenta[i] ** 2) for i in cohort) / 2
+        rates.append(max(1.0, squares / (2 * (np.sum(mean**2) + 0.001))))
+        x = x - rates[-1] * mean
+    run.agrees_with(x)
+    assert run.strategy.server_rate == pytest.approx(rates[-1], rel=1e-4)
+    assert rates[-1] > 1
+
+
 def test_fedexp_extrapolates_where_changes_disagree_and_else_averages() -> None:
     from fedlab.models.layout import Layout
     from fedlab.server.vector_strategy import Reply

@@ -113,6 +113,8 @@ def test_the_servers_root_data_are_nobody_elses() -> None:
 REFUSED = {
     "strategy.inner.name = 'fedavg' takes a mean": 'name = "bucketing"\n[strategy.inner]\n'
     'name = "fedavg"',
+    "'fl+hc' has several global models, and 'bucketing' knows of one": 'name = "bucketing"\n'
+    '[strategy.inner]\nname = "fl+hc"\nclusters = 2',
     "withstands 2 malicious clients in a set of buckets of 7 or more, and the set of buckets has "
     "4": 'name = "bucketing"\n[strategy.inner]\nname = "krum"\nnum_malicious_nodes = 2',
     "withstands 4 malicious clients in a cohort of 9": 'name = "dnc"\nnum_malicious_nodes = 4',

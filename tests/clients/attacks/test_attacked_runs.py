@@ -188,3 +188,37 @@ def test_what_does_not_go_together_is_refused(sentence: str, options: dict[str, 
     with pytest.raises(FedlabError) as refused:
         Simulation(scenario(**({"attack": "sign-flip"} | options)))
     assert sentence in str(refused.value)
+
+
+FEDPROTO = {
+    "[client]\n": '[client]\nname = "fedproto"\n',
+    "hidden = [8]": 'hidden = [8]\npersonal = "all"',
+}
+PAIRS = [
+    ("sign-flip", "fednova", {"[client]\n": '[client]\nname = "fednova"\n'}, "take 'label-flip'"),
+    ("min-max", "fednova", {"[client]\n": '[client]\nname = "fednova"\n'}, "take 'label-flip'"),
+    ("gaussian-noise", "fedproto", FEDPROTO, "and none travel here"),
+    ("alie", "ifca", {"[client]\n": '[client]\nname = "ifca"\n'}, "such as 'sign-flip'"),
+    ("mimic", "fl+hc", {'name = "fl+hc"': 'name = "fl+hc"\nclusters = 2'}, "such as 'sign-flip'"),
+]
+
+
+def paired(attack: str, strategy: str, changes: dict[str, str]) -> Any:
+    keys = f'name = "{attack}"\n{WHO}\n{ATTACKS[attack]}'
+    text = SCENARIO.format(
+        attack=keys, engine=INLINE, strategy=f'name = "{strategy}"', data="digits"
+    )
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    return loads(text)
+
+
+@pytest.mark.parametrize(("attack", "strategy", "changes", "said"), PAIRS)
+def test_an_attack_on_weights_is_refused_where_it_would_change_something_else(
+    attack: str, strategy: str, changes: dict[str, str], said: str
+) -> None:
+    with pytest.raises(FedlabError, match=said):
+        Simulation(paired(attack, strategy, changes))
+    # Poisoned data are poisoned for any algorithm.
+    Simulation(paired("label-flip", strategy, changes))
