@@ -41,9 +41,10 @@ class Ifca(ClusteredStrategy):
 
         ĵ = argmin_j Fᵢ(θⱼ)      and        θⱼ ← Σ_{i: ĵᵢ = j} nᵢ θ̃ᵢ / Σ_{i: ĵᵢ = j} nᵢ
 
-    where θ̃ᵢ is what client i reached from θ_ĵ. A model that nobody chose stays as it is. The k
-    first models are the scenario's, with normal noise of ``spread`` times each tensor's standard
-    deviation but for the first one.
+    where θ̃ᵢ is what client i reached from θ_ĵ. (The paper's clients all hold n examples, so its nᵢ
+    drop out; ``weighting = "clients"`` leaves them out.) A model that nobody chose stays as it is.
+    The k first models are the scenario's, with normal noise of ``spread`` times each tensor's
+    standard deviation but for the first one.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = IfcaSettings

@@ -24,10 +24,11 @@ class BitFlipSettings(AttackSettings):
 
 @attacks.register("bit-flip")
 class BitFlip(Attack):
-    """Bit flip: bits 22, 30, 31, 32 of an update's values flipped (Xie et al. 2018, Phocas).
+    """Bit flip: bits 22, 30, 31, 32 of an update's values flipped (Xie et al. 2018, arXiv).
 
-    "Generalized Byzantine-tolerant SGD", section 6. The attacker needs to know nothing. Small
-    values become as large as 10³⁷; an update that is not finite any more counts as a failed client.
+    "Generalized Byzantine-tolerant SGD", section 6 (and "Phocas" by the same authors). The attacker
+    needs to know nothing. Small values become as large as 10³⁷; an update that is not finite any
+    more counts as a failed client.
     """
 
     Settings: ClassVar[type[AttackSettings]] = BitFlipSettings

@@ -105,10 +105,14 @@ def test_stopped_and_resumed_it_reaches_the_same_bits(
 @pytest.mark.slow
 @EACH
 @pytest.mark.parametrize("workers", [1, 2])
-def test_inline_and_ray_agree_bit_for_bit(tmp_path: Path, algorithm: str, workers: int) -> None:
-    inline = folder_of(tmp_path, algorithm)
+@pytest.mark.parametrize("model", [MLP, BATCH_NORM], ids=["stacked", "one by one"])
+def test_inline_and_ray_agree_bit_for_bit(
+    tmp_path: Path, algorithm: str, workers: int, model: str
+) -> None:
+    inline = folder_of(tmp_path, algorithm, model=model)
     run(inline)
-    ray = folder_of(tmp_path, algorithm, f'ray"\nworkers = {workers}\nvectorised = "auto')
+    engine = f'ray"\nworkers = {workers}\nvectorised = "auto'
+    ray = folder_of(tmp_path, algorithm, engine, model)
     run(ray)
     assert digest(ray) == digest(inline)
 

@@ -1,0 +1,73 @@
+"""Every algorithm is among those that are stopped and resumed, and run on ray.
+
+The tests that do so are parametrised by the lists that are read here; one for all would be too
+long. That every one has a scenario is asked in tests/scenarios.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedlab import registry
+
+HERE = Path(__file__).parent
+NAME = re.compile(r'^name = "([^"]+)"', re.MULTILINE)
+
+
+def module(path: str) -> Any:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, HERE / path)
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def run_algorithms() -> set[tuple[str, str]]:
+    """Return every kind and name in the lists."""
+    found: set[tuple[str, str]] = set()
+
+    def strategies(*names: str) -> None:
+        found.update(("strategy", name) for name in names)
+
+    def clients(*names: str) -> None:
+        found.update(("client", name) for name in names)
+
+    for strategy, _, client, _ in module(
+        "strategies/test_heterogeneity_runs.py"
+    ).ALGORITHMS.values():
+        strategies(strategy)
+        clients(client)
+    for client, text in module("strategies/test_fairness_runs.py").STRATEGIES.values():
+        strategies(*NAME.findall(text))
+        clients(client)
+    for text in module("strategies/test_robust_runs.py").AGGREGATORS.values():
+        strategies(*NAME.findall(text))
+    for _, strategy, client in module("strategies/test_distillation_runs.py").ALGORITHMS.values():
+        strategies(*NAME.findall(strategy))
+        clients(*NAME.findall(client))
+    personalised = module("clients/test_personalised_runs.py")
+    clients(*personalised.ALGORITHMS)
+    strategies(*personalised.SERVERS.values())
+    strategies(*module("strategies/test_flower_runs.py").ADOPTED)
+    found.update(("attack", n) for n in module("clients/attacks/test_attacked_runs.py").ATTACKS)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["strategy", "client", "attack"])
+def test_every_algorithm_is_resumed_and_run_on_ray(kind: str) -> None:
+    known = {
+        "strategy": registry.strategies, "client": registry.clients, "attack": registry.attacks
+    }[kind]  # fmt: skip
+    assert {name for of, name in run_algorithms() if of == kind} == set(known.names())
+
+
+@pytest.mark.parametrize("kind", ["strategies", "clients", "attacks"])
+def test_every_algorithm_tells_its_paper_and_year_in_one_line(kind: str) -> None:
+    known = getattr(registry, kind)
+    for name in known.names():
+        summary = known.summary(name)
+        assert re.search(r"\(.+ (19|20)\d\d\b.*\)", summary), f"{name}: {summary}"
