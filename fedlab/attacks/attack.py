@@ -80,9 +80,13 @@ class Attack:
     ) -> torch.Tensor:
         """Return what the client sends in the place of the weights that it trained.
 
+        What an algorithm sends besides (a control variate, a loss) stays as honest training left
+        it: the papers' attackers know of weights, or gradients, alone.
+
         Args:
             trained: (wire_size,) the weights after training; not to be changed.
-            received: (wire_size,) the weights that the server sent; not to be changed.
+            received: (wire_size,) the weights that the server sent, of several those that the
+                client trained; not to be changed.
             before: (wire_size,) the weights that the server sent the time before, where the attack
                 ``remembers`` and there was one.
             generator: The source of randomness for this client and round.
