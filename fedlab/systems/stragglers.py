@@ -16,7 +16,6 @@ from pydantic import Field
 from fedlab import seeding
 from fedlab.settings import Settings
 
-RECORD = "stragglers"
 LOCAL_EPOCHS = "local-epochs"
 """Config key: how many epochs a client has time for, where they are fewer than the scenario's."""
 
@@ -76,7 +75,9 @@ def _hurried(messages: Sequence[Message], epochs: Mapping[int, int]) -> list[Mes
         key = (id(message.content), number)
         if key not in contents:
             contents[key] = RecordDict(dict(message.content.items()))
-            contents[key][RECORD] = ConfigRecord({LOCAL_EPOCHS: number})
+            # Flower's mods want no more than one record of values.
+            name, config = next(iter(message.content.config_records.items()))
+            contents[key][name] = ConfigRecord({**config, LOCAL_EPOCHS: number})
         told = message.metadata
         changed[position] = Message(
             contents[key], told.dst_node_id, told.message_type, group_id=told.group_id

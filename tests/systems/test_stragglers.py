@@ -150,6 +150,21 @@ def test_the_same_bits_after_a_resume_and_on_ray(tmp_path: Path, drop: str) -> N
     assert digest_of(broken) == digest
 
 
+def test_stragglers_clip_like_the_others(tmp_path: Path) -> None:
+    raw = copy.deepcopy(RAW)
+    raw["strategy"] = {
+        "name": "dp-client-fixed-clipping",
+        "noise_multiplier": 0.0,
+        "clipping_norm": 0.1,
+        "num_sampled_clients": 6,
+    }
+    raw["client"] |= {"name": "supervised", "mods": ["fixed-clipping"]}
+    folder = RunFolder.create(tmp_path, "clipped", check(raw, "a scenario"))
+    run(folder)
+    _, last = folder.lines("metrics.jsonl")
+    assert (last["replies"], last["failures"]) == (6, 0)
+
+
 def digest_of(folder: RunFolder) -> str:
     return str(json.loads((folder.path / "summary.json").read_text())["weights_sha256"])
 
