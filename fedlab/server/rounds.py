@@ -36,6 +36,8 @@ from fedlab.systems.stragglers import slow_down
 WEIGHTS = "weights"
 LARGE = 1 << 25
 """Bytes of weights whose copies are not left to the garbage collector's own time."""
+OFTEN = (700, 10, 10)
+"""Objects and collections between two collections of the garbage collector's generations."""
 NOT_METRICS = {"seconds", "steps", "cluster"}
 
 
@@ -281,11 +283,15 @@ def _frozen_heap() -> Iterator[None]:
 
     Flower's ArrayRecords force a full collection for every reply that a strategy takes apart, and
     each would go through all that torch, Ray and the rest have loaded: up to a second a reply.
+    What is left to look at is little, and is looked at often: a record in a cycle holds weights.
     """
+    before = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(*OFTEN)
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
 
 
