@@ -136,6 +136,52 @@ class StackedLinear:
             self._row.baddbmm_(ones, gradient, alpha=-rate)
 
 
+class DelayedLinear(StackedLinear):
+    """K linear layers whose steps of gradient descent are taken many at a time.
+
+    With W the weights before a run of steps, step t's outputs are
+
+        x_t W_tᵀ + b_t = x_t Wᵀ + b − lr Σ_{s<t} (x_t x_sᵀ + 1) δ_s
+
+    for the inputs x and the outputs' gradients δ. All x of a first layer are known beforehand, so
+    that one product serves the whole run, one more takes all its steps at the end, and weights go
+    through the cache twice a run instead of twice a step. The rest is a product of the size of the
+    steps' examples.
+    """
+
+    def look_ahead(self, inputs: torch.Tensor, rate: float) -> None:
+        """Begin a run of steps.
+
+        Args:
+            inputs: (K, n, in) the examples of all its steps, one step's after the other's.
+            rate: The learning rate.
+        """
+        self._run, self._rate, self._taken = inputs, rate, 0
+        self._ahead = super().forward(inputs)
+        self._products = torch.bmm(inputs, inputs.mT)
+        if self._row is not None:
+            self._products += 1
+        self._gradients = torch.empty_like(self._ahead)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return (K, B, out) of inputs (K, B, in), the run's next."""
+        start, stop = self._taken, self._taken + inputs.shape[1]
+        outputs = self._ahead[:, start:stop]
+        if start == 0:
+            return outputs
+        products, before = self._products[:, start:stop, :start], self._gradients[:, :start]
+        return torch.baddbmm(outputs, products, before, alpha=-self._rate)
+
+    def descend(self, gradient: torch.Tensor, rate: float) -> None:
+        """Note a step of gradient descent; after the run's last one, take all."""
+        start, stop = self._taken, self._taken + gradient.shape[1]
+        self._gradients[:, start:stop] = gradient
+        self._taken = stop
+        if stop == self._run.shape[1]:
+            self._inputs = self._run
+            super().descend(self._gradients, rate)
+
+
 class StackedActivation:
     """An activation function; it needs its output only."""
 
@@ -165,8 +211,16 @@ class StackedChain:
         chain: Sequence[tuple[str, nn.Module]],
         layout: Layout,
         vectors: Sequence[torch.Tensor],
+        is_delayed: bool = False,
     ) -> None:
-        """Stack the clients' flat vectors (each of ``layout.size``) layer by layer."""
+        """Stack the clients' flat vectors layer by layer.
+
+        Args:
+            chain: The layers.
+            layout: Where their weights stand in a flat vector.
+            vectors: Each client's, (``layout.size``,).
+            is_delayed: Whether the first layer takes the steps of a run at its end.
+        """
         entries = {entry.name: entry for entry in layout.entries}
         self.layers: list[StackedLinear | StackedActivation] = []
         for name, layer in chain:
@@ -178,8 +232,15 @@ class StackedChain:
                 torch.stack([vector[e.start : e.stop].view(e.shape) for vector in vectors])
                 for e in own
             ]
-            self.layers.append(StackedLinear(tensors, [slice(e.start, e.stop) for e in own]))
+            kind = DelayedLinear if is_delayed and not self.layers else StackedLinear
+            self.layers.append(kind(tensors, [slice(e.start, e.stop) for e in own]))
         self.linear = [layer for layer in self.layers if isinstance(layer, StackedLinear)]
+
+    def look_ahead(self, inputs: torch.Tensor, rate: float) -> None:
+        """Tell a first layer that is delayed what a run of steps will ask: (K, n, values)."""
+        first = self.layers[0]
+        if isinstance(first, DelayedLinear):
+            first.look_ahead(inputs, rate)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return (K, B, outputs) of inputs (K, B, values)."""

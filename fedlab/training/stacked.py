@@ -6,25 +6,19 @@ same objective, so its weights agree with the plain loop's to float tolerance.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
 
-from fedlab.data.dataset import Examples
 from fedlab.models.stacked import StackedChain, StackedLinear
-from fedlab.training.batches import batch_bounds
 from fedlab.training.loop import Fit
 from fedlab.training.optimizer import decay
+from fedlab.training.stacked_batches import StackedBatches, StepTensors
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import ParameterTerm
-
-VALUES_PER_CHUNK = 1 << 19
-"""Prepared input values at a time: few enough to stay in the cache, enough for one call to pay."""
 
 Layers = Sequence[tuple[str, nn.Module]]
 Terms = Sequence[ParameterTerm]
@@ -74,15 +68,28 @@ def fit_stacked(
     Returns:
         What came of each client's fit, and the stack, which holds the clients' weights after.
     """
-    batches = _Batches(tasks, steps)
+    batches = StackedBatches(tasks, steps.batch_size, steps.epochs, steps.limit)
     layout = tasks[0].network.model.layout
-    stack = StackedChain(chain, layout, vectors)
+    limit = _delayed_rows(chain, steps, any(terms))
+    stack = StackedChain(chain, layout, vectors, limit > 0)
     descent = _Descent(stack, terms, steps, layout.trained.start)
     for start, stop, count in _segments(batches.lengths):
         descent.keep(count)
-        for batch in batches.between(start, stop, count):
-            descent.step(*batch)
+        for inputs, batch in batches.runs(start, stop, count, limit):
+            descent.run(inputs, batch)
     return batches.fits(), stack
+
+
+def _delayed_rows(chain: Layers, steps: StackedSteps, has_terms: bool) -> int:
+    """Return how many examples a run of delayed steps may hold; 0 where steps are not delayed.
+
+    It pays as long as products among a run's examples are small beside those with the weights.
+    """
+    first = chain[0][1]
+    if steps.rate is None or has_terms or not isinstance(first, nn.Linear):
+        return 0
+    rows = first.out_features // 2
+    return rows if rows >= 2 * steps.batch_size else 0
 
 
 def _segments(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
@@ -92,100 +99,6 @@ def _segments(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         if stop > start:
             yield start, stop, sum(length >= stop for length in lengths)
         start = stop
-
-
-class _Batches:
-    """The batches of all clients: which rows each client takes in each step.
-
-    Attributes:
-        lengths: How many steps each client takes.
-    """
-
-    def __init__(self, tasks: Sequence[LocalTask], steps: StackedSteps) -> None:
-        self._tasks = tasks
-        self._outputs = tasks[0].task.outputs
-        self._bounds = [batch_bounds(task, steps.batch_size) for task in tasks]
-        self.lengths = [
-            (steps.limit if steps.limit is not None else len(bounds) * epochs) if bounds else 0
-            for bounds, epochs in zip(self._bounds, steps.epochs, strict=True)
-        ]
-        self._width = min(steps.batch_size, max(len(task.examples) for task in tasks))
-        shape = (max(self.lengths), len(tasks), self._width)
-        self._rows = torch.zeros(shape, dtype=torch.int64)
-        self._counts = torch.zeros(shape[:2], dtype=torch.int64)
-        whole, rows = _located([task.examples for task in tasks])
-        for k, own in enumerate(rows):
-            self._draw(k, own)
-        self._inputs, self._targets = whole.inputs, whole.targets
-        valid = torch.arange(self._width) < self._counts.unsqueeze(2)
-        self._weights = (valid / self._counts.clamp(min=1).unsqueeze(2)).float()
-        self._picked = torch.zeros(shape)
-
-    def _draw(self, k: int, rows: torch.Tensor) -> None:
-        """Draw a client's batches of its ``rows`` epoch by epoch, as the plain loop does."""
-        taken, in_epoch = 0, len(self._bounds[k])
-        while taken < self.lengths[k]:
-            order = torch.randperm(len(rows), generator=self._tasks[k].generator)
-            filled = rows.index_select(0, order)
-            missing = in_epoch * self._width - len(rows)
-            if missing:
-                filled = torch.cat([filled, rows[:1].expand(missing)])
-            steps = slice(taken, min(taken + in_epoch, self.lengths[k]))
-            count = steps.stop - steps.start
-            self._rows[steps, k] = filled.view(in_epoch, self._width)[:count]
-            self._counts[steps, k] = self._width
-            if missing and count == in_epoch:
-                self._counts[steps.stop - 1, k] = self._width - missing
-            taken = steps.stop
-
-    def between(self, start: int, stop: int, count: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield the steps' inputs, targets, weights, wanted outputs, and where likelihoods go.
-
-        Args:
-            start, stop: Steps.
-            count: How many clients take them; each tensor is (count, B, ...).
-        """
-        per_step = count * self._width * math.prod(self._tasks[0].task.input_shape)
-        length = max(1, VALUES_PER_CHUNK // per_step)
-        prepare = self._tasks[0].prepare
-        for first in range(start, stop, length):
-            steps = slice(first, min(first + length, stop))
-            rows = self._rows[steps, :count]
-            chosen = rows.flatten()
-            inputs = prepare(self._inputs.index_select(0, chosen)).view(*rows.shape, -1)
-            targets = self._targets.index_select(0, chosen).view(*rows.shape, 1)
-            weights = self._weights[steps, :count].unsqueeze(3)
-            wanted = weights.new_zeros(*rows.shape, self._outputs).scatter_(3, targets, weights)
-            picked = self._picked[steps, :count].unsqueeze(3)
-            yield from zip(inputs, targets, weights, wanted, picked, strict=True)
-
-    def fits(self) -> list[Fit]:
-        """Return what came of each client's fit."""
-        seen = self._counts.sum(0).tolist()
-        losses = -(self._picked * (self._weights > 0)).sum((0, 2)).double()
-        return [
-            Fit(length, math.ceil(length / len(bounds)) if bounds else 0, float(loss) / max(n, 1))
-            for length, bounds, loss, n in zip(
-                self.lengths, self._bounds, losses, seen, strict=True
-            )
-        ]
-
-
-def _located(examples: Sequence[Examples]) -> tuple[Examples, list[torch.Tensor]]:
-    """Return examples that hold those of all clients, and which rows are each client's.
-
-    That is the whole data set where all are rows of it; else the clients' own are put together.
-    """
-    located = [own.located() for own in examples]
-    if len({id(whole) for whole, _ in located}) == 1:
-        return located[0][0], [rows for _, rows in located]
-    joined = Examples(
-        torch.cat([own.inputs for own in examples]), torch.cat([own.targets for own in examples])
-    )
-    starts = accumulate(map(len, examples), initial=0)
-    return joined, [
-        start + torch.arange(len(own)) for start, own in zip(starts, examples, strict=False)
-    ]
 
 
 class _Descent:
@@ -220,6 +133,14 @@ class _Descent:
             return
         self._stack.keep(count, self._optimizer)
         self._terms = self._terms_of(count)
+
+    def run(self, inputs: torch.Tensor, steps: Sequence[StepTensors]) -> None:
+        """Take a run of steps of every client, whose inputs are (K, steps · B, values)."""
+        if self._steps.rate is not None:
+            self._stack.look_ahead(inputs, self._steps.rate)
+        width = inputs.shape[1] // len(steps)
+        for number, step in enumerate(steps):
+            self.step(inputs[:, number * width : (number + 1) * width], *step)
 
     def step(
         self,

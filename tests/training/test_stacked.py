@@ -9,7 +9,7 @@ from fedlab.data.federation import load_federation
 from fedlab.engine.replies import BadReply
 from fedlab.engine.worker import Worker
 from fedlab.models.network import build_network
-from fedlab.models.stacked import NotStackable, dense_chain
+from fedlab.models.stacked import DelayedLinear, NotStackable, StackedLinear, dense_chain
 from fedlab.scenario import Scenario, loads
 from fedlab.training.task import Assignment, Update
 
@@ -99,6 +99,43 @@ def test_stacked_clients_reach_the_plain_loops_weights(client: str) -> None:
 def test_every_dense_model_can_be_stacked(model: str) -> None:
     stacked = scenario_of("", '"auto"', model)
     assert_close(updates(stacked), updates(scenario_of("", "false", model)))
+
+
+def test_a_wide_first_layer_takes_its_steps_in_runs_and_reaches_the_same_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[int] = []
+    look_ahead = DelayedLinear.look_ahead
+
+    def noted(layer: DelayedLinear, inputs: torch.Tensor, rate: float) -> None:
+        runs.append(inputs.shape[1])
+        look_ahead(layer, inputs, rate)
+
+    monkeypatch.setattr(DelayedLinear, "look_ahead", noted)
+    wide = 'name = "mlp"\nhidden = [64, 16]'
+    found = updates(scenario_of("", '"auto"', wide))
+    assert max(runs) == 30, "three steps of ten fit into half of the first layer's 64 outputs"
+    assert_close(found, updates(scenario_of("", "false", wide)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_delayed_steps_are_those_of_gradient_descent(bias: bool) -> None:
+    draw = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(2, 5, 4, generator=draw), torch.randn(2, 5, generator=draw)]
+    inputs, gradients = torch.randn(2, 6, 4, generator=draw), torch.randn(2, 6, 5, generator=draw)
+    expected, delayed = (
+        kind([t.clone() for t in tensors[: 1 + bias]], [slice(0, 20), slice(20, 25)])
+        for kind in (StackedLinear, DelayedLinear)
+    )
+    assert isinstance(delayed, DelayedLinear)
+    delayed.look_ahead(inputs, 0.1)
+    for start in (0, 3):
+        batch, gradient = inputs[:, start : start + 3], gradients[:, start : start + 3]
+        torch.testing.assert_close(delayed.forward(batch), expected.forward(batch))
+        delayed.descend(gradient, 0.1)
+        expected.descend(gradient, 0.1)
+    for own, other in zip(delayed.parameters, expected.parameters, strict=True):
+        torch.testing.assert_close(own, other)
 
 
 @pytest.mark.parametrize(

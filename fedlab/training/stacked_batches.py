@@ -1,0 +1,134 @@
+"""The batches of many clients at once: which examples each takes in each step, laid out in runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import torch
+
+from fedlab.data.dataset import Examples
+from fedlab.training.batches import batch_bounds
+from fedlab.training.loop import Fit
+from fedlab.training.task import LocalTask
+
+VALUES_PER_RUN = 1 << 19
+"""Prepared input values at a time: few enough to stay in the cache, enough for one call to pay."""
+
+StepTensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Of one step: targets, weights, wanted outputs, and where the targets' likelihoods go."""
+
+
+class StackedBatches:
+    """The batches of all clients: which rows each client takes in each step.
+
+    Args:
+        tasks: The clients' tasks, the one with the most steps first.
+        batch_size: Examples per step.
+        epochs: Passes over each client's examples, unless ``limit`` is set.
+        limit: Number of steps instead of epochs.
+
+    Attributes:
+        lengths: How many steps each client takes.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[LocalTask],
+        batch_size: int,
+        epochs: Sequence[int],
+        limit: int | None,
+    ) -> None:
+        self._tasks = tasks
+        self._outputs = tasks[0].task.outputs
+        self._bounds = [batch_bounds(task, batch_size) for task in tasks]
+        self.lengths = [
+            (limit if limit is not None else len(bounds) * passes) if bounds else 0
+            for bounds, passes in zip(self._bounds, epochs, strict=True)
+        ]
+        self._width = min(batch_size, max(len(task.examples) for task in tasks))
+        shape = (max(self.lengths), len(tasks), self._width)
+        self._rows = torch.zeros(shape, dtype=torch.int64)
+        self._counts = torch.zeros(shape[:2], dtype=torch.int64)
+        whole, rows = _located([task.examples for task in tasks])
+        for k, own in enumerate(rows):
+            self._draw(k, own)
+        self._inputs, self._targets = whole.inputs, whole.targets
+        valid = torch.arange(self._width) < self._counts.unsqueeze(2)
+        self._weights = (valid / self._counts.clamp(min=1).unsqueeze(2)).float()
+        self._picked = torch.zeros(shape)
+
+    def _draw(self, k: int, rows: torch.Tensor) -> None:
+        """Draw a client's batches of its ``rows`` epoch by epoch, as the plain loop does."""
+        taken, in_epoch = 0, len(self._bounds[k])
+        while taken < self.lengths[k]:
+            order = torch.randperm(len(rows), generator=self._tasks[k].generator)
+            filled = rows.index_select(0, order)
+            missing = in_epoch * self._width - len(rows)
+            if missing:
+                filled = torch.cat([filled, rows[:1].expand(missing)])
+            steps = slice(taken, min(taken + in_epoch, self.lengths[k]))
+            count = steps.stop - steps.start
+            self._rows[steps, k] = filled.view(in_epoch, self._width)[:count]
+            self._counts[steps, k] = self._width
+            if missing and count == in_epoch:
+                self._counts[steps.stop - 1, k] = self._width - missing
+            taken = steps.stop
+
+    def runs(
+        self, start: int, stop: int, count: int, most_rows: int
+    ) -> Iterator[tuple[torch.Tensor, list[StepTensors]]]:
+        """Yield runs of steps: the inputs of all of one's steps, and the rest step by step.
+
+        Args:
+            start, stop: Steps.
+            count: How many clients take them; each tensor is (count, B, ...), the inputs
+                (count, steps · B, values).
+            most_rows: Examples of a client in a run at most; 0 for as many as fit the cache.
+        """
+        per_step = count * self._width * math.prod(self._tasks[0].task.input_shape)
+        length = max(1, VALUES_PER_RUN // per_step)
+        if most_rows:
+            length = max(1, min(length, most_rows // self._width))
+        for first in range(start, stop, length):
+            yield self._run(slice(first, min(first + length, stop)), count)
+
+    def _run(self, steps: slice, count: int) -> tuple[torch.Tensor, list[StepTensors]]:
+        rows = self._rows[steps, :count]
+        chosen = rows.transpose(0, 1).flatten()
+        inputs = self._tasks[0].prepare(self._inputs.index_select(0, chosen))
+        targets = self._targets.index_select(0, rows.flatten()).view(*rows.shape, 1)
+        weights = self._weights[steps, :count].unsqueeze(3)
+        wanted = weights.new_zeros(*rows.shape, self._outputs).scatter_(3, targets, weights)
+        picked = self._picked[steps, :count].unsqueeze(3)
+        by_step = zip(targets, weights, wanted, picked, strict=True)
+        return inputs.view(count, -1, math.prod(inputs.shape[1:])), list(by_step)
+
+    def fits(self) -> list[Fit]:
+        """Return what came of each client's fit."""
+        seen = self._counts.sum(0).tolist()
+        losses = -(self._picked * (self._weights > 0)).sum((0, 2)).double()
+        return [
+            Fit(length, math.ceil(length / len(bounds)) if bounds else 0, float(loss) / max(n, 1))
+            for length, bounds, loss, n in zip(
+                self.lengths, self._bounds, losses, seen, strict=True
+            )
+        ]
+
+
+def _located(examples: Sequence[Examples]) -> tuple[Examples, list[torch.Tensor]]:
+    """Return examples that hold those of all clients, and which rows are each client's.
+
+    That is the whole data set where all are rows of it; else the clients' own are put together.
+    """
+    located = [own.located() for own in examples]
+    if len({id(whole) for whole, _ in located}) == 1:
+        return located[0][0], [rows for _, rows in located]
+    joined = Examples(
+        torch.cat([own.inputs for own in examples]), torch.cat([own.targets for own in examples])
+    )
+    starts = accumulate(map(len, examples), initial=0)
+    return joined, [
+        start + torch.arange(len(own)) for start, own in zip(starts, examples, strict=False)
+    ]
