@@ -20,6 +20,9 @@ from fedlab.training.stacked_batches import StackedBatches, StepTensors
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import ParameterTerm
 
+MOST_DELAYED_ROWS = 64
+"""Examples of a client in a run of delayed steps at most; more of them gained nothing."""
+
 Layers = Sequence[tuple[str, nn.Module]]
 Terms = Sequence[ParameterTerm]
 
@@ -83,12 +86,13 @@ def fit_stacked(
 def _delayed_rows(chain: Layers, steps: StackedSteps, has_terms: bool) -> int:
     """Return how many examples a run of delayed steps may hold; 0 where steps are not delayed.
 
-    It pays as long as products among a run's examples are small beside those with the weights.
+    It pays as long as products among a run's examples are small beside those with the weights. The
+    number does not depend on how many clients are stacked, so neither do the weights' last bits.
     """
     first = chain[0][1]
     if steps.rate is None or has_terms or not isinstance(first, nn.Linear):
         return 0
-    rows = first.out_features // 2
+    rows = min(first.out_features // 2, MOST_DELAYED_ROWS)
     return rows if rows >= 2 * steps.batch_size else 0
 
 

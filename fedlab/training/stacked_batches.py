@@ -88,9 +88,7 @@ class StackedBatches:
             most_rows: Examples of a client in a run at most; 0 for as many as fit the cache.
         """
         per_step = count * self._width * math.prod(self._tasks[0].task.input_shape)
-        length = max(1, VALUES_PER_RUN // per_step)
-        if most_rows:
-            length = max(1, min(length, most_rows // self._width))
+        length = most_rows // self._width if most_rows else max(1, VALUES_PER_RUN // per_step)
         for first in range(start, stop, length):
             yield self._run(slice(first, min(first + length, stop)), count)
 
