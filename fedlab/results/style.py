@@ -97,6 +97,7 @@ def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     with mpl.rc_context(PARAMETERS):
+        _lay_out(figure)
         figure.savefig(
             buffer,
             format="png",
@@ -104,7 +105,6 @@ def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
             facecolor=LIGHT["surface"],
             pil_kwargs={"compress_level": FAST_COMPRESSION},
         )
-    _keep_layout(figure)
     return buffer.getvalue()
 
 
@@ -125,8 +125,8 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """
     buffer = io.StringIO()
     with mpl.rc_context({**PARAMETERS, "svg.hashsalt": name}):
+        _lay_out(figure)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    _keep_layout(figure)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
@@ -139,9 +139,12 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     return f"{head}>{body}"
 
 
-def _keep_layout(figure: Figure) -> None:
-    """Let the figure keep the places of its parts: working them out takes as long as drawing."""
-    figure.set_layout_engine("none")
+def _lay_out(figure: Figure) -> None:
+    """Work out the places of a figure's parts, once: saving it does so twice for each format."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def palette_css(dark: bool) -> str:
