@@ -16,6 +16,9 @@ _ACTIVATIONS: dict[ActivationName, type[nn.Module]] = {
     "none": nn.Identity,
 }
 
+NEVER_FALLING: frozenset[ActivationName] = frozenset({"relu", "tanh", "sigmoid", "none"})
+"""Those for which f(max x) = max f(x)."""
+
 
 def make_activation(name: ActivationName) -> nn.Module:
     """Return a new layer that applies this activation function."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from fedlab.data.dataset import Task
+from fedlab.models.zoo.activation import ActivationName
 from fedlab.models.zoo.cnn import Cnn, ConvolutionLayer, ConvolutionSettings
 
 Array = npt.NDArray[np.float64]
@@ -136,6 +138,32 @@ def test_activation_comes_before_pooling(name: str, function: Callable[[Array], 
     made, inputs = layer(activation=name, pooling="sum"), pictures()
     wanted = pool(function(plain(made, inputs)), 2, 2, np.sum)
     np.testing.assert_allclose(numbers(made(inputs)), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", "sigmoid", "none"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_values_and_gradients_are_those_of_activation_then_pooling(
+    activation: ActivationName, pooling: Literal["max", "average"]
+) -> None:
+    torch.manual_seed(0)
+    settings = ConvolutionSettings(
+        channels=3, activation=activation, pooling=pooling, residual=True, padding="same"
+    )
+    layer = ConvolutionLayer(settings, 2)
+    pictures = torch.randn(4, 2, 6, 6)
+    weights = torch.randn(4, 3, 3, 3)
+    assert layer.shortcut is not None
+    sums = layer.convolution(pictures) + layer.shortcut(pictures)
+    expected = layer.pooling(layer.activation(sums))
+    found = layer(pictures)
+    assert torch.equal(found, expected)
+    parameters = list(layer.parameters())
+    for own, other in zip(
+        torch.autograd.grad((found * weights).sum(), parameters),
+        torch.autograd.grad((expected * weights).sum(), parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(own, other)
 
 
 def test_batch_norm_in_training_uses_the_batch_and_moves_its_statistics() -> None:
