@@ -73,7 +73,7 @@ def fit_stacked(
     """
     batches = StackedBatches(tasks, steps.batch_size, steps.epochs, steps.limit)
     layout = tasks[0].network.model.layout
-    limit = _delayed_rows(chain, steps, any(terms))
+    limit = _delayed_steps(chain, steps, any(terms))
     stack = StackedChain(chain, layout, vectors, limit > 0)
     descent = _Descent(stack, terms, steps, layout.trained.start)
     for start, stop, count in _segments(batches.lengths):
@@ -83,8 +83,8 @@ def fit_stacked(
     return batches.fits(), stack
 
 
-def _delayed_rows(chain: Layers, steps: StackedSteps, has_terms: bool) -> int:
-    """Return how many examples a run of delayed steps may hold; 0 where steps are not delayed.
+def _delayed_steps(chain: Layers, steps: StackedSteps, has_terms: bool) -> int:
+    """Return how many delayed steps make a run; 0 where steps are not delayed.
 
     It pays as long as products among a run's examples are small beside those with the weights. The
     number does not depend on how many clients are stacked, so neither do the weights' last bits.
@@ -93,7 +93,8 @@ def _delayed_rows(chain: Layers, steps: StackedSteps, has_terms: bool) -> int:
     if steps.rate is None or has_terms or not isinstance(first, nn.Linear):
         return 0
     rows = min(first.out_features // 2, MOST_DELAYED_ROWS)
-    return rows if rows >= 2 * steps.batch_size else 0
+    count = rows // steps.batch_size
+    return count if count > 1 else 0
 
 
 def _segments(lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:

@@ -77,7 +77,7 @@ class StackedBatches:
             taken = steps.stop
 
     def runs(
-        self, start: int, stop: int, count: int, most_rows: int
+        self, start: int, stop: int, count: int, length: int
     ) -> Iterator[tuple[torch.Tensor, list[StepTensors]]]:
         """Yield runs of steps: the inputs of all of one's steps, and the rest step by step.
 
@@ -85,10 +85,10 @@ class StackedBatches:
             start, stop: Steps.
             count: How many clients take them; each tensor is (count, B, ...), the inputs
                 (count, steps · B, values).
-            most_rows: Examples of a client in a run at most; 0 for as many as fit the cache.
+            length: Steps in a run; 0 for as many as fit the cache.
         """
         per_step = count * self._width * math.prod(self._tasks[0].task.input_shape)
-        length = most_rows // self._width if most_rows else max(1, VALUES_PER_RUN // per_step)
+        length = length or max(1, VALUES_PER_RUN // per_step)
         for first in range(start, stop, length):
             yield self._run(slice(first, min(first + length, stop)), count)
 
