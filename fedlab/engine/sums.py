@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from flwr.app import Array, ArrayRecord, MetricRecord, RecordDict
 
 from fedlab.engine.packing import array_in_pieces, records_of
@@ -46,7 +47,6 @@ class WeightedSum:
         self._numbers: dict[Name, float] = {}
         self._types: dict[Name, np.dtype[Any]] = {}
         self._is_one_client = False
-        self._scratch: Vector | None = None
 
     def add(
         self, examples: float, arrays: Mapping[Name, Vector], numbers: Mapping[Name, float]
@@ -77,7 +77,6 @@ class WeightedSum:
         """
         if not self.arrays and not self._numbers:
             self.__dict__.update(other.__dict__)
-            self._scratch = None
             return
         self._check(other)
         self._make_ready()
@@ -96,16 +95,10 @@ class WeightedSum:
         return self._numbers
 
     def _add_weighted(self, name: Name, array: Vector, weight: float) -> None:
-        """Add an array times a weight, through memory that is used again for the next one."""
-        if self._scratch is None or self._scratch.size < min(PIECE, array.size):
-            self._scratch = np.empty(min(PIECE, array.size))
+        """Add an array times a weight."""
         flat, total = array.reshape(-1), self.arrays[name].reshape(-1)
         for start in range(0, flat.size, PIECE):
-            piece = flat[start : start + PIECE]
-            scratch = self._scratch[: piece.size]
-            total[start : start + PIECE] += np.multiply(
-                piece, weight, out=scratch, dtype=np.float64
-            )
+            _add_product(total[start : start + PIECE], flat[start : start + PIECE], weight)
 
     def _make_ready(self) -> None:
         """Hold sums of our own: one client's arrays, and those in shared memory, are left alone."""
@@ -128,9 +121,6 @@ class WeightedSum:
                 f"a client sent {_described(theirs, other._numbers)}, and the clients before it "
                 f"{_described(mine, self._numbers)}"
             )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_scratch": None}
 
     def mean(self) -> RecordDict:
         """Return Σ nᵢ xᵢ / Σ nᵢ as a reply's content, with Σ nᵢ as its number of examples."""
@@ -155,6 +145,16 @@ class WeightedSum:
             for start in range(0, flat.size, PIECE)
         )
         return array_in_pieces(kind, self.arrays[name].shape, pieces)
+
+
+def _add_product(total: Vector, values: Vector, weight: float) -> None:
+    """Add ``values`` times ``weight`` to ``total``; which way it goes depends on the type alone."""
+    if values.dtype not in (np.float32, np.float64):
+        total += np.multiply(values, weight, dtype=np.float64)
+        return
+    # One pass over the memory, where NumPy takes two.
+    own = values if values.flags.writeable else values.copy()
+    torch.from_numpy(total).add_(torch.from_numpy(own), alpha=weight)
 
 
 def contribution(
