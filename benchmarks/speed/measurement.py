@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 0.2
-PAGE = resource.getpagesize()
 GROWTH = 1.02
 """By how much the resident sets must grow before the proportional set is taken again.
 
@@ -105,9 +103,9 @@ def _watch(process: subprocess.Popen[str], result: Measurement, look: Look | Non
     known = 0
     while process.poll() is None:
         processes = _tree(process.pid)
-        resident = sum(_resident_set(number) for number in processes)
+        resident = sum(_resident_pages(number) for number in processes)
         if look is not None or resident > known * GROWTH:
-            known = max(known, resident)
+            known = resident
             held = sum(_proportional_set(number) for number in processes)
             result.peak = max(result.peak, held)
             if look is not None:
@@ -136,12 +134,11 @@ def _parent(entry: Path) -> int:
         return 0
 
 
-def _resident_set(process: int) -> int:
+def _resident_pages(process: int) -> int:
     try:
-        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1])
     except (OSError, IndexError):
         return 0
-    return pages * PAGE
 
 
 def _proportional_set(process: int) -> int:
