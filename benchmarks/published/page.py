@@ -35,10 +35,11 @@ def page(name: str, table: Table, results: Sequence[Result], machine: str) -> st
         f"- Command: `python -m benchmarks.published {name}`; each figure with its settings stands "
         f"in [{name}.json]({name}.json).",
         "",
-        _told_by(table),
+        f"{_told_by(table, table.figure)}.{_brackets(table)}",
         "",
         *_grid(table, lambda row, column: _text(table, row, column, results)),
         "",
+        *_second_grid(table, results),
         *_swept(table, results),
         *([f"![curves]({name}.png)", ""] if table.curves else []),
         *_paragraph(table.findings),
@@ -55,8 +56,11 @@ def _paragraph(text: str) -> list[str]:
     return [text.strip(), ""] if text.strip() else []
 
 
-def _told_by(table: Table) -> str:
-    figure = table.figure
+def _brackets(table: Table) -> str:
+    return " **Ours**, and in brackets the paper's." if any(row.paper for row in table.rows) else ""
+
+
+def _told_by(table: Table, figure: Figure) -> str:
     metric = metric_name(figure.metric).label
     where = {"test": "on the server's test set", "clients": "on the clients' own test parts"}.get(
         figure.of, f"of {figure.of}"
@@ -69,8 +73,7 @@ def _told_by(table: Table) -> str:
     }[figure.take]
     unit = ", per cent" if _is_percent(figure) else ""
     best = f", the best of the swept {table.sweep.key}" if table.sweep else ""
-    papers = " **Ours**, and in brackets the paper's." if any(r.paper for r in table.rows) else ""
-    return f"{what}{unit}{best}.{papers}"
+    return f"{what}{unit}{best}"
 
 
 def _target(figure: Figure) -> str:
@@ -89,9 +92,24 @@ def _grid(table: Table, text: Callable[[Row, Column], str]) -> list[str]:
     before = None
     for row in table.rows:
         group = [row.group if row.group != before else ""] if grouped else []
-        lines.append(_line([*group, row.name, *(text(row, column) for column in table.columns)]))
+        texts = [text(row, column) if row.has(column) else "" for column in table.columns]
+        lines.append(_line([*group, row.name, *texts]))
         before = row.group
     return lines
+
+
+def _second_grid(table: Table, results: Sequence[Result]) -> list[str]:
+    """Return what is read off the same runs besides."""
+    figure = table.also
+    if figure is None:
+        return []
+
+    def text(row: Row, column: Column) -> str:
+        chosen = best_of(table, row, _of(results, row, column))
+        besides = [{**result, "figure": result["also"]} for result in chosen]
+        return _figures(figure, besides) if chosen else "not run"
+
+    return [f"{_told_by(table, figure)}:", "", *_grid(table, text), ""]
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -175,6 +193,6 @@ def _missing(table: Table, results: Sequence[Result]) -> list[str]:
         ", ".join(filter(None, (row.group, row.name, column.name)))
         for row in table.rows
         for column in table.columns
-        if not _of(results, row, column)
+        if row.has(column) and not _of(results, row, column)
     ]
     return [f"Not run yet: {'; '.join(empty)}.", ""] if empty else []

@@ -126,7 +126,6 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
     """Return what a run folder holds of a table's cell, as JSON."""
     record = RunRecord.load(path)
     figure = table.figure_of(cell.row)
-    failed = record.status == "failed" and figure.take != "best"
     drawn = figure.model_copy(update={"metric": table.curves})
     curve = series(record, drawn) if table.curves else []
     return {
@@ -136,7 +135,8 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
         "seed": cell.seed,
         **({"value": cell.value} if cell.value is not None else {}),
         "set": list(cell.overrides),
-        "figure": None if failed else figure_of(record, figure),
+        "figure": figure_of(record, figure),
+        **({"also": figure_of(record, table.also)} if table.also else {}),
         "status": record.status,
         "reason": record.summary.reason if record.summary else "",
         "rounds": record.rounds[-1].round if record.rounds else 0,
@@ -161,7 +161,13 @@ def series(record: RunRecord, figure: Figure) -> list[tuple[int, float]]:
 
 
 def figure_of(record: RunRecord, figure: Figure) -> float | None:
-    """Return the figure, or None where the target was not reached or nothing was measured."""
+    """Return the figure, or None where there is none.
+
+    That is so where the target was not reached, where nothing was measured, and where the run
+    failed, unless its best is asked.
+    """
+    if record.status == "failed" and figure.take != "best":
+        return None
     points = series(record, figure)
     values = [value for _, value in points]
     if not values:

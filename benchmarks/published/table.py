@@ -59,11 +59,17 @@ class Row(Column):
     Attributes:
         paper: The paper's figure by column, as it stands there.
         figure: What is read off this row's runs, where that differs from the table's.
+        only: The columns that this row is run in; all, if it names none.
     """
 
     group: str = ""
     paper: dict[str, str] = Field({})
     figure: Figure | None = None
+    only: tuple[str, ...] = ()
+
+    def has(self, column: Column) -> bool:
+        """Return whether this row is run in a column."""
+        return not self.only or column.name in self.only
 
 
 class OwnCell(Settings):
@@ -96,6 +102,7 @@ class Table(Settings):
         set: Keys that all cells set.
         seeds: Seeds that are run unless the command says others.
         figure: What is read off each run.
+        also: What is read off each run besides, for a second grid without the paper's figures.
         curves: The metric that is also drawn over rounds, or nothing.
     """
 
@@ -109,6 +116,7 @@ class Table(Settings):
     set: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     figure: Figure = Figure()
+    also: Figure | None = None
     curves: str = ""
     sweep: Sweep | None = None
     rows: tuple[Row, ...] = Field(min_length=1)
@@ -168,6 +176,7 @@ def cells_of(table: Table, seeds: Iterable[int]) -> list[Cell]:
     return [
         Cell(row, column, seed, value, _overrides(table, row, column, seed, value))
         for seed, row, column, value in itertools.product(seeds, table.rows, table.columns, values)
+        if row.has(column)
     ]
 
 

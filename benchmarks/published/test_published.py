@@ -146,6 +146,41 @@ def test_a_run_without_replies_is_told_as_failed(tmp_path: Path) -> None:
     assert "failed in round" in page("tiny", table, [result], "a machine")
 
 
+def test_a_second_figure_of_the_same_runs_stands_in_a_second_grid(tmp_path: Path) -> None:
+    table = tiny(tmp_path, figure={"take": "best"}, also={"take": "mean", "count": 2})
+    result = result_of(table, cells_of(table, [0])[0], tmp_path / "runs", tmp_path)
+    accuracies = [value for _, value in result["curve"]]
+    assert result["figure"] == pytest.approx(max(accuracies), rel=1e-4)
+    assert result["also"] == pytest.approx(sum(accuracies[-2:]) / 2, rel=1e-4)
+    text = page("tiny", table, [result], "a machine")
+    assert f"| one epoch | **{100 * result['figure']:.1f}** (99.9) | not run |" in text
+    assert "Mean accuracy of the last 2 evaluations" in text
+    assert f"| one epoch | {100 * result['also']:.1f} | not run |" in text
+
+
+def test_a_failed_run_has_a_best_but_no_last_figure(tmp_path: Path) -> None:
+    table = tiny(
+        tmp_path,
+        set=("client.optimizer.lr=1e30", "client.l2=1e30"),
+        figure={"take": "best"},
+        also={"take": "mean"},
+    )
+    result = result_of(table, cells_of(table, [0])[0], tmp_path / "runs", tmp_path)
+    assert result["status"] == "failed"
+    assert result["figure"] == max(value for _, value in result["curve"])
+    assert result["also"] is None
+    assert "| one epoch | failed in round" in page("tiny", table, [result], "a machine")
+
+
+def test_a_row_is_run_in_its_own_columns_only(tmp_path: Path) -> None:
+    table = tiny(tmp_path, rows=[{"name": "both"}, {"name": "one", "only": ("OR",)}])
+    cells = [(cell.row.name, cell.column.name) for cell in cells_of(table, [0])]
+    assert cells == [("both", "AND"), ("both", "OR"), ("one", "OR")]
+    text = page("tiny", table, [], "a machine")
+    assert "| one |  | not run |" in text
+    assert "Not run yet: both, AND; both, OR; one, OR." in text
+
+
 def test_results_of_rows_no_longer_asked_are_left_out(tmp_path: Path) -> None:
     table = tiny(tmp_path)
     row = {"group": "", "row": "gone", "column": "AND", "seed": 0, "figure": 1.0}
@@ -166,7 +201,8 @@ def test_every_table_describes_scenarios_that_are_right() -> None:
         for cell in cells:
             cell.scenario(table)
         for row in table.rows:
-            assert set(row.paper) <= {column.name for column in table.columns}, name
+            columns = {column.name for column in table.columns}
+            assert {*row.paper, *row.only} <= columns, name
         known = {(row.group, row.name) for row in table.rows}
         assert {(cell.group, cell.row) for cell in table.cells} <= known, name
     with pytest.raises(FedlabError, match="unknown table"):
