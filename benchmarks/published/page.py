@@ -106,7 +106,7 @@ def _second_grid(table: Table, results: Sequence[Result]) -> list[str]:
 
     def text(row: Row, column: Column) -> str:
         chosen = best_of(table, row, _of(results, row, column))
-        besides = [{**result, "figure": result["also"]} for result in chosen]
+        besides = [{**result, "figure": result.get("also")} for result in chosen]
         return _figures(figure, besides) if chosen else "not run"
 
     return [f"{_told_by(table, figure)}:", "", *_grid(table, text), ""]

@@ -156,6 +156,8 @@ def test_a_second_figure_of_the_same_runs_stands_in_a_second_grid(tmp_path: Path
     assert f"| one epoch | **{100 * result['figure']:.1f}** (99.9) | not run |" in text
     assert "Mean accuracy of the last 2 evaluations" in text
     assert f"| one epoch | {100 * result['also']:.1f} | not run |" in text
+    del result["also"]  # read before the table asked for it
+    assert "| one epoch | nothing measured | not run |" in page("tiny", table, [result], "")
 
 
 def test_a_failed_run_has_a_best_but_no_last_figure(tmp_path: Path) -> None:
