@@ -92,8 +92,7 @@ def _grid(table: Table, text: Callable[[Row, Column], str]) -> list[str]:
     before = None
     for row in table.rows:
         group = [row.group if row.group != before else ""] if grouped else []
-        texts = [text(row, column) if row.has(column) else "" for column in table.columns]
-        lines.append(_line([*group, row.name, *texts]))
+        lines.append(_line([*group, row.name, *(text(row, column) for column in table.columns)]))
         before = row.group
     return lines
 
@@ -106,8 +105,7 @@ def _second_grid(table: Table, results: Sequence[Result]) -> list[str]:
 
     def text(row: Row, column: Column) -> str:
         chosen = best_of(table, row, _of(results, row, column))
-        besides = [{**result, "figure": result.get("also")} for result in chosen]
-        return _figures(figure, besides) if chosen else "not run"
+        return _figures(figure, chosen, "also") if chosen else "not run"
 
     return [f"{_told_by(table, figure)}:", "", *_grid(table, text), ""]
 
@@ -147,11 +145,14 @@ def best_of(table: Table, row: Row, results: Sequence[Result]) -> list[Result]:
     return max(by_value.values(), key=mean) if higher else min(by_value.values(), key=mean)
 
 
-def _figures(figure: Figure, results: Sequence[Result]) -> str:
-    """Return the mean of the seeds' figures, with their standard deviation where there are more."""
-    got = [result["figure"] for result in results if result["figure"] is not None]
+def _figures(figure: Figure, results: Sequence[Result], key: str = "figure") -> str:
+    """Return the mean of the seeds' figures, with their standard deviation where there are more.
+
+    Results that were read before the table asked for a second figure do not have its key.
+    """
+    got = [result[key] for result in results if result.get(key) is not None]
     if len(got) < len(results):
-        lost = [_lost(figure, result) for result in results if result["figure"] is None]
+        lost = [_lost(figure, result) for result in results if result.get(key) is None]
         return ", ".join([*(_number(figure, value) for value in got), *lost])
     if len(got) == 1:
         return _number(figure, got[0])
@@ -193,6 +194,6 @@ def _missing(table: Table, results: Sequence[Result]) -> list[str]:
         ", ".join(filter(None, (row.group, row.name, column.name)))
         for row in table.rows
         for column in table.columns
-        if row.has(column) and not _of(results, row, column)
+        if not _of(results, row, column)
     ]
     return [f"Not run yet: {'; '.join(empty)}.", ""] if empty else []

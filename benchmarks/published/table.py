@@ -59,17 +59,11 @@ class Row(Column):
     Attributes:
         paper: The paper's figure by column, as it stands there.
         figure: What is read off this row's runs, where that differs from the table's.
-        only: The columns that this row is run in; all, if it names none.
     """
 
     group: str = ""
     paper: dict[str, str] = Field({})
     figure: Figure | None = None
-    only: tuple[str, ...] = ()
-
-    def has(self, column: Column) -> bool:
-        """Return whether this row is run in a column."""
-        return not self.only or column.name in self.only
 
 
 class OwnCell(Settings):
@@ -176,7 +170,6 @@ def cells_of(table: Table, seeds: Iterable[int]) -> list[Cell]:
     return [
         Cell(row, column, seed, value, _overrides(table, row, column, seed, value))
         for seed, row, column, value in itertools.product(seeds, table.rows, table.columns, values)
-        if row.has(column)
     ]
 
 

@@ -174,15 +174,6 @@ def test_a_failed_run_has_a_best_but_no_last_figure(tmp_path: Path) -> None:
     assert "| one epoch | failed in round" in page("tiny", table, [result], "a machine")
 
 
-def test_a_row_is_run_in_its_own_columns_only(tmp_path: Path) -> None:
-    table = tiny(tmp_path, rows=[{"name": "both"}, {"name": "one", "only": ("OR",)}])
-    cells = [(cell.row.name, cell.column.name) for cell in cells_of(table, [0])]
-    assert cells == [("both", "AND"), ("both", "OR"), ("one", "OR")]
-    text = page("tiny", table, [], "a machine")
-    assert "| one |  | not run |" in text
-    assert "Not run yet: both, AND; both, OR; one, OR." in text
-
-
 def test_results_of_rows_no_longer_asked_are_left_out(tmp_path: Path) -> None:
     table = tiny(tmp_path)
     row = {"group": "", "row": "gone", "column": "AND", "seed": 0, "figure": 1.0}
@@ -203,8 +194,7 @@ def test_every_table_describes_scenarios_that_are_right() -> None:
         for cell in cells:
             cell.scenario(table)
         for row in table.rows:
-            columns = {column.name for column in table.columns}
-            assert {*row.paper, *row.only} <= columns, name
+            assert set(row.paper) <= {column.name for column in table.columns}, name
         known = {(row.group, row.name) for row in table.rows}
         assert {(cell.group, cell.row) for cell in table.cells} <= known, name
     with pytest.raises(FedlabError, match="unknown table"):
