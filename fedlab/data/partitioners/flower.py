@@ -49,13 +49,22 @@ def class_numbers(examples: Examples, task: Task, name: str) -> IntArray:
     Raises:
         FedlabError: If the task has no classes.
     """
+    check_has_classes(task, name)
+    return np.unique(examples.targets.numpy(), return_inverse=True)[1].astype(np.int64)
+
+
+def check_has_classes(task: Task, name: str) -> None:
+    """Refuse a task without classes.
+
+    Raises:
+        FedlabError: Naming the partitioner, ``name``.
+    """
     if task.kind != "classification":
         raise FedlabError(
             f"data.partition.name: '{name}' splits by class, and this data set's task is "
             f"{task.kind}; 'iid', 'linear', 'square' and 'exponential' need no classes, 'natural' "
             "takes the data's own groups"
         )
-    return np.unique(examples.targets.numpy(), return_inverse=True)[1].astype(np.int64)
 
 
 def shuffled(count: int, seed: int) -> IntArray:

@@ -125,6 +125,72 @@ def test_pathological_clients_hold_exactly_so_many_classes(assignment):
     assert ((class_counts(partition, examples) > 0).sum(axis=1) == 3).all()
 
 
+def test_listed_classes_are_held_as_listed_and_shared_equally():
+    examples = labelled(4000)
+    partition = split("listed-classes", examples, classes=[[0, 7], [7, 1], [1, 3, 7], [3]])
+    counts = class_counts(partition, examples)
+    assert counts[:, [0, 1, 3, 7]].tolist() == [
+        [400, 0, 0, 134],
+        [0, 200, 0, 133],
+        [0, 200, 200, 133],
+        [0, 0, 200, 0],
+    ]
+    assert counts.sum() == 1600
+    assert len(set(partition.index.tolist())) == 1600
+
+
+def test_listed_classes_may_be_names():
+    task = Task("classification", "tabular", (3,), 10, tuple("abcdefghij"))
+    by_name, by_number = (
+        split("listed-classes", labelled(), task, classes=classes)
+        for classes in ([["a", "h"], ["b"]], [[0, 7], [1]])
+    )
+    assert np.array_equal(by_name.index, by_number.index)
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        ([[0, 10]], "client 0: class 10 is not one of 0 to 9"),
+        ([[0], ["shirts"]], "client 1: unknown class 'shirts'. Did you mean 'shirt'?"),
+        ([[3]] * 300, "300 clients list class 3, which has 200 training examples"),
+    ],
+)
+def test_listed_classes_that_the_data_lacks_are_told(classes, sentence):
+    task = Task("classification", "tabular", (3,), 10, ("shirt", *"bcdefghij"))
+    with pytest.raises(FedlabError) as error:
+        split("listed-classes", labelled(), task, classes=classes)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"classes": []},
+        {"classes": [[0], []]},
+        {"classes": [[1, 1]]},
+        {"classes": [[1], [2]], "clients": 3},
+    ],
+)
+def test_listed_classes_must_be_listed_once_for_every_client(keys):
+    with pytest.raises(ValidationError):
+        split("listed-classes", labelled(), **keys)
+
+
+def test_listed_classes_follow_the_seed():
+    first, again, other = (
+        split("listed-classes", labelled(), seed=seed, classes=[[0], [0]]) for seed in (4, 4, 5)
+    )
+    assert np.array_equal(first.index, again.index)
+    assert not np.array_equal(first.index, other.index)
+
+
+def test_listed_classes_refuse_a_task_without_classes():
+    with pytest.raises(FedlabError, match="splits by class"):
+        split("listed-classes", numbered(), NUMBERS, classes=[[0], [1]])
+
+
 def test_shards_are_equal_and_hold_few_classes():
     examples = labelled()
     partition = split("shards", examples, clients=20, shards_per_client=2)
