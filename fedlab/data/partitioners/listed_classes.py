@@ -40,8 +40,8 @@ class ListedClasses:
                     )
             if self.clients not in (None, len(self.classes)):
                 raise ValueError(
-                    f"clients is {self.clients}, and classes lists those of {len(self.classes)} "
-                    "clients; leave clients out"
+                    f"clients is {self.clients}, and the number of lists in classes, one a client, "
+                    f"is {len(self.classes)}"
                 )
             return self
 
