@@ -4,9 +4,7 @@
 
 The reference for docs/results/niid-bench.md where its figures and the reproduction's differ: the
 split, the CNN and the rates of that page's "two classes, as theirs", with the local steps and the
-averaging of McMahan et al. 2017 (FedAvg), Wang et al. 2020 (FedNova), and of SCAFFOLD
-(Karimireddy et al. 2020) as the reproduction reads it: the correction beside the momentum, and
-control variates of the distance over K η, as if there were none.
+averaging of McMahan et al. 2017 (FedAvg) or Wang et al. 2020 (FedNova).
 """
 
 from __future__ import annotations
@@ -38,16 +36,13 @@ def cnn() -> nn.Sequential:
     )
 
 
-def train_client(
-    weights: Tensors, data: Pictures, seed: int, correction: Tensors | None
-) -> tuple[Tensors, int]:
+def train_client(weights: Tensors, data: Pictures, seed: int) -> tuple[Tensors, int]:
     """Return the change y − x after ten epochs and the number of steps.
 
     Args:
         weights: x.
         data: The client's pictures and classes.
         seed: Decides the order of batches.
-        correction: c − cᵢ of SCAFFOLD, taken beside the momentum.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -60,9 +55,6 @@ def train_client(
             functional.cross_entropy(model(data[0][batch]), data[1][batch]).backward()
             optimizer.step()
             steps += 1
-            if correction is not None:
-                for parameter, extra in zip(model.parameters(), correction, strict=True):
-                    parameter.data.sub_(extra, alpha=RATE)
     pairs = zip(model.parameters(), weights, strict=True)
     return [parameter.detach() - weight for parameter, weight in pairs], steps
 
@@ -87,12 +79,6 @@ def factors(shares: list[float], steps: list[int]) -> list[float]:
     return [share * effective / norm for share, norm in zip(shares, norms, strict=True)]
 
 
-def new_variate(own: Tensors, mean: Tensors, change: Tensors, steps: int) -> Tensors:
-    """Return cᵢ − c − (y − x) / (K η): option II of SCAFFOLD."""
-    parts = zip(own, mean, change, strict=True)
-    return [variate - c - moved / (steps * RATE) for variate, c, moved in parts]
-
-
 def federate(
     algorithm: str, clients: list[Pictures], test: Pictures, seed: int, rounds: int
 ) -> Iterator[float]:
@@ -100,24 +86,12 @@ def federate(
     weights = [parameter.detach().clone() for parameter in cnn().parameters()]
     examples = [len(pictures) for pictures, _ in clients]
     shares = [count / sum(examples) for count in examples]
-    variates = [[torch.zeros_like(weight) for weight in weights] for _ in clients]
     with ProcessPoolExecutor(2) as pool:
         for number in range(rounds):
-            mean = weighted(shares, variates)
-            corrections: list[Tensors | None] = [None] * len(clients)
-            if algorithm == "scaffold":
-                corrections = [
-                    [c - own for c, own in zip(mean, variate, strict=True)] for variate in variates
-                ]
             seeds = [100_000 * seed + 1000 * (number + 1) + k for k in range(len(clients))]
             copies = [weights] * len(clients)
-            replies = list(pool.map(train_client, copies, clients, seeds, corrections))
+            replies = list(pool.map(train_client, copies, clients, seeds))
             changes, steps = [change for change, _ in replies], [count for _, count in replies]
-            if algorithm == "scaffold":
-                variates = [
-                    new_variate(own, mean, change, count)
-                    for own, change, count in zip(variates, changes, steps, strict=True)
-                ]
             move = weighted(factors(shares, steps) if algorithm == "fednova" else shares, changes)
             weights = [weight + step for weight, step in zip(weights, move, strict=True)]
             yield accuracy(cnn(), weights, test)
@@ -150,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("algorithm", choices=("fedavg", "fednova", "scaffold"))
+    parser.add_argument("algorithm", choices=("fedavg", "fednova"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=50)
     arguments = parser.parse_args()
