@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from benchmarks.plain_fedavg import federated_averaging
-from fedlab.data.federation import load_federation
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import load
-from fedlab.server.simulation import run
+from fedlab.scenario.parts import load_federation
 
 ROUNDS = 8
 SEEDS = (0, 1, 2)

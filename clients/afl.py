@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clients.supervised import Supervised
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.registry import clients
 from fedlab.training.evaluation import evaluate
 from fedlab.training.task import LocalTask, Update
 
 
 @clients.register("afl")
-class Afl(Supervised):
+class Afl(ClientAlgorithm):
     """AFL's client: also reports the loss of the weights it received (Mohri et al. 2019, ICML).
 
     Lₖ(wᵗ), by which the server moves the mixture λ, is the mean over all of the client's training

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from clients.personalised import OWN, OwnLoopSettings, Personalised
-from clients.supervised import ClientSettings
+from fedlab.algorithm.client import ClientSettings
 from fedlab.registry import clients
 from fedlab.training.loop import Fit, Steps, all_batches, descend, gradient
 from fedlab.training.optimizer import build_optimizer

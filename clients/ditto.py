@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from clients.personalised import OWN, Personalised
-from clients.supervised import ClientSettings
+from fedlab.algorithm.client import ClientSettings
 from fedlab.registry import clients
 from fedlab.training.loop import Steps
 from fedlab.training.task import LocalTask, Update

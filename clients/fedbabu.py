@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from clients.fine_tuning import FineTuning, FineTuningSettings
-from clients.supervised import ClientSettings, PersonalPart
+from fedlab.algorithm.client import ClientSettings, PersonalPart
 from fedlab.registry import clients
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask

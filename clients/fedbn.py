@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clients.supervised import PersonalPart, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, PersonalPart
 from fedlab.registry import clients
 
 
 @clients.register("fedbn")
-class FedBn(Supervised):
+class FedBn(ClientAlgorithm):
     """FedBN: all layers but batch norm are averaged (Li et al. 2021, ICLR).
 
     "FedBN: Federated Learning on Non-IID Features via Local Batch Normalization", Algorithm 1:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from clients.supervised import Supervised
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.registry import clients
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask, Update
@@ -16,7 +16,7 @@ from fedlab.training.terms import Linear, ParameterTerm, Proximal
 
 
 @clients.register("feddyn")
-class FedDyn(Supervised):
+class FedDyn(ClientAlgorithm):
     """FedDyn: local objectives bent towards a common stationary point (Acar et al. 2021, ICLR).
 
     Algorithm 1, client, with θ from the server and gₖ the client's own, at first 0:

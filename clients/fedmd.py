@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -10,15 +10,17 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from clients.supervised import ClientSettings, PersonalPart, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings, PersonalPart
+from fedlab.algorithm.setup import Setup
 from fedlab.data.dataset import Examples, Task
 from fedlab.errors import FedlabError
+from fedlab.metrics.names import BEFORE
 from fedlab.registry import clients
-from fedlab.results.metric_names import BEFORE
 from fedlab.training.criterion import Criterion
 from fedlab.training.evaluation import predict
-from fedlab.training.loop import Fit, Objective, Steps, fit
+from fedlab.training.loop import Fit, Steps, fit
 from fedlab.training.task import Arrays, LocalTask, Update
+from fedlab.training.terms import Objective
 
 ROWS, SCORES = "public-rows", "scores"
 CONSENSUS, CONSENSUS_ROWS = "consensus", "consensus-rows"
@@ -46,7 +48,7 @@ class FedMdSettings(ClientSettings):
 
 
 @clients.register("fedmd")
-class FedMd(Supervised):
+class FedMd(ClientAlgorithm):
     """FedMD: clients with models of any kind exchange class scores (Li and Wang 2019, arXiv).
 
     "FedMD: Heterogenous Federated Learning via Model Distillation", Algorithm 1. In its first round
@@ -69,6 +71,19 @@ class FedMd(Supervised):
     settings: FedMdSettings
     personal_part: ClassVar[PersonalPart] = "all"
     required_strategy: ClassVar[str | None] = "fedmd"
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether clients could not learn the public examples' labels first."""
+        yield from super().objections(setup)
+        public, classes = setup.federation.public, setup.task.classes
+        if public is None or not self.settings.public_epochs:
+            return
+        if public.targets.is_floating_point() or int(public.targets.max()) >= classes:
+            yield (
+                f"data.public.name: '{setup.scenario.data.public.name}' has other labels than "
+                f"classes 0 to {classes - 1}, which clients learn first; set "
+                "client.public_epochs = 0"
+            )
 
     def criterion(self, task: Task) -> Criterion:
         """Return the task loss.

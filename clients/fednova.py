@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
-from clients.supervised import ClientSettings, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 from fedlab.registry import clients
 from fedlab.training.accumulation import accumulated_steps, check_linear
 from fedlab.training.loop import Fit
@@ -26,7 +26,7 @@ class FedNovaClientSettings(ClientSettings):
 
 
 @clients.register("fednova")
-class FedNova(Supervised):
+class FedNova(ClientAlgorithm):
     """FedNova: normalised averaging of unequal local work (Wang et al. 2020, NeurIPS).
 
     Trains as the supervised client does, with µ/2 ‖w − x‖² where the server sends µ above 0, and

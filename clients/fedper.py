@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clients.supervised import PersonalPart, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, PersonalPart
 from fedlab.registry import clients
 
 
 @clients.register("fedper")
-class FedPer(Supervised):
+class FedPer(ClientAlgorithm):
     """FedPer: base layers are averaged, the head stays with its client (Arivazhagan et al. 2019).
 
     "Federated Learning with Personalization Layers" (arXiv), Algorithms 1 and 2: client j trains

@@ -8,15 +8,16 @@ from typing import ClassVar
 
 import torch
 
-from clients.supervised import PersonalPart, Supervised, of_global_model
+from fedlab.algorithm.client import ClientAlgorithm, PersonalPart, of_global_model
 from fedlab.data.dataset import Examples, Task
 from fedlab.errors import FedlabError
+from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.representation import entering_head, represented
 from fedlab.registry import clients
-from fedlab.results.metrics import Evaluation
 from fedlab.training.criterion import Criterion
-from fedlab.training.loop import Batch, Fit
+from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask
+from fedlab.training.terms import Batch
 
 SUMS, COUNTS = "prototype-sums", "prototype-counts"
 PROTOTYPES, KNOWN = "prototypes", "prototypes-known"
@@ -48,7 +49,7 @@ class NearPrototypes:
 
 
 @clients.register("fedproto")
-class FedProto(Supervised):
+class FedProto(ClientAlgorithm):
     """FedProto: clients share what each class looks like to them (Tan et al. 2022, AAAI).
 
     "FedProto: Federated Prototype Learning across Heterogeneous Clients", Algorithm 1. With f_i(x)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from clients.supervised import Supervised
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.errors import FedlabError
 from fedlab.registry import clients
 from fedlab.training.task import LocalTask
@@ -13,7 +13,7 @@ from fedlab.training.terms import ParameterTerm, Proximal
 
 
 @clients.register("fedprox")
-class FedProx(Supervised):
+class FedProx(ClientAlgorithm):
     """FedProx: adds µ/2 ‖w − wᵗ‖² to the local objective (Li et al. 2020, equation 2).
 
     Flower's FedProx strategy sends µ as ``proximal-mu``; wᵗ are the weights as received.

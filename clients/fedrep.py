@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from clients.supervised import ClientSettings, PersonalPart, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings, PersonalPart
 from fedlab.registry import clients
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask
@@ -24,7 +24,7 @@ class FedRepSettings(ClientSettings):
 
 
 @clients.register("fedrep")
-class FedRep(Supervised):
+class FedRep(ClientAlgorithm):
     """FedRep: one representation for all, a head for each (Collins et al. 2021, ICML).
 
     "Exploiting Shared Representations for Personalized Federated Learning", Algorithm 1: with the

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from clients.supervised import ClientSettings, Supervised, of_global_model
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings, of_global_model
 from fedlab.registry import clients
 from fedlab.training.loop import fit
 from fedlab.training.task import LocalTask
@@ -22,7 +22,7 @@ class FineTuningSettings(ClientSettings):
 
 
 @clients.register("fine-tuning")
-class FineTuning(Supervised):
+class FineTuning(ClientAlgorithm):
     """Fine-tuning: each client goes on from the global model by itself (Wang et al. 2019).
 
     "Federated Evaluation of On-device Personalization" (arXiv), section 3. Training is FedAvg's.

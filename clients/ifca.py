@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from clients.supervised import Supervised
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.registry import clients
 from fedlab.training.evaluation import evaluate
 from fedlab.training.task import LocalTask, Update
 
 
 @clients.register("ifca")
-class Ifca(Supervised):
+class Ifca(ClientAlgorithm):
     """IFCA's client: takes the model with the least loss, and trains it (Ghosh et al. 2020).
 
     Algorithm 1, lines 6 to 8: ĵ = argmin_j Fᵢ(θⱼ), with Fᵢ the mean loss over all of the client's

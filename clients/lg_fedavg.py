@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clients.supervised import PersonalPart, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, PersonalPart
 from fedlab.registry import clients
 
 
 @clients.register("lg-fedavg")
-class LgFedAvg(Supervised):
+class LgFedAvg(ClientAlgorithm):
     """LG-FedAvg: local representations under one averaged head (Liang et al. 2020).
 
     "Think Locally, Act Globally" (arXiv), Algorithm 1, supervised: client m trains its local

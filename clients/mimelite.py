@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from pydantic import model_validator
 
-from clients.supervised import ClientSettings, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 from fedlab.registry import clients
 from fedlab.training.gradient import gradient_received
-from fedlab.training.loop import Fit, Objective
+from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask
-from fedlab.training.terms import Linear, ParameterTerm
+from fedlab.training.terms import Linear, Objective, ParameterTerm
 
 
 class MimeLiteClientSettings(ClientSettings):
@@ -32,7 +32,7 @@ class MimeLiteClientSettings(ClientSettings):
 
 
 @clients.register("mimelite")
-class MimeLite(Supervised):
+class MimeLite(ClientAlgorithm):
     """Mime Lite: the server's statistics in every client step (Karimireddy et al. 2021, NeurIPS).
 
     Algorithm 1 (MimeLite): m, v and β from the server stay as they are all round,

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from clients.supervised import ClientSettings, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 from fedlab.models.representation import represented
 from fedlab.registry import clients
-from fedlab.training.loop import Batch, Fit
+from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask, Update
-from fedlab.training.terms import BatchTerm
+from fedlab.training.terms import Batch, BatchTerm
 
 
 class MoonSettings(ClientSettings):
@@ -62,7 +62,7 @@ class ModelContrast:
 
 
 @clients.register("moon")
-class Moon(Supervised):
+class Moon(ClientAlgorithm):
     """MOON: contrast with the global and the last local model (Li et al. 2021, CVPR).
 
     Adds µ ℓ_con (section 3.3) to the local objective. The representation z is what enters the

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import torch
 from pydantic import model_validator
 
-from clients.supervised import ClientSettings, PersonalPart, Supervised, of_global_model
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings, PersonalPart, of_global_model
 from fedlab.training.task import LocalTask
 
 OWN = "own-model"
@@ -27,7 +27,7 @@ class OwnLoopSettings(ClientSettings):
         return self
 
 
-class Personalised(Supervised):
+class Personalised(ClientAlgorithm):
     """A client with two models: one that federation averages, and one of its own.
 
     "accuracy" is that of its own model, "global_accuracy" that of the received one.

@@ -9,13 +9,13 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, model_validator
 
-from clients.supervised import ClientSettings, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 from fedlab.registry import clients
 from fedlab.training.accumulation import accumulated_steps, check_linear
 from fedlab.training.gradient import gradient_received
-from fedlab.training.loop import Fit, Objective
+from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask, Update
-from fedlab.training.terms import Linear, ParameterTerm
+from fedlab.training.terms import Linear, Objective, ParameterTerm
 
 
 class ScaffoldClientSettings(ClientSettings):
@@ -35,7 +35,7 @@ class ScaffoldClientSettings(ClientSettings):
 
 
 @clients.register("scaffold")
-class Scaffold(Supervised):
+class Scaffold(ClientAlgorithm):
     """SCAFFOLD: control variates correct client drift (Karimireddy et al. 2020, ICML).
 
     Equations 3 and 4, with x and c from the server and cᵢ the client's own, at first 0:

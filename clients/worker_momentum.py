@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from clients.supervised import ClientSettings, Supervised
+from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 from fedlab.registry import clients
 from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask, Update
@@ -21,7 +21,7 @@ class WorkerMomentumSettings(ClientSettings):
 
 
 @clients.register("worker-momentum")
-class WorkerMomentum(Supervised):
+class WorkerMomentum(ClientAlgorithm):
     """Worker momentum: sends a running mean of its updates (Karimireddy et al. 2021, ICML).
 
     mₜ = (1 − β) gₜ + β mₜ₋₁ (their Algorithm 2, m₁ = g₁), which evens out a client's noise over

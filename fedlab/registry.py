@@ -7,18 +7,24 @@ and nothing else has to change: the registry imports the package's files when a 
 
     @strategies.register("scaffold")
     class Scaffold(FedAvg): ...
+
+Engines stand in an explicit table instead: their files are no plug-ins. Other distributions add
+classes through the entry-point group ``fedlab.<registry>``, such as ``fedlab.strategies``.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
-from collections.abc import Callable
-from importlib.metadata import entry_points
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from fedlab.errors import FedlabError, unknown
+
+logger = logging.getLogger(__name__)
 
 C = TypeVar("C", bound=type[Any])
 
@@ -28,21 +34,28 @@ class Registry:
 
     Args:
         kind: What is registered, as it stands in error messages ("strategy").
-        package: The package whose files register built-in classes.
-        group: The plural of the kind, for entry points.
-        adapter: ``module:function`` that gives a class from ``module:Class`` what it lacks to be
-            one of ours, or returns it as it is.
-
-    Other distributions add theirs through the entry-point group ``fedlab.<plural>``, where the
-    plural is the registry's own variable name below.
+        group: The plural of the kind: entry points are in the group ``fedlab.<plural>``.
+        package: The package whose files register built-in classes, or nothing.
+        table: Built-in classes as ``module:Class`` by name, in place of a package.
+        adapter: ``module:function`` that gives a class of somebody else's what it lacks to be one
+            of ours, or returns it as it is.
     """
 
-    def __init__(self, kind: str, package: str, group: str, adapter: str = "") -> None:
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        package: str = "",
+        table: Mapping[str, str] | None = None,
+        adapter: str = "",
+    ) -> None:
         self.kind = kind
         self._package = package
+        self._table = dict(table or {})
         self._group = group
         self._adapter = adapter
         self._classes: dict[str, type[Any]] = {}
+        self._broken: dict[str, str] = {}
         self._complete = False
 
     def register(self, *names: str) -> Callable[[C], C]:
@@ -62,21 +75,21 @@ class Registry:
         """Return the class called ``name``, or the one that ``module:Class`` points to.
 
         Raises:
-            FedlabError: If there is none; the message names the nearest known name.
+            FedlabError: If there is none, or a plug-in's cannot be loaded; the message names the
+                nearest known name, or why.
         """
         if ":" in name and name not in self._classes:
             self._classes[name] = self._adapted(self._import_path(name))
-        if name not in self._classes:
-            self._import_module_of(name)
-        if name not in self._classes:
-            self._import_all()
-        if name not in self._classes:
-            raise FedlabError(unknown(self.kind, name, self._classes))
-        return self._classes[name]
+        if name in self:
+            return self._classes[name]
+        if name in self._broken:
+            raise FedlabError(f"{self.kind} '{name}': {self._broken[name]}")
+        raise FedlabError(unknown(self.kind, name, self._classes))
 
     def __contains__(self, name: str) -> bool:
-        if name not in self._classes:
-            self._import_module_of(name)
+        for look in (self._import_listed, self._import_module_of):
+            if name not in self._classes:
+                look(name)
         if name not in self._classes:
             self._import_all()
         return name in self._classes
@@ -90,7 +103,13 @@ class Registry:
         """Return the first line of the docstring of the class called ``name``."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
 
+    def _import_listed(self, name: str) -> None:
+        if name in self._table:
+            self._classes[name] = self._import_path(self._table[name])
+
     def _import_module_of(self, name: str) -> None:
+        if not self._package:
+            return
         module = f"{self._package}.{name.replace('-', '_')}"
         try:
             importlib.import_module(module)
@@ -101,12 +120,31 @@ class Registry:
     def _import_all(self) -> None:
         if self._complete:
             return
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
-            importlib.import_module(module.name)
-        for point in entry_points(group=f"fedlab.{self._group}"):
-            self._classes.setdefault(point.name, point.load())
         self._complete = True
+        for name in self._table:
+            self._import_listed(name)
+        if self._package:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+        for point in entry_points(group=f"fedlab.{self._group}"):
+            self._load(point)
+
+    def _load(self, point: EntryPoint) -> None:
+        """Register another distribution's class; one that cannot be loaded breaks nothing else."""
+        owner = point.dist.name if point.dist is not None else "another package"
+        if point.name in self._classes:
+            logger.warning(
+                "%s '%s' of %s is left out: the name is taken", self.kind, point.name, owner
+            )
+            return
+        try:
+            self._classes[point.name] = self._adapted(point.load())
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            told = f"{owner} cannot load it: {type(error).__name__}: {reason}"
+            self._broken[point.name] = told
+            logger.warning("%s '%s' is left out: %s", self.kind, point.name, told)
 
     def _adapted(self, found: type[Any]) -> type[Any]:
         if not self._adapter:
@@ -141,11 +179,19 @@ class Registry:
         return found
 
 
-strategies = Registry("strategy", "strategies", "strategies", "strategies.flower:adapted")
+strategies = Registry("strategy", "strategies", "strategies", adapter="strategies.flower:adapted")
 clients = Registry("client algorithm", "clients", "clients")
-attacks = Registry("attack", "clients.attacks", "attacks")
-mods = Registry("mod", "clients.mods", "mods")
-models = Registry("model", "fedlab.models.zoo", "models")
-datasets = Registry("data set", "fedlab.data.sources", "datasets")
-partitioners = Registry("partitioner", "fedlab.data.partitioners", "partitioners")
-engines = Registry("engine", "fedlab.engine", "engines")
+attacks = Registry("attack", "attacks", "clients.attacks")
+mods = Registry("mod", "mods", "clients.mods")
+models = Registry("model", "models", "fedlab.models.zoo")
+datasets = Registry("data set", "datasets", "fedlab.data.sources")
+partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
+engines = Registry(
+    "engine",
+    "engines",
+    table={
+        "flower": "fedlab.engine.flower.engine:FlowerEngine",
+        "inline": "fedlab.engine.inline:InlineEngine",
+        "ray": "fedlab.engine.ray.engine:RayEngine",
+    },
+)

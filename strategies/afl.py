@@ -10,8 +10,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 from pydantic import Field
 
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategy, VectorStrategySettings
 from fedlab.registry import strategies
-from fedlab.server.vector_strategy import Reply, Vector, VectorStrategy, VectorStrategySettings
 
 
 class AflSettings(VectorStrategySettings):
@@ -42,7 +43,7 @@ class Afl(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = AflSettings
-    required_client: ClassVar[str | None] = "afl"
+    traits = Traits(client="afl")
 
     def __init__(self, settings: AflSettings) -> None:
         super().__init__(settings)

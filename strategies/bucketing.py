@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -10,11 +10,18 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from pydantic import Field, SerializeAsAny
 
-from fedlab.engine.sums import WEIGHTING
+from fedlab.algorithm.setup import Setup
+from fedlab.algorithm.strategy import (
+    InnerStrategySettings,
+    build_strategy,
+    cohort_size,
+    too_many_malicious,
+    traits_of,
+)
+from fedlab.algorithm.wrapper import StrategyWrapper, mean_reply
 from fedlab.registry import strategies
-from fedlab.server.strategy import InnerStrategySettings, build_strategy, takes_mean
-from fedlab.server.wrapper import StrategyWrapper, mean_reply
 from fedlab.settings import Settings
+from fedlab.wire.protocol import WEIGHTING
 
 
 class BucketingSettings(Settings):
@@ -44,7 +51,7 @@ class Bucketing(StrategyWrapper):
 
     def __init__(self, settings: Any) -> None:
         inner = build_strategy(settings.inner)
-        if takes_mean(inner):
+        if traits_of(inner).takes_mean:
             raise ValueError(
                 f"strategy.inner.name = '{settings.inner.name}' takes a mean, which buckets do not "
                 "change; wrap a robust aggregator such as 'rfa' or 'krum'"
@@ -60,6 +67,14 @@ class Bucketing(StrategyWrapper):
             ValueError: If the inner strategy takes a mean.
         """
         return cls(settings)
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether the buckets are too few for what the inner strategy shall withstand."""
+        settings = setup.scenario.strategy
+        buckets = self.inputs(cohort_size(settings, setup.population))
+        yield from too_many_malicious(
+            settings.inner, self.strategy, buckets, "strategy.inner", "set of buckets"
+        )
 
     def inputs(self, cohort: int) -> int:
         """Return how many updates of a cohort's the inner strategy sees."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp import strategy as flower
 
-from fedlab.engine.unmoved import set_apart
+from fedlab.wire.zero_updates import set_apart
 from strategies.flower import adopt
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ adopt(
     mod "fixed-clipping" shortens them.
 {WEIGHING}""",
     takes_mean=True,
-    required_mod="fixed-clipping",
+    processors=("fixed-clipping",),
 )
 adopt(
     "dp-server-adaptive-clipping",
@@ -121,5 +121,5 @@ adopt(
     DifferentialPrivacyClientSideAdaptiveClipping,
     "DP, clients clip at a norm that follows a quantile (Andrew et al. 2021)",
     ADAPTIVE,
-    required_mod="adaptive-clipping",
+    processors=("adaptive-clipping",),
 )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
@@ -19,6 +19,7 @@ from fedlab.server.vector_strategy import (
     mean,
     updates,
 )
+from fedlab.registry import strategies
 
 
 class DncSettings(VectorStrategySettings):
@@ -47,8 +48,8 @@ class Dnc(VectorStrategy):
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         # All iterations together may not drop everybody.
-        self.malicious_bound = (math.ceil(max(2.0, settings.filtering * settings.iterations)), 1)
-        self._not_state |= {"malicious_bound"}
+        bound = math.ceil(max(2.0, settings.filtering * settings.iterations)), 1
+        self.traits = replace(self.traits, malicious_bound=bound)
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the mean of the weights of those that no iteration dropped."""

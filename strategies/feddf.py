@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,17 +10,18 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
-from fedlab.registry import strategies
-from fedlab.server.public import PublicInputs
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.public import PublicInputs
+from fedlab.algorithm.setup import Setup
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
+    ServerContext,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 from fedlab.training.loop import Steps, descend
 from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
 
@@ -58,31 +59,34 @@ class FedDf(VectorStrategy):
     are ``[data.public]``'s.
 
     Attributes:
-        public: The public inputs, and a model to call on them; set before the first round.
+        public: The public inputs, and a model to call on them.
         divergence: The KL of the last round's first and last batch.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedDfSettings
-    needs_public: ClassVar[bool] = True
+    traits = Traits(needs_public=True)
     public: PublicInputs
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.divergence: list[float] = []
 
-    def check(self, task: Task) -> None:
-        """Check that the student can learn from the teachers' outputs.
+    def begin(self, context: ServerContext) -> None:
+        """Take the public inputs."""
+        super().begin(context)
+        assert context.public is not None
+        self.public = context.public
 
-        Raises:
-            FedlabError: If they are not scores of classes, or clients keep part of the model.
-        """
-        if task.kind != "classification":
-            raise FedlabError(
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield why the student could not learn from the teachers' outputs."""
+        yield from super().objections(setup)
+        if setup.task.kind != "classification":
+            yield (
                 "strategy.name: 'feddf' compares scores of classes, and the data set's task is "
-                f"{task.kind}; take a data set with classes"
+                f"{setup.task.kind}; take a data set with classes"
             )
-        if self.layout.personal_size:
-            raise FedlabError(
+        elif setup.network.model.layout.personal_size:
+            yield (
                 "strategy.name: 'feddf' asks the clients' whole models, and part of this one stays "
                 "on its client; set model.personal = 'none' and model.batch_norm = 'train' or "
                 "'frozen'"

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Scalar,
     Vector,
@@ -17,6 +17,7 @@ from fedlab.server.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class FedDynSettings(VectorStrategySettings):
@@ -44,8 +45,7 @@ class FedDyn(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedDynSettings
-    takes_mean: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "feddyn"
+    traits = Traits(takes_mean=True, client="feddyn")
 
     def __init__(self, settings: FedDynSettings) -> None:
         super().__init__(settings)

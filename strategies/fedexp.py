@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Scalar,
     Vector,
@@ -17,7 +17,8 @@ from fedlab.server.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
-from fedlab.training.task import SQUARED_CHANGE
+from fedlab.registry import strategies
+from fedlab.wire.protocol import SQUARED_CHANGE
 
 
 class FedExPSettings(VectorStrategySettings):
@@ -46,7 +47,7 @@ class FedExP(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedExPSettings
-    takes_mean: ClassVar[bool] = True
+    traits = Traits(takes_mean=True)
 
     def __init__(self, settings: FedExPSettings) -> None:
         super().__init__(settings)

@@ -8,15 +8,17 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.public import PublicInputs
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.public import PublicInputs
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
+    ServerContext,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class FedMdSettings(VectorStrategySettings):
@@ -46,15 +48,13 @@ class FedMd(VectorStrategy):
     own. The public examples are ``[data.public]``'s, the clients "fedmd".
 
     Attributes:
-        public: The public inputs; set before the first round.
+        public: The public inputs.
         rows: (S,) which public examples the last scores are of, ascending.
         consensus: (S × outputs,) f̃ on them, or None before the first.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedMdSettings
-    takes_mean: ClassVar[bool] = True
-    needs_public: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "fedmd"
+    traits = Traits(takes_mean=True, needs_public=True, client="fedmd")
     settings: FedMdSettings
     public: PublicInputs
 
@@ -62,6 +62,12 @@ class FedMd(VectorStrategy):
         super().__init__(settings)
         self.rows: Vector | None = None
         self.consensus: Vector | None = None
+
+    def begin(self, context: ServerContext) -> None:
+        """Take the public inputs."""
+        super().begin(context)
+        assert context.public is not None
+        self.public = context.public
 
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
         """Return which examples to score and, after the first round, the consensus before."""

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class FedMgdaSettings(VectorStrategySettings):

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Scalar,
     Vector,
@@ -17,6 +17,7 @@ from fedlab.server.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class FedNovaSettings(VectorStrategySettings):
@@ -42,8 +43,7 @@ class FedNova(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedNovaSettings
-    takes_mean: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "fednova"
+    traits = Traits(takes_mean=True, client="fednova")
 
     def __init__(self, settings: FedNovaSettings) -> None:
         super().__init__(settings)

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from pydantic import ConfigDict, Field, model_validator
 
-from fedlab.errors import unknown
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.errors import unknown
+from fedlab.registry import strategies
 from fedlab.settings import Settings
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -86,7 +87,7 @@ class FedOpt(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedOptSettings
-    takes_mean: ClassVar[bool] = True
+    traits = Traits(takes_mean=True)
 
     def __init__(self, settings: FedOptSettings) -> None:
         super().__init__(settings)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Scalar,
     Vector,
@@ -17,6 +17,7 @@ from fedlab.server.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class FedProtoSettings(VectorStrategySettings):
@@ -44,8 +45,7 @@ class FedProto(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedProtoSettings
-    takes_mean: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "fedproto"
+    traits = Traits(takes_mean=True, client="fedproto")
     settings: FedProtoSettings
 
     def __init__(self, settings: FedProtoSettings) -> None:

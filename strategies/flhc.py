@@ -11,16 +11,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp import Grid
 from pydantic import Field, model_validator
 
-from fedlab.engine.sums import WEIGHTING
+from fedlab.algorithm.clustered import ClusteredStrategy
+from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategySettings, mean, record_of
 from fedlab.registry import strategies
-from fedlab.server.clusters import ClusteredStrategy
-from fedlab.server.vector_strategy import (
-    Reply,
-    Vector,
-    VectorStrategySettings,
-    mean,
-    record_of,
-)
+from fedlab.wire.protocol import WEIGHTING
 
 
 class FlHcSettings(VectorStrategySettings):

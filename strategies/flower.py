@@ -12,14 +12,15 @@ from typing import Any, ClassVar, get_type_hints
 from flwr.serverapp import strategy as flower
 from pydantic import Field, create_model
 
-from fedlab.registry import strategies
-from fedlab.server.sampling import CohortSampling
-from fedlab.server.strategy import (
+from fedlab.algorithm.sampling import CohortSampling
+from fedlab.algorithm.strategy import (
     InnerStrategySettings,
     StrategySettings,
+    Traits,
     attributes_state,
     build_strategy,
 )
+from fedlab.registry import strategies
 from fedlab.settings import Settings
 
 KEYS: dict[str, dict[str, Any]] = {
@@ -60,10 +61,7 @@ class FlowerStrategy:
     """What fedlab adds to a strategy of Flower's: settings and an explicit state."""
 
     Settings: ClassVar[type[Settings]]
-    takes_mean: ClassVar[bool] = False
-    required_mod: ClassVar[str | None] = None
-    malicious_bound: ClassVar[tuple[int, int] | None] = None
-    """(a, b) where f malicious nodes can be withstood by cohorts of a·f + b and more."""
+    traits: ClassVar[Traits] = Traits()
     _fixed: frozenset[str] = frozenset()
 
     @classmethod
@@ -151,7 +149,7 @@ def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any
         cls: The class.
         summary: What it is, with its paper; the class's own first line where left out.
         equations: What it computes.
-        about: What is known of it: ``takes_mean``, ``required_mod``, ``malicious_bound``.
+        about: What is known of it, as in :class:`Traits`.
     """
     if hasattr(cls, "Settings") or not issubclass(cls, flower.Strategy):
         return cls
@@ -163,7 +161,7 @@ def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any
         "__module__": __name__,
         "__init__": cls.__init__,
         "Settings": _settings(cls),
-        **about,
+        "traits": Traits(**about),
     }
     return type(cls.__name__, (FlowerStrategy, *_bases(cls)), content)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.setup import Setup
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
+    ServerContext,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     updates,
 )
+from fedlab.registry import strategies
 
 
 class FlTrustSettings(VectorStrategySettings):
@@ -40,12 +43,28 @@ class FlTrust(VectorStrategy):
 
     Attributes:
         train_on_root: Returns the weights that training on the root data leads to, given the round
-            and the weights to begin with; set before the first round.
+            and the weights to begin with.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FlTrustSettings
-    trains_on_root: ClassVar[bool] = True
+    traits = Traits(needs_root=True)
     train_on_root: Callable[[int, Vector], Vector]
+
+    def begin(self, context: ServerContext) -> None:
+        """Take what trains on the root data."""
+        super().begin(context)
+        assert context.train_on_root is not None
+        self.train_on_root = context.train_on_root
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether the engine cannot train on the server's own data."""
+        yield from super().objections(setup)
+        if not setup.engine.holds_root:
+            yield (
+                f"engine.name: the nodes of engine '{setup.scenario.engine.name}' are all clients, "
+                "and strategy 'fltrust' trains on the server's own data; use engine 'ray' or "
+                "'inline'"
+            )
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the weights moved by the trusted part of the updates."""

@@ -10,14 +10,10 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 from pydantic import Field
 
+from fedlab.algorithm.clustered import ClusteredStrategy
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategySettings, record_of
 from fedlab.registry import strategies
-from fedlab.server.clusters import ClusteredStrategy
-from fedlab.server.vector_strategy import (
-    Reply,
-    Vector,
-    VectorStrategySettings,
-    record_of,
-)
 
 
 class IfcaSettings(VectorStrategySettings):
@@ -48,7 +44,7 @@ class Ifca(ClusteredStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = IfcaSettings
-    required_client: ClassVar[str | None] = "ifca"
+    traits = Traits(client="ifca", several_models=True)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

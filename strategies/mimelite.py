@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Scalar,
     Vector,
@@ -17,6 +17,7 @@ from fedlab.server.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class MimeLiteSettings(VectorStrategySettings):
@@ -57,8 +58,7 @@ class MimeLite(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = MimeLiteSettings
-    takes_mean: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "mimelite"
+    traits = Traits(takes_mean=True, client="mimelite")
     settings: MimeLiteSettings
 
     def __init__(self, settings: MimeLiteSettings) -> None:

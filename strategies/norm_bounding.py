@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
@@ -17,6 +16,7 @@ from fedlab.server.vector_strategy import (
     shares,
     updates,
 )
+from fedlab.registry import strategies
 
 
 class NormBoundingSettings(VectorStrategySettings):

@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class PFedMeSettings(VectorStrategySettings):
@@ -39,7 +40,7 @@ class PFedMe(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = PFedMeSettings
-    takes_mean: ClassVar[bool] = True
+    traits = Traits(takes_mean=True)
     settings: PFedMeSettings
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:

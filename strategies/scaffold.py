@@ -8,14 +8,15 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from fedlab.registry import strategies
-from fedlab.server.vector_strategy import (
+from fedlab.algorithm.strategy import Traits
+from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
     mean,
 )
+from fedlab.registry import strategies
 
 
 class ScaffoldSettings(VectorStrategySettings):
@@ -44,8 +45,7 @@ class Scaffold(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = ScaffoldSettings
-    takes_mean: ClassVar[bool] = True
-    required_client: ClassVar[str | None] = "scaffold"
+    traits = Traits(takes_mean=True, client="scaffold")
 
     def __init__(self, settings: ScaffoldSettings) -> None:
         super().__init__(settings)

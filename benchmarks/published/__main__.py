@@ -21,7 +21,7 @@ from benchmarks.published.running import Interrupted, result_of
 from benchmarks.published.table import Cell, Place, Table, cells_of, load_table, names
 from benchmarks.speed.table import machine
 from fedlab.errors import FedlabError
-from fedlab.results.writing import write_whole
+from fedlab.files import write_whole
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.published.page import best_of
 from benchmarks.published.table import Table
-from fedlab.results.metric_names import metric_name
-from fedlab.results.style import LIGHT, PARAMETERS, SERIES, save_png
+from fedlab.metrics.names import metric_name
+from fedlab.results.drawing.style import LIGHT, PARAMETERS, SERIES, save_png
 
 PANEL = (2.6, 1.9)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks.published.table import Column, Figure, Row, Table
-from fedlab.results.metric_names import metric_name
+from fedlab.metrics.names import metric_name
 
 Result = dict[str, Any]
 

@@ -12,14 +12,14 @@ from typing import Any
 from benchmarks.published.table import Cell, Figure, Table
 from fedlab import __version__
 from fedlab.errors import FedlabError
-from fedlab.results.metric_names import metric_name
+from fedlab.metrics.names import metric_name
 from fedlab.results.reading import RunRecord
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.baselines import run_baselines
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds, TooFewReplies
 from fedlab.scenario import Scenario
-from fedlab.server.baselines import run_baselines
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds, TooFewReplies
-from fedlab.server.simulation import run
 
 NOT_THE_EXPERIMENT = {"title", "description", "group", "engine"}
 MADE_BY = "published.json"

@@ -10,7 +10,7 @@ from benchmarks.published.page import best_of, page
 from benchmarks.published.running import find_run, result_of
 from benchmarks.published.table import FOLDER, Table, cells_of, load_table, names
 from fedlab.errors import FedlabError
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.folder import RunFolder
 
 SCENARIO = """
 rounds = 3
@@ -97,8 +97,8 @@ def test_a_broken_off_run_is_gone_on_with_and_a_changed_one_begun_anew(tmp_path:
 
 def _break_off(table: Table, tmp_path: Path) -> Path:
     """Leave a run as a killed process leaves it: two rounds done and no summary."""
-    from fedlab.server.callbacks import Callback
-    from fedlab.server.simulation import run
+    from fedlab.run.callbacks import Callback
+    from fedlab.run.execution import run
 
     class Kill(Callback):
         def reason_to_stop(self) -> str | None:

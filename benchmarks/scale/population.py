@@ -15,10 +15,10 @@ import sys
 import time
 from itertools import pairwise
 
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.rounds import Rounds
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import load
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import Simulation
 
 COHORT = 100
 ROUNDS = 12

@@ -12,11 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from fedlab import registry, seeding
-from fedlab.data.federation import Federation, load_federation
+from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_preparation
 from fedlab.models.backbones import BackboneSettings, load_backbone
 from fedlab.models.network import BatchNorm
 from fedlab.scenario import Scenario, load
+from fedlab.scenario.parts import load_federation
 
 
 @dataclass(frozen=True)

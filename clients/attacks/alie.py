@@ -13,7 +13,7 @@ from fedlab.attacks.attack import (
     AttackSettings,
     CollusiveAttack,
     CollusiveAttackSettings,
-    Overheard,
+    ObservedUpdates,
     Vector,
 )
 from fedlab.registry import attacks
@@ -43,12 +43,12 @@ class Alie(CollusiveAttack):
 
     Settings: ClassVar[type[AttackSettings]] = AlieSettings
 
-    def agreed(self, overheard: Overheard, generator: np.random.Generator) -> Vector:
+    def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return the shifted mean."""
-        known = self.known(overheard)
+        known = self.known(observed)
         z = self.settings.z
         if z is None:
-            z = largest_shift(len(overheard.own) + len(overheard.benign), len(overheard.own))
+            z = largest_shift(len(observed.own) + len(observed.benign), len(observed.own))
         return np.asarray(known.mean(axis=0) - z * known.std(axis=0))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from pydantic import Field
 
+from fedlab.algorithm.setup import Setup
 from fedlab.attacks.attack import Attack, AttackSettings
 from fedlab.data.dataset import Examples, Task
-from fedlab.errors import FedlabError
 from fedlab.registry import attacks
 
 
@@ -41,25 +42,24 @@ class Backdoor(Attack):
     changes_inputs: ClassVar[bool] = True
     has_trigger: ClassVar[bool] = True
 
-    def check(self, task: Task) -> None:
-        """Check that the task is about pictures, and has this class.
-
-        Raises:
-            FedlabError: If not.
-        """
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether the task is not about pictures, or lacks this class."""
+        yield from super().objections(setup)
+        task = setup.task
         if task.modality != "image" or task.kind != "classification":
-            raise FedlabError(
+            yield (
                 "attack.name: 'backdoor' puts a trigger into pictures that are classified, and "
                 f"this is {task.kind} on {task.modality} data"
             )
+            return
         if self.settings.target >= task.classes:
-            raise FedlabError(
+            yield (
                 f"attack.target: there is no class {self.settings.target}; the task has "
                 f"{task.classes}"
             )
         side = min(task.input_shape[1:])
         if self.settings.size > side:
-            raise FedlabError(
+            yield (
                 f"attack.size: a trigger of {self.settings.size} pixels does not fit pictures of "
                 f"{side}"
             )

@@ -11,7 +11,7 @@ from fedlab.attacks.attack import (
     AttackSettings,
     CollusiveAttack,
     CollusiveAttackSettings,
-    Overheard,
+    ObservedUpdates,
     Vector,
 )
 from fedlab.registry import attacks
@@ -37,6 +37,6 @@ class Ipm(CollusiveAttack):
 
     Settings: ClassVar[type[AttackSettings]] = IpmSettings
 
-    def agreed(self, overheard: Overheard, generator: np.random.Generator) -> Vector:
+    def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return the manipulated mean."""
-        return np.asarray(-self.settings.epsilon * self.known(overheard).mean(axis=0))
+        return np.asarray(-self.settings.epsilon * self.known(observed).mean(axis=0))

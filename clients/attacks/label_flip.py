@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
 
+from fedlab.algorithm.setup import Setup
 from fedlab.attacks.attack import Attack, AttackSettings
 from fedlab.data.dataset import Examples, Task
-from fedlab.errors import FedlabError
 from fedlab.registry import attacks
 
 
@@ -37,22 +38,17 @@ class LabelFlip(Attack):
 
     Settings: ClassVar[type[AttackSettings]] = LabelFlipSettings
 
-    def check(self, task: Task) -> None:
-        """Check that the task has classes, and these among them.
-
-        Raises:
-            FedlabError: If not.
-        """
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether the task has no classes, or not these among them."""
+        yield from super().objections(setup)
+        task = setup.task
         if task.kind != "classification":
-            raise FedlabError(
-                f"attack.name: 'label-flip' needs a classification task, and this is {task.kind}"
-            )
+            yield f"attack.name: 'label-flip' needs a classification task, and this is {task.kind}"
+            return
         for key in ("source", "target"):
             value = getattr(self.settings, key)
             if value is not None and value >= task.classes:
-                raise FedlabError(
-                    f"attack.{key}: there is no class {value}; the task has {task.classes}"
-                )
+                yield f"attack.{key}: there is no class {value}; the task has {task.classes}"
 
     def poisoned(self, examples: Examples, task: Task, generator: torch.Generator) -> Examples:
         """Return the examples with wrong labels."""

@@ -11,7 +11,7 @@ from fedlab.attacks.attack import (
     AttackSettings,
     CollusiveAttack,
     CollusiveAttackSettings,
-    Overheard,
+    ObservedUpdates,
     Vector,
 )
 from fedlab.registry import attacks
@@ -52,19 +52,19 @@ class Mimic(CollusiveAttack):
         self.direction: Vector = np.zeros(1)
         self.target = -1
 
-    def agreed(self, overheard: Overheard, generator: np.random.Generator) -> Vector:
+    def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return the update of the client to copy."""
         learning = self.rounds < self.settings.warmup
         if learning:
-            self._learn(overheard.benign, generator)
-        if learning or self.target not in overheard.clients:
-            chosen = int((overheard.benign @ self.direction).argmax())
+            self._learn(observed.benign, generator)
+        if learning or self.target not in observed.clients:
+            chosen = int((observed.benign @ self.direction).argmax())
         else:
-            chosen = overheard.clients.index(self.target)
+            chosen = observed.clients.index(self.target)
         if learning:
-            self.target = overheard.clients[chosen]
+            self.target = observed.clients[chosen]
         self.rounds += 1
-        return np.asarray(overheard.benign[chosen])
+        return np.asarray(observed.benign[chosen])
 
     def _learn(self, benign: Vector, generator: np.random.Generator) -> None:
         """Take a step of Oja's rule."""

@@ -11,7 +11,7 @@ from fedlab.attacks.attack import (
     AttackSettings,
     CollusiveAttack,
     CollusiveAttackSettings,
-    Overheard,
+    ObservedUpdates,
     Vector,
 )
 from fedlab.registry import attacks
@@ -40,9 +40,9 @@ class MinMax(CollusiveAttack):
 
     Settings: ClassVar[type[AttackSettings]] = MinMaxSettings
 
-    def agreed(self, overheard: Overheard, generator: np.random.Generator) -> Vector:
+    def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return the perturbed mean."""
-        known = self.known(overheard)
+        known = self.known(observed)
         mean = known.mean(axis=0)
         direction = self._direction(known, mean)
         return np.asarray(mean + largest_factor(known, mean, direction) * direction)

@@ -9,8 +9,8 @@ from flwr.app import Context, Message, MessageType
 from flwr.clientapp.mod import adaptiveclipping_mod, fixedclipping_mod
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedlab.engine.unmoved import set_apart
 from fedlab.registry import mods
+from fedlab.wire.zero_updates import set_apart
 
 
 @mods.register("fixed-clipping")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import shutil
@@ -10,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from fedlab.assets import places
 from fedlab.assets.asset import WEIGHTS_FILE, Asset, Say, Way, WayFailed
@@ -161,11 +162,10 @@ def _check_needs(asset: Asset) -> None:
 
 @contextmanager
 def _locked(asset: Asset) -> Iterator[None]:
-    """Hold the asset's lock; the kernel lets go of it when a process dies, however it dies."""
+    """Hold the asset's lock; the system releases it when a process dies, however it dies."""
     path = places.cache_folder() / "locks" / f"{asset.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
 
 

@@ -7,6 +7,7 @@ generator that it is given.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -14,8 +15,9 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
+from fedlab.algorithm.setup import Setup
+from fedlab.algorithm.strategy import attributes_state, traits_of
 from fedlab.data.dataset import Examples, Task
-from fedlab.server.strategy import attributes_state
 from fedlab.settings import Settings
 
 Vector = np.ndarray[Any, np.dtype[Any]]
@@ -60,12 +62,46 @@ class Attack:
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
-    def check(self, task: Task) -> None:
-        """Check that the attack can be made on this task.
+    @property
+    def changes_weights(self) -> bool:
+        """Return whether malicious clients send other weights than they trained."""
+        return type(self).corrupted is not Attack.corrupted
 
-        Raises:
-            FedlabError: If it cannot.
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield a sentence for each reason why the attack cannot be made on this run.
+
+        Args:
+            setup: All parts of the run.
         """
+        yield from self._strangers(setup.population)
+        if self.changes_weights:
+            yield from self._weights(setup)
+
+    def _strangers(self, population: int) -> Iterator[str]:
+        """Tell whether the malicious clients are clients, and leave others."""
+        clients = self.settings.clients
+        strangers = [client for client in clients if not 0 <= client < population]
+        if strangers:
+            yield (
+                f"attack.clients: there is no client {strangers[0]}; the partition has clients 0 "
+                f"to {population - 1}"
+            )
+        if population - len(set(clients)) < 1 or population < 2:
+            yield f"attack: of {population} clients, one at least must be benign"
+
+    def _weights(self, setup: Setup) -> Iterator[str]:
+        """Tell whether what clients send is what an attack on weights would change."""
+        name = self.settings.name
+        if setup.network.model.layout.wire_size == 0:
+            yield (
+                f"attack.name: '{name}' changes the weights that clients send, and none travel here"
+            )
+        elif not getattr(setup.algorithm, "sends_weights", True):
+            yield (
+                f"attack.name: '{name}' changes the weights that clients send, and client "
+                f"'{setup.scenario.client.name}' sends something else in their place; take "
+                "'label-flip', or another client"
+            )
 
     def poisoned(self, examples: Examples, task: Task, generator: torch.Generator) -> Examples:
         """Return what the client trains on in the place of its examples."""
@@ -114,7 +150,7 @@ class CollusiveAttackSettings(AttackSettings):
 
 
 @dataclass(frozen=True)
-class Overheard:
+class ObservedUpdates:
     """What attackers know of a round's updates: how far each client went from the weights sent.
 
     Attributes:
@@ -134,13 +170,28 @@ class CollusiveAttack(Attack):
     What a subclass sets as its own attributes is its state in checkpoints: numbers and arrays.
     """
 
-    def agreed(self, overheard: Overheard, generator: np.random.Generator) -> Vector:
+    @property
+    def changes_weights(self) -> bool:
+        """Return True: what malicious clients send is agreed on."""
+        return True
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether updates of one round cannot be compared."""
+        yield from super().objections(setup)
+        if traits_of(setup.strategy).several_models:
+            yield (
+                f"attack.name: '{self.settings.name}' compares updates of one global model, and "
+                f"strategy '{setup.scenario.strategy.name}' has several; take an attack that each "
+                "client makes by itself, such as 'sign-flip'"
+            )
+
+    def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return (wire_size,) the update that all malicious clients of the round send."""
         raise NotImplementedError
 
-    def known(self, overheard: Overheard) -> Vector:
+    def known(self, observed: ObservedUpdates) -> Vector:
         """Return (k, wire_size) the honest updates that ``settings.knowledge`` grants."""
-        return overheard.benign if self.settings.knowledge == "all" else overheard.own
+        return observed.benign if self.settings.knowledge == "all" else observed.own
 
     def state_dict(self) -> dict[str, Any]:
         """Return what changes from round to round."""

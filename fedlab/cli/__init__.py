@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import gc
 import os
 import sys
 import threading
@@ -19,10 +18,7 @@ import typer
 
 from fedlab import __version__
 from fedlab.errors import FedlabError
-
-OBJECTS_BEFORE_COLLECTION = 50_000
-"""Imports make hundreds of thousands of objects that stay; looking among them for garbage after
-every 700, as Python does, is a seventh of the time that they take."""
+from fedlab.process import collect_less_often
 
 app = typer.Typer(
     name="fedlab",
@@ -113,7 +109,7 @@ def main() -> None:
     Raises:
         SystemExit: Always, with the exit code.
     """
-    gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
+    collect_less_often()
     _add_commands()
     try:
         code = app(standalone_mode=False)

@@ -21,7 +21,7 @@ def compare(
     from rich.console import Console
 
     from fedlab.results.comparison import Comparison
-    from fedlab.results.style import save_png
+    from fedlab.results.drawing.style import save_png
 
     comparison = Comparison.load(runs)
     console = Console()

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from fedlab.server.crossval import CrossValidation, Fold
-
-FILE = "crossval.json"
+    from fedlab.run.crossval import CrossValidation, Fold
 
 
 def crossval(
@@ -28,7 +26,7 @@ def crossval(
     ] = False,
 ) -> None:
     """Choose the number of rounds by k-fold cross-validation, then train on everything with it."""
-    from fedlab.engine.ray_process import start_early
+    from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
     start_early(read_table(scenario, "engine", overrides or []))
@@ -36,8 +34,9 @@ def crossval(
     from rich.console import Console
 
     from fedlab.cli.session import execute
-    from fedlab.results.run_folder import RunFolder
-    from fedlab.server.crossval import cross_validate, final_fit
+    from fedlab.files import CROSSVAL
+    from fedlab.run.crossval import cross_validate, final_fit
+    from fedlab.run.folder import RunFolder
 
     loaded = load_with_origins(scenario, overrides or [])
     console = Console(stderr=json)
@@ -47,7 +46,7 @@ def crossval(
     folder = RunFolder.create(
         runs, f"{loaded.name}-crossval", final_fit(loaded.scenario, result.rounds)
     )
-    folder.write_json(FILE, result.as_json())
+    folder.write_json(CROSSVAL, result.as_json())
     execute(folder, as_json=json)
 
 
@@ -69,7 +68,7 @@ def _tell(fold: Fold, folds: int, console: Console, as_json: bool) -> None:
 def _table(result: CrossValidation) -> Table:
     from rich.table import Table
 
-    from fedlab.results.metric_names import metric_name
+    from fedlab.metrics.names import metric_name
 
     metric = metric_name(result.folds[0].metric)
     table = Table("fold", "best round", f"{metric.label} there", title="Cross-validation")
@@ -82,7 +81,7 @@ def _table(result: CrossValidation) -> Table:
 
 
 def _value(name: str, value: float) -> str:
-    from fedlab.results.metric_names import metric_name
+    from fedlab.metrics.names import metric_name
 
     metric = metric_name(name)
     return f"{metric.label} {metric.text(value)}"

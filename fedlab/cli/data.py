@@ -37,11 +37,11 @@ def partition(
     """Draw which client holds what, and print sizes and skew."""
     from rich.console import Console
 
-    from fedlab.data.federation import load_federation
-    from fedlab.data.partition import statistics
-    from fedlab.results.partition_plot import draw_partition
-    from fedlab.results.style import save_png
+    from fedlab.data.description import statistics
+    from fedlab.results.drawing.partition import draw_partition
+    from fedlab.results.drawing.style import save_png
     from fedlab.scenario import load
+    from fedlab.scenario.parts import load_federation
 
     checked: Any = load(scenario, overrides or [])
     federation = load_federation(checked)

@@ -35,7 +35,7 @@ def _show(metrics: dict[str, float], where: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from fedlab.results.metric_names import metric_name
+    from fedlab.metrics.names import metric_name
 
     table = Table("metric", f"on {where}")
     for name, value in metrics.items():

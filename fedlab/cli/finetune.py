@@ -35,7 +35,7 @@ def finetune(
     ] = False,
 ) -> None:
     """Fine-tune a pretrained network on a folder of your own pictures, federated over clients."""
-    from fedlab.engine.ray_process import start_early
+    from fedlab.engine.ray.start import start_early
     from fedlab.use.finetune import FineTuning, compose, write
 
     wanted = FineTuning(
@@ -53,7 +53,7 @@ def finetune(
     start_early(scenario.engine.model_dump())
 
     from fedlab.cli.session import execute
-    from fedlab.results.run_folder import RunFolder
+    from fedlab.run.folder import RunFolder
 
     path = write(content, wanted.name, output)
     typer.echo(f"Scenario    {path}", err=json)

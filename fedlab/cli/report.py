@@ -15,7 +15,7 @@ def report(
     ] = False,
 ) -> None:
     """Write report.html and plots/*.png of a run, finished or not."""
-    from fedlab.results.report import write_report
+    from fedlab.results.report.page import write_report
     from fedlab.results.tensorboard import write_tensorboard
 
     typer.echo(f"Report       {write_report(run)}")

@@ -15,8 +15,8 @@ def resume(
     ] = False,
 ) -> None:
     """Go on with a run from its last whole round, to the same final weights."""
-    from fedlab.engine.ray_process import start_early
-    from fedlab.results.run_folder import RunFolder
+    from fedlab.engine.ray.start import start_early
+    from fedlab.run.folder import RunFolder
 
     folder = RunFolder.open(run)
     start_early(folder.scenario.engine.model_dump())

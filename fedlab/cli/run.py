@@ -19,14 +19,14 @@ def run(
     ] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
-    from fedlab.engine.ray_process import start_early
+    from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
     # Ray takes seconds to start: it does so while everything else is loaded.
     start_early(read_table(scenario, "engine", overrides or []))
 
     from fedlab.cli.session import execute
-    from fedlab.results.run_folder import RunFolder
+    from fedlab.run.folder import RunFolder
 
     loaded = load_with_origins(scenario, overrides or [])
     folder = RunFolder.create(runs, loaded.name, loaded.scenario)

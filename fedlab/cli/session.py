@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.folder import RunFolder
 
 
 def execute(folder: RunFolder, as_json: bool) -> None:
@@ -20,13 +20,13 @@ def execute(folder: RunFolder, as_json: bool) -> None:
 
 
 def _execute(folder: RunFolder, as_json: bool) -> None:
-    from fedlab.results.display import JsonLines, LiveDisplay, PlainLines
     from fedlab.results.own_parts import own_parts
     from fedlab.results.reading import RunRecord
-    from fedlab.results.report import write_report
+    from fedlab.results.report.page import write_report
     from fedlab.results.tensorboard import write_tensorboard
-    from fedlab.server.baselines import run_baselines
-    from fedlab.server.simulation import run
+    from fedlab.run.baselines import run_baselines
+    from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
+    from fedlab.run.execution import run
 
     console = Console(stderr=as_json)
     if as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +9,12 @@ import numpy as np
 import torch
 
 from fedlab import registry, seeding
+from fedlab.arrays import in_shared_memory
 from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.partition import Partition, part_size, split_validation
 from fedlab.data.public import draw_public
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
-from fedlab.scenario.schema import Scenario
 
 PARTS = ("train", "test", "public")
 
@@ -131,55 +130,40 @@ def _as_tensors(pickled: Any) -> Any:
     return replace(empty, inputs=in_shared_memory(inputs), targets=in_shared_memory(targets))
 
 
-def in_shared_memory(array: np.ndarray[Any, Any]) -> torch.Tensor:
-    """Return a tensor over read-only shared memory; nothing in fedlab writes to its data."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
+def split_dataset(
+    settings: Any,
+    dataset: Dataset,
+    seed: int,
+    test_examples: int | None = None,
+    root_examples: int = 0,
+) -> Federation:
+    """Split a data set over clients.
 
-
-def load_federation(scenario: Scenario) -> Federation:
-    """Load the scenario's data set and split it over clients.
-
-    Raises:
-        FedlabError: If the data cannot be had or cannot be split so.
-    """
-    return split_dataset(scenario, load_dataset(scenario))
-
-
-def load_dataset(scenario: Scenario) -> Dataset:
-    """Load the scenario's data set.
-
-    Raises:
-        FedlabError: If it cannot be had.
-    """
-    settings: Any = scenario.data
-    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
-    return dataset
-
-
-def split_dataset(scenario: Scenario, dataset: Dataset) -> Federation:
-    """Split a data set over clients as the scenario says.
+    Args:
+        settings: Keys of ``[data]``.
+        dataset: What is split.
+        seed: The scenario's; it decides every draw.
+        test_examples: Keep so many of the test set; None keeps all.
+        root_examples: Training examples that the server keeps for itself.
 
     Raises:
         FedlabError: If it cannot be split so.
     """
-    settings: Any = scenario.data
     if isinstance(dataset.train, GeneratedExamples):
         _check_generated(settings)
     dataset = replace(
         dataset,
-        train=_some(dataset.train, settings.train_examples, scenario.seed, "train examples"),
-        test=_some(dataset.test, scenario.evaluation.test_examples, scenario.seed, "test examples"),
+        train=_some(dataset.train, settings.train_examples, seed, "train examples"),
+        test=_some(dataset.test, test_examples, seed, "test examples"),
     )
-    public, dataset = draw_public(settings, dataset, scenario.seed)
-    pool, dataset, root = _without_root(scenario, dataset)
+    public, dataset = draw_public(settings, dataset, seed)
+    pool, dataset = _without_root(settings.name, dataset, seed, root_examples)
     partitioner = registry.partitioners.get(settings.partition.name)(settings.partition)
-    partition = partitioner.split(pool, dataset.task, scenario.seed)
+    partition = partitioner.split(pool, dataset.task, seed)
     if len(partition) == 0:
         raise FedlabError("data.partition: no client is left to hold data")
-    held = settings.validation, scenario.seed, settings.client_test
-    return Federation(dataset, partition, *held, root, public)
+    held = settings.validation, seed, settings.client_test
+    return Federation(dataset, partition, *held, root_examples, public)
 
 
 def _check_generated(settings: Any) -> None:
@@ -196,21 +180,14 @@ def _check_generated(settings: Any) -> None:
         )
 
 
-def _without_root(scenario: Scenario, dataset: Dataset) -> tuple[Examples, Dataset, int]:
-    """Draw the examples that the server keeps, where the strategy asks for some.
-
-    Returns:
-        The examples for clients, the data set with the server's behind those, and their number.
-    """
-    strategy: Any = scenario.strategy
-    count = getattr(getattr(strategy, "inner", strategy), "root_examples", 0)
+def _without_root(name: str, dataset: Dataset, seed: int, count: int) -> tuple[Examples, Dataset]:
+    """Return the examples for clients, and the data set with the server's own behind those."""
     size = len(dataset.train)
     if not count:
-        return dataset.train, dataset, 0
+        return dataset.train, dataset
     if isinstance(dataset.train, GeneratedExamples):
-        settings: Any = scenario.data
         raise FedlabError(
-            f"strategy.root_examples: '{settings.name}' makes examples client by client, and has "
+            f"strategy.root_examples: '{name}' makes examples client by client, and has "
             "none for the server"
         )
     if count >= size:
@@ -218,10 +195,10 @@ def _without_root(scenario: Scenario, dataset: Dataset) -> tuple[Examples, Datas
             f"strategy.root_examples: the server cannot keep {count} of {size} training examples "
             "and leave clients some"
         )
-    order = seeding.numpy_generator(scenario.seed, "root data").permutation(size)
+    order = seeding.numpy_generator(seed, "root data").permutation(size)
     rest, root = np.sort(order[count:]), np.sort(order[:count])
     whole = replace(dataset, train=dataset.train.take(np.concatenate([rest, root])))
-    return dataset.train.take(rest), whole, count
+    return dataset.train.take(rest), whole
 
 
 def _some(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:

@@ -20,9 +20,6 @@ from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.errors import FedlabError
 from fedlab.settings import Settings
 
-MOST_CLIENTS_DESCRIBED = 5000
-_MOST_CLASSES_LISTED = 128
-
 
 class PartitionSettings(Settings):
     """Keys of ``[data.partition]`` that every partitioner has; its own settings extend this."""
@@ -158,65 +155,3 @@ def part_size(size: int, fraction: float) -> int:
     At least one row is left for training.
     """
     return max(0, min(round(size * fraction), size - 1))
-
-
-def described_clients(partition: Partition) -> range:
-    """Return the clients that statistics are of: all, or at most 5000 at even distances."""
-    population = len(partition)
-    step = -(-population // MOST_CLIENTS_DESCRIBED)
-    return range(0, population, step)
-
-
-def statistics(partition: Partition, examples: Examples, task: Task) -> dict[str, Any]:
-    """Return who holds what, as ``partition.json`` states it (see docs/run-folder.md).
-
-    Names are left out where clients have none; labels, counts and the label skew where the task
-    has no classes; labels and counts where it has more than 128. Of a large population some
-    clients at even distances are described, and ``described`` says which.
-    """
-    looked_at = described_clients(partition)
-    rows = [partition.rows(client) for client in looked_at]
-    sizes = np.array([len(own) for own in rows], dtype=np.int64)
-    skew = {"size_gini": _gini(sizes)}
-    described: dict[str, Any] = {"clients": len(partition), "sizes": sizes.tolist()}
-    if len(looked_at) < len(partition):
-        described["described"] = {"clients": len(looked_at), "every": looked_at.step}
-    if partition.names:
-        described["names"] = [partition.names[client] for client in looked_at]
-    if task.kind == "classification":
-        counts = _class_counts(rows, examples, task.classes)
-        skew |= _label_skew(counts)
-        if task.classes <= _MOST_CLASSES_LISTED:
-            described["labels"] = list(task.labels) or [str(k) for k in range(task.classes)]
-            described["counts"] = counts.tolist()
-    return {**described, "skew": skew}
-
-
-def _class_counts(rows: Sequence[IntArray], examples: Examples, classes: int) -> IntArray:
-    """Return how many examples of each class each client holds, (clients, classes)."""
-    counts = np.zeros((len(rows), classes), dtype=np.int64)
-    for client, own in enumerate(rows):
-        counts[client] = np.bincount(examples.targets_of(own).numpy(), minlength=classes)
-    return counts
-
-
-def _gini(sizes: IntArray) -> float:
-    """Return the Gini coefficient of the sizes: 0 where all are equal, towards 1 where one has all.
-
-    G = Σᵢ (2 i − n − 1) xᵢ / (n Σ x), x sorted ascending, i from 1.
-    """
-    ordered = np.sort(sizes)
-    ranks = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
-    return float((ranks * ordered).sum() / (len(ordered) * ordered.sum()))
-
-
-def _label_skew(counts: IntArray) -> dict[str, float]:
-    """Return the mean total variation distance to the pooled labels, and mean exp(entropy)."""
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    pooled = counts.sum(axis=0) / counts.sum()
-    logarithms = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
-    entropies = -(shares * logarithms).sum(axis=1)
-    return {
-        "label_distance": float(0.5 * np.abs(shares - pooled).sum(axis=1).mean()),
-        "effective_classes": float(np.exp(entropies).mean()),
-    }

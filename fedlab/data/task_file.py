@@ -9,8 +9,6 @@ from pydantic import TypeAdapter, ValidationError
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 
-NAME = "task.json"
-
 _ADAPTER = TypeAdapter(Task)
 
 

@@ -10,45 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import Message, MetricRecord, RecordDict
 
-from fedlab.engine.mailbox import LeftSum
-from fedlab.engine.packing import records_of
-from fedlab.engine.sums import EXAMPLES, WEIGHT, WeightedSum
+from fedlab.engine.reports import Failure, Report
+from fedlab.wire.mailbox import LeftSum
+from fedlab.wire.protocol import EXAMPLES, WEIGHT, node_of
+from fedlab.wire.records import array_bytes, records_of
+from fedlab.wire.sums import WeightedSum
 
 BLOCKS_PER_COHORT = 20
-FIRST_NODE = 2
-"""The node id of client 0: Flower keeps 0 and 1 for itself."""
 
 
 @dataclass
-class Errand:
+class ClientJob:
     """One message to one client, with the state that the client kept."""
 
     client: int
     message: Message
     state: RecordDict = field(default_factory=RecordDict)
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one client did: for the record, not for the strategy."""
-
-    client: int
-    phase: str
-    examples: int
-    metrics: dict[str, float]
-    bytes_up: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A client that failed, and why."""
-
-    client: int
-    phase: str
-    reason: str
-    traceback: str = ""
 
 
 @dataclass
@@ -68,7 +47,7 @@ class BlockResult:
     def drop(self, failure: Failure) -> None:
         """Let a client that answered have failed: its reply is of no use."""
         self.reports = [r for r in self.reports if r.client != failure.client]
-        node = failure.client + FIRST_NODE
+        node = node_of(failure.client)
         self.replies = [r for r in self.replies if r.metadata.src_node_id != node]
         self.states.pop(failure.client, None)
         self.failures.append(failure)
@@ -104,9 +83,3 @@ def report_of(client: int, phase: str, reply: Message, seconds: float | None = N
     examples = int(metrics.pop(EXAMPLES, 0))
     metrics.pop(WEIGHT, None)
     return Report(client, phase, examples, metrics, array_bytes(reply.content))
-
-
-def array_bytes(content: RecordDict) -> int:
-    """Return the bytes of all arrays in a message's content."""
-    records = records_of(content, ArrayRecord)
-    return sum(len(array.data) for record in records.values() for array in record.values())

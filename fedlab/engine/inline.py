@@ -8,17 +8,15 @@ from typing import Any, ClassVar
 import torch
 
 from fedlab.data.federation import Federation
-from fedlab.engine import flower_internals
-from fedlab.engine.blocks import BlockResult, Errand
-from fedlab.engine.engine import Engine, EngineSettings
-from fedlab.engine.freed_memory import keep_freed_memory
-from fedlab.engine.runner import BlockRunner
-from fedlab.engine.worker import Worker
-from fedlab.registry import engines
+from fedlab.engine.base import Engine, EngineSettings
+from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.worker.block_runner import BlockRunner
+from fedlab.engine.worker.worker import Worker
+from fedlab.process import keep_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, dumps
+from fedlab.wire import flower_internals
 
 
-@engines.register("inline")
 class InlineEngine(Engine):
     """Runs clients in this process, one after the other: for debugging and small models."""
 
@@ -29,20 +27,20 @@ class InlineEngine(Engine):
     ) -> None:
         super().__init__(settings, scenario, federation)
         flower_internals.assume_identity()
-        torch.set_num_threads(settings.threads)
+        set_torch_threads(settings.threads)
         keep_freed_memory()
         self._runner = BlockRunner(Worker(scenario, federation), dumps(scenario))
 
     def _run_blocks(
-        self, blocks: Sequence[Sequence[Errand]], combine: bool, timeout: float | None
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
     ) -> Iterator[tuple[int, BlockResult]]:
         for index, block in enumerate(blocks):
-            errands = self._with_states(block)
-            for errand in errands:
+            jobs = self._with_states(block)
+            for job in jobs:
                 # A client that fails keeps what it kept before.
-                errand.state = errand.state.copy()
+                job.state = job.state.copy()
             self._watch(index, block)
-            result = self._runner.run(errands, combine)
+            result = self._runner.run(jobs, combine)
             self._watchdog.ended(index)
             yield index, result
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from flwr.app import ConfigRecord, Message
 
-from fedlab.engine.packing import records_of
+from fedlab.wire.protocol import ROUND
+from fedlab.wire.records import records_of
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +138,8 @@ def _occasion(messages: Sequence[Message]) -> tuple[str, int]:
     if not messages:
         return "", 0
     numbers: list[Any] = [
-        config["server-round"]
+        config[ROUND]
         for config in records_of(messages[0].content, ConfigRecord).values()
-        if "server-round" in config
+        if ROUND in config
     ]
     return messages[0].metadata.message_type, int(numbers[0] if numbers else 0)

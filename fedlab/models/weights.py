@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fedlab.errors import FedlabError, nearest
+from fedlab.files import MODEL
 
 Weights = dict[str, torch.Tensor]
 
 _KEY = "model.pretrained"
-_RUN_FILE = "model.safetensors"
 
 
 def read_weights(source: str | Path) -> Weights:
@@ -110,12 +110,12 @@ def _check(wanted: Weights, given: Weights, source: str | Path) -> None:
 
 def _weights_file(path: Path) -> Path:
     if path.is_dir():
-        if not (path / _RUN_FILE).is_file():
+        if not (path / MODEL).is_file():
             raise FedlabError(
-                f"{_KEY}: the folder '{path}' holds no {_RUN_FILE}; name the folder of a run that "
+                f"{_KEY}: the folder '{path}' holds no {MODEL}; name the folder of a run that "
                 "finished, or a file of weights"
             )
-        return path / _RUN_FILE
+        return path / MODEL
     if not path.is_file():
         raise FedlabError(
             f"{_KEY}: there is no '{path}'; say true for the library's hub, 'package' for weights "

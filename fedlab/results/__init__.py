@@ -1,1 +1,1 @@
-"""Results: run folder, metrics, plots, report."""
+"""Reading run folders: comparison, report, drawings."""

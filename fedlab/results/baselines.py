@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlab.results.metric_names import MetricName
+from fedlab.metrics.names import MetricName
 from fedlab.results.reading import RunRecord
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fedlab.errors import FedlabError
-from fedlab.results.metric_names import MetricName
-from fedlab.results.plots import MEGABYTES, communication, finish, line
-from fedlab.results.quantities import NBSP, bytes_text, seconds_text
+from fedlab.metrics.names import MetricName
+from fedlab.metrics.quantities import NBSP, bytes_text, seconds_text
+from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
+from fedlab.results.drawing.style import SERIES, new_figure, shared_legend
 from fedlab.results.reading import RunRecord
-from fedlab.results.style import SERIES, new_figure, shared_legend
 
 LINE_STYLES = ("-", "--", ":", "-.")
 

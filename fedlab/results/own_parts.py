@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlab.results.metric_names import BEFORE, GLOBAL, MetricName, headline
+from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline
 from fedlab.results.reading import RunRecord
 
 

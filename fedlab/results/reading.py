@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from fedlab import files
 from fedlab.errors import FedlabError
-from fedlab.results.metric_names import MetricName, headline
+from fedlab.metrics.names import MetricName, headline
 from fedlab.results.rows import BaselineRow, Confusion, FailureRow, RoundRow, Row, Status, Summary
 
 R = TypeVar("R", bound=Row)
@@ -60,22 +61,22 @@ class RunRecord:
         """
         if not path.exists():
             raise FedlabError(f"there is no run folder {path}")
-        scenario_file = path / "scenario.toml"
+        scenario_file = path / files.SCENARIO
         if not scenario_file.is_file():
-            raise FedlabError(f"{path} is not a run folder: it has no scenario.toml")
+            raise FedlabError(f"{path} is not a run folder: it has no {files.SCENARIO}")
         text = _text(scenario_file)
         return cls(
             path=path,
             scenario_text=text,
             scenario=_toml(text, scenario_file),
-            environment=_json_object(path / "environment.json") or {},
-            task=_json_object(path / "task.json") or {},
-            partition=_json_object(path / "partition.json"),
-            rounds=_last_of_each_round(_rows(path / "metrics.jsonl", RoundRow)),
-            failures=list(_rows(path / "failures.jsonl", FailureRow)),
-            baselines=list(_rows(path / "baselines.jsonl", BaselineRow)),
-            confusion=_row(path / "confusion.json", Confusion),
-            summary=_row(path / "summary.json", Summary),
+            environment=_json_object(path / files.ENVIRONMENT) or {},
+            task=_json_object(path / files.TASK) or {},
+            partition=_json_object(path / files.PARTITION),
+            rounds=_last_of_each_round(_rows(path / files.METRICS, RoundRow)),
+            failures=list(_rows(path / files.FAILURES, FailureRow)),
+            baselines=list(_rows(path / files.BASELINES, BaselineRow)),
+            confusion=_row(path / files.CONFUSION, Confusion),
+            summary=_row(path / files.SUMMARY, Summary),
         )
 
     @property
@@ -147,7 +148,7 @@ class RunRecord:
             metric: The metric's name in ``clients.jsonl``.
         """
         newest, values = -1, dict[int, float]()
-        for line in _lines(self.path / "clients.jsonl"):
+        for line in _lines(self.path / files.CLIENTS):
             if line.get("phase") != phase or line.get(metric) is None or not line.get("examples"):
                 continue
             if line["round"] != newest:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from fedlab.errors import FedlabError
+from fedlab.files import TENSORBOARD, replacing
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow
 
-FOLDER = "tensorboard"
 Scalar = tuple[str, float, int]
 
 
@@ -32,16 +30,13 @@ def write_tensorboard(run_folder: Path) -> Path:
             "event files need TensorBoard: pip install 'fedlab-sim[tensorboard]'"
         ) from error
     record = RunRecord.load(run_folder)
-    final, temporary = run_folder / FOLDER, run_folder / f".{FOLDER}.part"
+    final = run_folder / TENSORBOARD
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        for name, scalars in _runs(record).items():
-            with SummaryWriter(temporary / name) as writer:
-                for tag, value, step in scalars:
-                    writer.add_scalar(tag, value, step)
-        if final.exists():
-            shutil.rmtree(final)
-        os.replace(temporary, final)
+        with replacing(final) as draft:
+            for name, scalars in _runs(record).items():
+                with SummaryWriter(draft / name) as writer:
+                    for tag, value, step in scalars:
+                        writer.add_scalar(tag, value, step)
     except OSError as error:
         raise FedlabError(f"event files cannot be written to {run_folder}: {error}") from error
     return final

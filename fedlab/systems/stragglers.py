@@ -15,9 +15,7 @@ from pydantic import Field
 
 from fedlab import seeding
 from fedlab.settings import Settings
-
-LOCAL_EPOCHS = "local-epochs"
-"""Config key: how many epochs a client has time for, where they are fewer than the scenario's."""
+from fedlab.wire.protocol import LOCAL_EPOCHS
 
 
 class StragglerSettings(Settings):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydantic import Field, model_validator
 
-from fedlab.results.metric_names import metric_name
+from fedlab.data.dataset import Task
+from fedlab.errors import unknown
+from fedlab.metrics.evaluation import names_of
+from fedlab.metrics.names import metric_name
 from fedlab.settings import Settings
 
 
@@ -66,3 +71,18 @@ class EarlyStopping:
         """Go on from a checkpoint's state."""
         self.best = state["best"]
         self.waited = int(state["waited"] or 0)
+
+
+def unknown_metric(table: str, settings: EarlyStoppingSettings | None, task: Task) -> Iterator[str]:
+    """Yield what is wrong with the metric that early stopping shall watch.
+
+    Args:
+        table: Its table in the scenario.
+        settings: Its keys, or None where nothing stops early.
+        task: What is learned.
+    """
+    if settings is None:
+        return
+    known = names_of(task)
+    if settings.metric not in known:
+        yield f"{table}.metric: {unknown('metric', settings.metric, known)}"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedlab.data.dataset import Examples, Task
+from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
-from fedlab.results.metrics import Evaluation
 from fedlab.training.criterion import Criterion
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from fedlab.training.batches import batch_bounds
-from fedlab.training.loop import Objective, losses_of
+from fedlab.training.loop import losses_of
 from fedlab.training.task import LocalTask
+from fedlab.training.terms import Objective
 
 
 def gradient_received(task: LocalTask, objective: Objective, batch_size: int) -> torch.Tensor:

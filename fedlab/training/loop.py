@@ -15,38 +15,7 @@ from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
 from fedlab.training.optimizer import decay
 from fedlab.training.task import LocalTask
-from fedlab.training.terms import BatchTerm, ParameterTerm
-
-TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Of a batch's outputs and targets; usually a :class:`fedlab.training.criterion.Criterion`."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One mini-batch on its way through the model.
-
-    Attributes:
-        task: The local task that the batch belongs to.
-        inputs: (B, ...) prepared inputs.
-        targets: (B, ...) targets.
-        outputs: (B, ...) what the model said.
-        representations: (B, ...) what entered its head.
-    """
-
-    task: LocalTask
-    inputs: torch.Tensor
-    targets: torch.Tensor
-    outputs: torch.Tensor
-    representations: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The local objective: task loss + terms."""
-
-    criterion: TaskLoss
-    parameter_terms: Sequence[ParameterTerm] = ()
-    batch_terms: Sequence[BatchTerm] = ()
+from fedlab.training.terms import Batch, Objective
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, torch.Tensor]
 Scalar = bool | int | float | str | bytes
-SQUARED_CHANGE = "squared-change"
-"""Config key of a server that wants ‖y − x‖² of the parameters, as metric ``squared_change``.
-
-The worker adds it, whatever the client algorithm does to what it sends.
-"""
 
 
 @dataclass(frozen=True)

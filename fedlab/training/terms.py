@@ -8,13 +8,13 @@ depends on the batch's inputs, targets and outputs; it is added to the task loss
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 
-if TYPE_CHECKING:
-    from fedlab.training.loop import Batch
+from fedlab.training.task import LocalTask
 
 
 class ParameterTerm(Protocol):
@@ -96,3 +96,35 @@ class Linear:
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return d, whatever the weights are."""
         return self.direction.expand_as(weights)
+
+
+TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Of a batch's outputs and targets; usually a :class:`fedlab.training.criterion.Criterion`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch on its way through the model.
+
+    Attributes:
+        task: The local task that the batch belongs to.
+        inputs: (B, ...) prepared inputs.
+        targets: (B, ...) targets.
+        outputs: (B, ...) what the model said.
+        representations: (B, ...) what entered its head.
+    """
+
+    task: LocalTask
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    outputs: torch.Tensor
+    representations: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The local objective: task loss + terms."""
+
+    criterion: TaskLoss
+    parameter_terms: Sequence[ParameterTerm] = ()
+    batch_terms: Sequence[BatchTerm] = ()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fedlab import registry
-from fedlab.results.metrics import Evaluation
+from fedlab.metrics.evaluation import Evaluation
+from fedlab.scenario.parts import load_dataset
 from fedlab.training.evaluation import evaluate
 from fedlab.use.labelled import read_labelled
-from fedlab.use.loading import Trained, load_data
+from fedlab.use.loading import Trained
 
 
 def evaluate_trained(trained: Trained, data: Path | None = None) -> Evaluation:
@@ -23,7 +24,9 @@ def evaluate_trained(trained: Trained, data: Path | None = None) -> Evaluation:
     Raises:
         FedlabError: If the data cannot be had or do not fit the network.
     """
-    test = load_data(trained.scenario).test if data is None else read_labelled(trained.task, data)
+    test = (
+        load_dataset(trained.scenario).test if data is None else read_labelled(trained.task, data)
+    )
     client: Any = trained.scenario.client
     algorithm: Any = registry.clients.get(client.name)(client)
     criterion = algorithm.criterion(trained.task)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -19,6 +17,7 @@ from torch import nn
 from fedlab import __version__
 from fedlab.data import task_file
 from fedlab.errors import FedlabError, unknown
+from fedlab.files import replacing
 from fedlab.use.loading import Trained
 
 Format = Literal["safetensors", "onnx", "torchscript"]
@@ -46,16 +45,12 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
     if final.is_dir():
         raise FedlabError(f"--output: {final} is a folder; name a file")
     module = standalone(trained.network.model.module)
-    temporary = final.with_name(f".{final.name}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        _WRITERS[name](module, example(trained), metadata(trained), temporary)
-        os.replace(temporary, final)
+        with replacing(final) as draft:
+            _WRITERS[name](module, example(trained), metadata(trained), draft)
     except OSError as error:
         raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
     return final
 
 

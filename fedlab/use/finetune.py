@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from fedlab.errors import FedlabError
+from fedlab.files import write_whole
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
 
@@ -90,13 +90,11 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
         raise FedlabError(f"--output: {final} should end in .toml")
     if final.exists():
         raise FedlabError(f"--output: {final} is there already; run it with 'fedlab run {final}'")
-    temporary = final.with_name(f".{final.name}.part")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(HEADER + tomli_w.dumps(content), encoding="utf-8")
-        os.replace(temporary, final)
     except OSError as error:
         raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
+    write_whole(final, (HEADER + tomli_w.dumps(content)).encode())
     return final
 
 

@@ -10,19 +10,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fedlab import registry
 from fedlab.data import task_file
-from fedlab.data.dataset import Dataset, Task
-from fedlab.data.transforms import build_preparation
+from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.files import MODEL, TASK
 from fedlab.models.network import Network, build_network
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario
+from fedlab.scenario.parts import load_dataset, preparation
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Preparation
-
-WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -64,35 +62,21 @@ def load_trained(path: Path) -> Trained:
             not fit its scenario.
     """
     folder = RunFolder.open(path)
-    weights = path / WEIGHTS
+    weights = path / MODEL
     if not weights.is_file():
         raise FedlabError(
-            f"{path} holds no {WEIGHTS}: the run did not come to its end; "
+            f"{path} holds no {MODEL}: the run did not come to its end; "
             f"go on with 'fedlab resume {path}'"
         )
-    described = path / task_file.NAME
-    task = task_file.read(described) if described.is_file() else load_data(folder.scenario).task
+    described = path / TASK
+    task = task_file.read(described) if described.is_file() else load_dataset(folder.scenario).task
     model: Any = folder.scenario.model
     # The run's own weights come next: fetching pretrained ones would be in vain.
     settings = model.model_copy(update={"pretrained": False})
     network = build_network(settings, task, folder.scenario.seed)
     _fill(network, weights)
     network.evaluation_mode()
-    prepare = build_preparation(
-        task,
-        channels=network.channels,
-        mean=network.mean,
-        std=network.std,
-        image_size=getattr(model, "image_size", None),
-    )
-    return Trained(folder, task, network, prepare)
-
-
-def load_data(scenario: Scenario) -> Dataset:
-    """Return the scenario's data set, not split over clients."""
-    settings: Any = scenario.data
-    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
-    return dataset
+    return Trained(folder, task, network, preparation(network, task, model))
 
 
 def _fill(network: Network, path: Path) -> None:

@@ -19,7 +19,7 @@ from flwr.serverapp.strategy import FedAvg
 from safetensors.numpy import load_file, save_file
 
 from fedlab.errors import is_out_of_memory
-from fedlab.server import checkpoint
+from fedlab.run import checkpoint
 
 
 def the_run() -> Path:
@@ -191,15 +191,15 @@ def test_a_run_that_another_process_is_at_is_told_with_that_process(
     finally:
         holder.kill()
         holder.wait()
-    assert (interrupted / ".lock").exists()
+    assert (interrupted / ".lock-holder").exists()
     assert typed("resume", interrupted).code == 0
-    assert not (interrupted / ".lock").exists()
+    assert not (interrupted / ".lock-holder").exists()
 
 
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from fedlab.results.lock import FolderLock
+from fedlab.run.lock import FolderLock
 with FolderLock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -245,7 +245,7 @@ def test_when_memory_does_not_suffice_to_begin_no_run_folder_is_left(
     def build(*arguments: object) -> None:
         raise ran_out("Python")
 
-    monkeypatch.setattr("fedlab.server.simulation.build_network", build)
+    monkeypatch.setattr("fedlab.run.simulation.build_network", build)
     (told,) = refused("run", "scenario.toml")
     assert told.startswith("out of memory (MemoryError); fewer engine.workers")
 
@@ -278,6 +278,6 @@ def test_a_taken_port_is_told(refused, monkeypatch: pytest.MonkeyPatch) -> None:
             first.bind(("127.0.0.1", 0))
             second.bind(first.getsockname())
 
-    monkeypatch.setattr("fedlab.server.simulation.build_network", taken)
+    monkeypatch.setattr("fedlab.run.simulation.build_network", taken)
     (told,) = refused("run", "scenario.toml")
     assert told.startswith("a port that is needed is taken by another program: Address")

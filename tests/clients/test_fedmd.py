@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.data.federation import load_federation
-from fedlab.engine.worker import Worker
+from fedlab.algorithm.vector_strategy import Reply
+from fedlab.engine.worker.worker import Worker
 from fedlab.scenario import loads
-from fedlab.server.vector_strategy import Reply
+from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 from strategies.fedmd import FedMd, FedMdSettings
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlab.data.federation import load_federation
-from fedlab.engine.worker import Worker
+from fedlab.engine.worker.worker import Worker
 from fedlab.models.representation import represented
 from fedlab.scenario import loads
+from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 
 SCENARIO = """

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from clients.fedproto import KNOWN, PROTOTYPES
-from fedlab.data.federation import load_federation
-from fedlab.engine.worker import Worker
+from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.simulation import Simulation
+from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 
 RATE = 0.2

@@ -8,12 +8,12 @@ import pytest
 
 from fedlab.results.own_parts import own_parts
 from fedlab.results.reading import RunRecord
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.baselines import run_baselines
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds
 from fedlab.scenario import loads
-from fedlab.server.baselines import run_baselines
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import run
 
 SCENARIO = """
 rounds = 2
@@ -155,8 +155,8 @@ def check_close(first: Rounds, second: Rounds) -> None:
 def test_stacked_clients_agree_with_the_plain_loop(tmp_path: Path, client: str) -> None:
     stacked = run(made(tmp_path, client))
     plain = run(made(tmp_path, client, "vectorised = false"))
-    assert stacked.engine.stacking.chain
-    assert not plain.engine.stacking.chain
+    assert stacked.engine.stacking.decision.used
+    assert not plain.engine.stacking.decision.used
     check_close(stacked, plain)
 
 
@@ -176,8 +176,8 @@ def test_cached_features_of_a_frozen_prefix_change_nothing_but_rounding(
         )
         runs.append(run(folder))
     cached, plain = runs
-    assert not cached.engine.features
-    assert plain.engine.features
+    assert cached.engine.features.used
+    assert not plain.engine.features.used
     check_close(cached, plain)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.data.federation import load_federation
-from fedlab.engine.worker import Worker
+from fedlab.engine.worker.worker import Worker
 from fedlab.scenario import loads
+from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 
 SCENARIO = """

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.simulation import Simulation
 
 SCENARIO = """
 rounds = 2

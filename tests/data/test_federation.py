@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from fedlab.data.federation import Federation, load_federation
+from fedlab.data.federation import Federation
 from fedlab.scenario import loads
+from fedlab.scenario.parts import load_federation
 
 SCENARIO = """
 rounds = 1

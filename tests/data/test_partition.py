@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fedlab.data.dataset import Examples, Task
-from fedlab.data.partition import Partition, split_validation, statistics
+from fedlab.data.description import statistics
+from fedlab.data.partition import Partition, split_validation
 from fedlab.errors import FedlabError
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.data.federation import Federation, load_federation
+from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.scenario import dumps, loads
+from fedlab.scenario.parts import load_federation
 
 SCENARIO = """
 rounds = 1

@@ -16,12 +16,12 @@ import pytest
 import tomli_w
 from safetensors.numpy import load_file
 
-from fedlab.engine.blocks import Report
-from fedlab.results.run_folder import RunFolder
+from fedlab.engine.reports import Report
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import run
 
 SCENARIO = """
 rounds = 2
@@ -119,8 +119,8 @@ def test_a_repeated_run_gives_the_same_bits_and_another_seed_does_not(tmp_path: 
 def test_fresh_processes_agree_whatever_the_order_of_their_sets(tmp_path: Path) -> None:
     here, _ = outcome(tmp_path, "inline", "", "fedadam")
     command = (
-        "import sys; from pathlib import Path; from fedlab.results.run_folder import RunFolder; "
-        "from fedlab.server.simulation import run; run(RunFolder.open(Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from fedlab.run.folder import RunFolder; "
+        "from fedlab.run.execution import run; run(RunFolder.open(Path(sys.argv[1])))"
     )
     folders = [folder_of(tmp_path, "inline", "", "fedadam") for _ in range(2)]
     processes = [

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 
-from fedlab.engine import flower_internals, watchdog
+from fedlab.engine import watchdog
 from fedlab.engine.watchdog import Watchdog
+from fedlab.wire import flower_internals
 
 
 class Day:

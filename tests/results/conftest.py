@@ -17,7 +17,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
-from fedlab.results.statistics import describe, gini
+from fedlab.metrics.spread import describe, gini
 
 CLIENTS, COHORT, ROUNDS, CLASSES = 10, 5, 8, 10
 SCENARIO = """title = "Digits, ten clients"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.metrics.names import metric_name
 from fedlab.results.baselines import is_federating_worth_it, local_spread
-from fedlab.results.metric_names import metric_name
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import BaselineRow, RoundRow
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.results.display import round_line
-from fedlab.results.metric_names import metric_name
+from fedlab.metrics.names import metric_name
 from fedlab.results.own_parts import own_parts
 from fedlab.results.reading import RunRecord
+from fedlab.results.report.sections import clients
 from fedlab.results.rows import BaselineRow, RoundRow, Spread
-from fedlab.results.sections import clients
+from fedlab.run.display import round_line
 
 
 def spread(mean: float) -> Spread:

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 from fedlab import registry
 from fedlab.errors import AssetMissing
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario, built_in, load
-from fedlab.server.simulation import run
 
 ROOT = Path(str(resources.files("scenarios")))
 SHORTENED = (

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import built_in, load
-from fedlab.server.simulation import Simulation, run
 
 SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed > 1 else ()) for seed in (1, 2, 3)]
 REMEDIES = ("dropout", "l1", "l2", "batch-norm", "early-stopping")

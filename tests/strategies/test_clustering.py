@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from clients.supervised import ClientSettings, Supervised
+from clients.supervised import Supervised
+from fedlab.algorithm.client import ClientSettings
+from fedlab.algorithm.vector_strategy import Reply
 from fedlab.errors import FedlabError
 from fedlab.models.layout import Entry, Layout
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import loads
-from fedlab.server.simulation import run
-from fedlab.server.vector_strategy import Reply
 from fedlab.training.task import Assignment
 from strategies.flhc import FlHc, FlHcSettings
 from strategies.ifca import Ifca, IfcaSettings

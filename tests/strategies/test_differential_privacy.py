@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.engine import flower_internals
+from fedlab.algorithm.strategy import build_strategy
 from fedlab.registry import strategies
-from fedlab.server.strategy import build_strategy
+from fedlab.wire import flower_internals
 
 SIZE = 10_000
 NORMS = np.array([0.2, 0.4, 0.8, 1.6, 3.2])

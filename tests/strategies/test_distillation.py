@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from fedlab.algorithm.public import PublicInputs
+from fedlab.algorithm.vector_strategy import Reply
 from fedlab.data.transforms import Preparation
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.network import Network
-from fedlab.server.public import PublicInputs
-from fedlab.server.vector_strategy import Reply
 from strategies.feddf import FedDf, FedDfSettings, scores
 
 INPUTS = np.array([[1.0, 2.0], [-1.0, 0.5], [0.5, -2.0], [3.0, 1.0]])

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from fedlab.errors import FedlabError
-from fedlab.results.display import round_line
 from fedlab.results.own_parts import own_parts
 from fedlab.results.reading import RunRecord
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.display import round_line
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import dumps, loads
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import Simulation, run
 
 SCENARIO = """
 rounds = 3

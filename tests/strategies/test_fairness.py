@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedlab.algorithm.vector_strategy import Reply
 from fedlab.models.layout import Entry, Layout
-from fedlab.server.vector_strategy import Reply
 from strategies.afl import Afl, AflSettings, onto_simplex
 from strategies.fedmgda import FedMgda, FedMgdaSettings, least_norm
 

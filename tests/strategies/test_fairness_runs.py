@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import run
 
 SCENARIO = """
 rounds = 4

@@ -10,9 +10,9 @@ from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import FedAvg
 
+from fedlab.algorithm.strategy import build_strategy, own_traits
 from fedlab.errors import FedlabError
 from fedlab.registry import strategies
-from fedlab.server.strategy import build_strategy, takes_mean
 
 ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
 NOT_OURS = {"FedXgbBagging", "FedXgbCyclic", "Strategy", "Result"}
@@ -68,7 +68,7 @@ def test_a_wrapper_wraps_the_inner_strategy() -> None:
 
 
 def test_only_strategies_that_need_no_individual_update_take_means() -> None:
-    means = {name for name in ADOPTED if takes_mean(strategies.get(name))}  # type: ignore[arg-type]
+    means = {name for name in ADOPTED if own_traits(strategies.get(name)).takes_mean}
     assert means == {
         "fedavg", "fedavgm", "fedprox", "fedadam", "fedyogi", "fedadagrad",
         "dp-client-fixed-clipping",

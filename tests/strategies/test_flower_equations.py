@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.engine import flower_internals
+from fedlab.algorithm.strategy import build_strategy
 from fedlab.registry import strategies
-from fedlab.server.strategy import build_strategy
+from fedlab.wire import flower_internals
 
 Vector = np.ndarray[Any, np.dtype[Any]]
 CLIENTS, SIZE = 7, 5

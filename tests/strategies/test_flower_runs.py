@@ -8,10 +8,11 @@ import pytest
 
 from fedlab.errors import FedlabError
 from fedlab.registry import strategies
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import load
-from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import Simulation, run
 
 ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
 SHORTENED = ("rounds=3", "model.name=linear", "client.steps=2", "evaluation.test_examples=50")

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from fedlab import seeding
-from fedlab.engine.worker import Worker
+from fedlab.engine.worker.worker import Worker
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.rounds import Rounds
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import Simulation
 
 SCENARIO = """
 rounds = 3
@@ -76,7 +76,7 @@ class Outcome:
         )  # fmt: skip
         cohorts = Cohorts()
         with Simulation(scenario) as simulation:
-            assert (simulation.engine.stacking.reason == "") == (vectorised != "false")
+            assert simulation.engine.stacking.decision.used == (vectorised != "false")
             self.strategy: Any = simulation.strategy
             self.start = simulation.initial_weights.numpy().astype(np.float64)
             rounds = simulation.rounds([cohorts])
@@ -274,8 +274,8 @@ def test_fedexp_counts_what_was_sent_whatever_a_client_made_of_its_step() -> Non
 
 
 def test_fedexp_extrapolates_where_changes_disagree_and_else_averages() -> None:
+    from fedlab.algorithm.vector_strategy import Reply
     from fedlab.models.layout import Layout
-    from fedlab.server.vector_strategy import Reply
     from strategies.fedexp import FedExP, FedExPSettings
 
     strategy = FedExP(FedExPSettings(name="fedexp", epsilon=0.0))

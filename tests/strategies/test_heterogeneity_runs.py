@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from fedlab.errors import FedlabError
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback, RoundOutcome
-from fedlab.server.rounds import Rounds
-from fedlab.server.simulation import Simulation, run
 
 SCENARIO = """
 rounds = 3

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from fedlab.algorithm.strategy import build_strategy
+from fedlab.algorithm.vector_strategy import Reply
 from fedlab.models.layout import Layout
 from fedlab.registry import strategies
-from fedlab.server.strategy import build_strategy
-from fedlab.server.vector_strategy import Reply
 
 
 def built(name: str, **keys: Any) -> Any:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 
-from fedlab.engine import flower_internals
+from fedlab.algorithm.strategy import build_strategy
+from fedlab.algorithm.vector_strategy import Reply, VectorStrategy
 from fedlab.registry import strategies
-from fedlab.server.strategy import build_strategy
-from fedlab.server.vector_strategy import Reply, VectorStrategy
+from fedlab.wire import flower_internals
 from strategies.bucketing import BucketingSettings
 from strategies.centred_clipping import CentredClipping, CentredClippingSettings
 from strategies.dnc import Dnc, DncSettings

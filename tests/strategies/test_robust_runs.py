@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from fedlab.errors import FedlabError
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import Simulation, run
 
 SCENARIO = """
 rounds = 3

@@ -10,13 +10,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from clients.fedprox import FedProx
-from fedlab.data.federation import load_federation
 from fedlab.errors import FedlabError
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
-from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import run
+from fedlab.scenario.parts import load_federation
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask
 

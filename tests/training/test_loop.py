@@ -11,9 +11,9 @@ from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.network import Network
 from fedlab.training.criterion import Criterion
 from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
-from fedlab.training.loop import Objective, Steps, clip, fit
+from fedlab.training.loop import Steps, clip, fit
 from fedlab.training.task import LocalTask
-from fedlab.training.terms import L1, L2, Proximal
+from fedlab.training.terms import L1, L2, Objective, Proximal
 
 TASK = Task("classification", "tabular", (4,), 3)
 

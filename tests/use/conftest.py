@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_iris
 
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario import loads
-from fedlab.server.simulation import run
-from fedlab.use.loading import Trained, load_data, load_trained
+from fedlab.scenario.parts import load_dataset
+from fedlab.use.loading import Trained, load_trained
 
 BASE = """
 title = "{name}"
@@ -82,7 +83,7 @@ def iris_run(train: Train) -> Path:
 def digit_pictures(digits: Trained, tmp_path: Path) -> Path:
     """Return a folder of class folders that hold the digits of the test set as PNG files."""
     root = tmp_path / "pictures"
-    test = load_data(digits.scenario).test
+    test = load_dataset(digits.scenario).test
     for number, (pixels, target) in enumerate(zip(test.inputs, test.targets, strict=True)):
         folder = root / str(target.item())
         folder.mkdir(parents=True, exist_ok=True)

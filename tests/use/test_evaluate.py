@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from fedlab.errors import FedlabError
+from fedlab.scenario.parts import load_dataset
 from fedlab.use.evaluate import evaluate_trained
-from fedlab.use.loading import Trained, load_data, load_trained
+from fedlab.use.loading import Trained, load_trained
 
 
 def test_its_own_test_set_gives_the_figures_of_the_summary(
@@ -36,7 +37,7 @@ def test_pictures_in_class_folders_count_like_the_data_set(
 def test_rows_of_a_table_are_scaled_as_in_training(iris_run: Path, iris_table: Path) -> None:
     trained = load_trained(iris_run)
     metrics = evaluate_trained(trained, iris_table).compute()
-    dataset = load_data(trained.scenario)
+    dataset = load_dataset(trained.scenario)
     assert metrics["accuracy"] > 0.5
     outputs = trained.outputs(dataset.train.inputs).argmax(1) == dataset.train.targets
     tested = trained.outputs(dataset.test.inputs).argmax(1) == dataset.test.targets

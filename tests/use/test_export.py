@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 
 from fedlab.data.dataset import Dataset
 from fedlab.errors import FedlabError
+from fedlab.scenario.parts import load_dataset
 from fedlab.use import export as export_module
 from fedlab.use.export import TORCHSCRIPT_METADATA, export
-from fedlab.use.loading import Trained, load_data, load_trained
+from fedlab.use.loading import Trained, load_trained
 
 RUNS = ("digits_run", "texts_run", "forecast_run", "remember_run", "reverse_run")
 
@@ -29,7 +30,7 @@ def trained(request: pytest.FixtureRequest) -> Trained:
 
 @pytest.fixture
 def dataset(trained: Trained) -> Dataset:
-    return load_data(trained.scenario)
+    return load_dataset(trained.scenario)
 
 
 def run_onnx(path: Path, inputs: torch.Tensor) -> torch.Tensor:
@@ -89,7 +90,7 @@ def test_the_metadata_say_how_to_prepare_pictures(
     assert preprocessing["shape"] == ["batch", 1, 8, 8]
     assert json.loads(found["labels"]) == list("0123456789")
     assert json.loads(found["task"]) == json.loads((digits_run / "task.json").read_text())
-    pixels = load_data(digits.scenario).test.inputs[:2]
+    pixels = load_dataset(digits.scenario).test.inputs[:2]
     mean, std = (torch.tensor(preprocessing[key]).view(-1, 1, 1) for key in ("mean", "std"))
     by_hand = (pixels / preprocessing["divide_by"] - mean) / std
     assert torch.allclose(by_hand, digits.prepare(pixels), atol=1e-6)
@@ -111,7 +112,7 @@ def test_a_network_that_reads_padded_text_backwards_is_refused_in_onnx_alone(
         export(trained, "onnx", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
     path = export(trained, "torchscript", tmp_path / "model.pt")
-    stored = load_data(trained.scenario).test.inputs
+    stored = load_dataset(trained.scenario).test.inputs
     found = torch.jit.load(path)(trained.prepare(stored))
     assert (found - trained.outputs(stored)).abs().max() < 1e-5
 

@@ -9,8 +9,9 @@ import torch
 
 from fedlab.data.dataset import Encoding, Scaling, Task
 from fedlab.errors import FedlabError
+from fedlab.scenario.parts import load_dataset
 from fedlab.use.inputs import read_inputs
-from fedlab.use.loading import Trained, load_data, load_trained
+from fedlab.use.loading import Trained, load_trained
 from fedlab.use.predict import Continuation, Numbers, Ranked, Sampling, predict, rank
 
 
@@ -19,7 +20,7 @@ def test_a_picture_file_gets_what_its_stored_picture_gets(
 ) -> None:
     files = sorted(digit_pictures.glob("*/*.png"), key=lambda file: file.name)[:20]
     found = predict(digits, [str(file) for file in files], top=10)
-    scores = digits.outputs(load_data(digits.scenario).test.inputs[:20]).double().softmax(1)
+    scores = digits.outputs(load_dataset(digits.scenario).test.inputs[:20]).double().softmax(1)
     for row, prediction in enumerate(found):
         assert isinstance(prediction, Ranked)
         for label, probability in prediction.classes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from fedlab.data import flower_datasets as flower
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
-from fedlab.data.partitioners import flower
 from fedlab.registry import partitioners
 
 

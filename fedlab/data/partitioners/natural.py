@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import Field
 
 from fedlab import seeding
+from fedlab.data import flower_datasets as flower
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
-from fedlab.data.partitioners import flower
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 from fedlab.registry import partitioners

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from fedlab.data import flower_datasets as flower
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
-from fedlab.data.partitioners import flower
 from fedlab.errors import FedlabError
 from fedlab.registry import partitioners
 

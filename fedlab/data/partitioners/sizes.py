@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from fedlab.data import flower_datasets as flower
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
-from fedlab.data.partitioners import flower
 from fedlab.registry import partitioners
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 
-from fedlab.attacks.adversary import adversary_of
 from fedlab.errors import FedlabError
-from fedlab.results.run_folder import RunFolder
+from fedlab.run.callbacks import Callback
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.callbacks import Callback
-from fedlab.server.simulation import Simulation, run
+from fedlab.scenario.parts import adversary_of
 
 SCENARIO = """
 rounds = 3
@@ -120,7 +121,7 @@ def test_stacked_clients_attack_as_those_trained_one_by_one(attack: str) -> None
         with Simulation(scenario(attack, engine=engine)) as simulation:
             rounds = simulation.rounds()
             rounds.run()
-            assert bool(simulation.engine.stacking.chain) == (vectorised == '"auto"')
+            assert simulation.engine.stacking.decision.used == (vectorised == '"auto"')
             ends.append(rounds.weights)
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-4, atol=1e-5)
 

@@ -17,7 +17,7 @@ from clients.attacks.label_flip import LabelFlip, LabelFlipSettings
 from clients.attacks.mimic import Mimic, MimicSettings
 from clients.attacks.min_max import MinMax, MinMaxSettings
 from clients.attacks.sign_flip import SignFlip, SignFlipSettings
-from fedlab.attacks.attack import Overheard
+from fedlab.attacks.attack import ObservedUpdates
 from fedlab.data.dataset import Examples, Task
 
 WHO: dict[str, Any] = {"name": "attack", "fraction": 0.2}
@@ -26,7 +26,7 @@ RECEIVED = torch.tensor([1.0, -2.0, 0.5])
 TRAINED = torch.tensor([1.5, -2.5, 0.25])
 OWN = np.array([[1.0, 0.0, 2.0], [3.0, 2.0, 0.0]])
 BENIGN = np.array([[2.0, 1.0, 1.0], [4.0, 1.0, 3.0], [0.0, 4.0, 2.0]])
-HEARD = Overheard(OWN, BENIGN, (0, 2, 5))
+HEARD = ObservedUpdates(OWN, BENIGN, (0, 2, 5))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -174,17 +174,17 @@ def test_mimic_learns_the_main_direction_and_copies_who_stands_out() -> None:
     z = (z + step / np.linalg.norm(step)) / 2
     z = z / np.linalg.norm(z)
     chosen = max(range(3), key=lambda i: second[i] @ z)
-    heard = Overheard(OWN, second, (0, 2, 5))
+    heard = ObservedUpdates(OWN, second, (0, 2, 5))
     np.testing.assert_array_equal(attack.agreed(heard, draw), second[chosen])
     np.testing.assert_allclose(attack.direction, z)
     # After the warm-up the client stays, whatever it sends; without it the rule picks another.
     target = (0, 2, 5)[chosen]
     assert attack.target == target
-    other = Overheard(OWN, -second, (0, 2, 5))
+    other = ObservedUpdates(OWN, -second, (0, 2, 5))
     np.testing.assert_array_equal(attack.agreed(other, draw), -second[chosen])
     absent = tuple(c + 10 for c in (0, 2, 5))
     np.testing.assert_array_equal(
-        attack.agreed(Overheard(OWN, second, absent), draw),
+        attack.agreed(ObservedUpdates(OWN, second, absent), draw),
         second[max(range(3), key=lambda i: second[i] @ z)],
     )
     assert set(attack.state_dict()) == {"rounds", "mean", "direction", "target"}

@@ -16,7 +16,7 @@ from flwr.app import (
 )
 
 from fedlab import registry
-from fedlab.engine import flower_internals
+from fedlab.wire import flower_internals
 
 NAMES = ["fixed-clipping", "adaptive-clipping"]
 SENT = np.zeros(4, dtype=np.float32)

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from fedlab.data.dataset import Examples, Task
-from fedlab.data.partition import Partition, described_clients, statistics
+from fedlab.data.description import described_clients, statistics
+from fedlab.data.partition import Partition
 from fedlab.errors import FedlabError
 from fedlab.registry import partitioners
 

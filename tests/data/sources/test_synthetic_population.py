@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.data.federation import Federation, load_federation
-from fedlab.data.partition import statistics
+from fedlab.data.description import statistics
+from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
+from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
-from fedlab.server.simulation import Simulation
+from fedlab.scenario.parts import load_federation
 
 SCENARIO = """
 rounds = 2

@@ -1,0 +1,299 @@
+"""The base of client algorithms: descent on task loss + terms, with hooks that change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator, model_validator
+
+from fedlab import registry
+from fedlab.algorithm.setup import Setup, raised
+from fedlab.algorithm.strategy import cohort_size
+from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError
+from fedlab.metrics.names import GLOBAL
+from fedlab.models.network import Network
+from fedlab.registry import mods as known_mods
+from fedlab.settings import Settings
+from fedlab.systems.stragglers import StragglerSettings, local_epochs
+from fedlab.training.criterion import Criterion, CriterionName
+from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings, unknown_metric
+from fedlab.training.evaluation import evaluate
+from fedlab.training.loop import Fit, Steps, fit
+from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
+from fedlab.training.task import Arrays, LocalTask, Update
+from fedlab.training.terms import L1, L2, BatchTerm, Objective, ParameterTerm
+
+
+class ClientSettings(Settings):
+    """Keys of ``[client]`` that every client algorithm has."""
+
+    name: str = "supervised"
+    epochs: int = Field(1, ge=0, description="local epochs a round")
+    steps: int | None = Field(None, ge=1, description="local steps a round, instead of epochs")
+    batch_size: int = Field(32, ge=1, description="examples per step")
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    criterion: CriterionName = Field("auto", description="the task loss")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="for cross-entropy")
+    l1: float = Field(0.0, ge=0, description="adds l1 · ‖w‖₁ to the objective")
+    l2: float = Field(0.0, ge=0, description="adds l2/2 · ‖w‖² to the objective")
+    clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
+    early_stopping: EarlyStoppingSettings | None = Field(
+        None, description="ends a client's epochs by what its validation examples say"
+    )
+    stragglers: StragglerSettings | None = Field(
+        None, description="makes some of each cohort too slow for their round"
+    )
+    mods: tuple[str, ...] = Field((), description="what cuts across, in order, undone in reverse")
+
+    @field_validator("mods")
+    @classmethod
+    def _are_known(cls, mods: tuple[str, ...]) -> tuple[str, ...]:
+        for name in mods:
+            try:
+                known_mods.get(name)
+            except FedlabError as error:
+                raise ValueError(str(error)) from error
+        return mods
+
+    @model_validator(mode="after")
+    def _has_work(self) -> ClientSettings:
+        if self.epochs == 0 and self.steps is None:
+            raise ValueError("epochs = 0 leaves nothing to do; set epochs or steps to 1 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _stragglers_have_less_to_do(self) -> ClientSettings:
+        partial = self.stragglers is not None and not self.stragglers.drop
+        if partial and (self.steps is not None or self.epochs < 2):
+            raise ValueError(
+                "stragglers do fewer epochs than the others: set epochs to 2 or more and leave out "
+                "steps, or set stragglers.drop = true"
+            )
+        return self
+
+
+PersonalPart = Literal["any", "none", "head", "body", "all", "batch-norm"]
+
+
+class ClientAlgorithm:
+    """Mini-batch descent on the client's examples, FedAvg's client (McMahan et al. 2017)."""
+
+    Settings: ClassVar[type[ClientSettings]] = ClientSettings
+    required_strategy_key: ClassVar[str | None] = None
+    """Key of ``[strategy]`` whose value the server must send; None where any strategy does."""
+    personal_part: ClassVar[PersonalPart] = "any"
+    """What of the model must stay on its client, by ``model.personal`` or ``model.batch_norm``."""
+    required_strategy: ClassVar[str | None] = None
+    """Name of the strategy that its replies are meant for; None where any can combine them."""
+
+    sends_weights: ClassVar[bool] = True
+    """Whether it sends weights, or else something that stands in their place."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def overrides(cls, *names: str) -> bool:
+        """Return whether this algorithm has one of these methods of its own."""
+        return any(getattr(cls, name) is not getattr(ClientAlgorithm, name) for name in names)
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield a sentence for each reason why the algorithm cannot work with the other parts.
+
+        Args:
+            setup: All parts of the run.
+        """
+        settings = setup.scenario
+        yield from self._strategy_key(settings)
+        yield from self._personal_part(settings, setup.network)
+        if self.required_strategy and not isinstance(
+            setup.strategy, registry.strategies.get(self.required_strategy)
+        ):
+            yield (
+                f"client.name: '{settings.client.name}' sends what only its own strategy can "
+                f"combine: set strategy.name = '{self.required_strategy}'"
+            )
+        yield from self._stragglers(settings, setup.population)
+        yield from raised(lambda: self.criterion(setup.task))
+        yield from unknown_metric("client.early_stopping", self.settings.early_stopping, setup.task)
+
+    def _strategy_key(self, settings: Any) -> Iterator[str]:
+        """Tell whether the strategy has the key whose value the algorithm counts on."""
+        key, inner = self.required_strategy_key, getattr(settings.strategy, "inner", None)
+        if key is None or hasattr(settings.strategy, key) or hasattr(inner, key):
+            return
+        known = registry.strategies
+        having = [name for name in known.names() if key in known.get(name).Settings.model_fields]
+        yield (
+            f"client.name: '{settings.client.name}' needs a strategy that sends '{key}': set "
+            f"strategy.name to {' or '.join(having)}"
+        )
+
+    def _personal_part(self, settings: Any, network: Network) -> Iterator[str]:
+        """Tell whether the model leaves on its client what the algorithm counts on."""
+        name, needed = settings.client.name, self.personal_part
+        personal, size = settings.model.personal, network.model.layout.personal_size
+        if needed == "none" and size:
+            yield (
+                f"client.name: '{name}' works on whole models, and part of this one stays on its "
+                "client; set model.personal = 'none' and model.batch_norm = 'train' or 'frozen'"
+            )
+        elif needed == "batch-norm" and settings.model.batch_norm != "local":
+            yield (
+                f"model.batch_norm: '{settings.model.batch_norm}' lets batch norm travel, and "
+                f"client '{name}' keeps it; set 'local'"
+            )
+        elif needed == "batch-norm" and not size:
+            yield f"client.name: '{name}' keeps batch norm on its client, and the model has none"
+        elif needed in ("head", "body", "all") and personal not in (needed, *_patterns(personal)):
+            yield (
+                f"model.personal: {personal!r} is not what client '{name}' keeps to itself; set "
+                f"'{needed}'{'' if needed == 'all' else ' or a list of parameter-name patterns'}"
+            )
+
+    def _stragglers(self, settings: Any, population: int) -> Iterator[str]:
+        """Tell whether anybody is left when stragglers are dropped, or can do less."""
+        stragglers = self.settings.stragglers
+        if stragglers is None:
+            return
+        cohort = cohort_size(settings.strategy, population)
+        if stragglers.drop and stragglers.in_time(cohort) == 0:
+            yield (
+                f"client.stragglers.fraction: {stragglers.fraction} of a cohort of {cohort} leaves "
+                "nobody; take a smaller fraction or a larger cohort"
+            )
+        if self.overrides("fit", "train") and not stragglers.drop:
+            yield (
+                f"client.stragglers: client '{settings.client.name}' has a training loop of its "
+                "own, which stragglers cannot cut short; set client.stragglers.drop = true"
+            )
+
+    def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
+        """Return the terms of the objective that depend on the parameters alone."""
+        terms: list[ParameterTerm] = []
+        if self.settings.l1:
+            terms.append(L1(self.settings.l1))
+        if self.settings.l2:
+            terms.append(L2(self.settings.l2))
+        return terms
+
+    def batch_terms(self, task: LocalTask) -> Sequence[BatchTerm]:
+        """Return the terms of the objective that depend on each batch."""
+        return ()
+
+    def train(self, task: LocalTask) -> Update:
+        """Train on the client's examples and return the weights reached."""
+        return self.update(task, self.fit(task))
+
+    def update(self, task: LocalTask, fitted: Fit) -> Update:
+        """Return what the client sends and keeps, from the network as training left it."""
+        weights = task.network.model.wire() if fitted.wire is None else fitted.wire
+        metrics = {"train_loss": fitted.loss, "steps": float(fitted.steps)}
+        return Update(
+            weights=weights,
+            examples=len(task.examples),
+            metrics=metrics,
+            arrays=self.sent(task, fitted),
+            state=self.kept(task, fitted),
+        )
+
+    def sent(self, task: LocalTask, fitted: Fit) -> Arrays:
+        """Return further vectors for the server."""
+        return {}
+
+    def kept(self, task: LocalTask, fitted: Fit) -> Arrays:
+        """Return what the client keeps for its next round."""
+        return task.state
+
+    def fit(self, task: LocalTask) -> Fit:
+        """Descend the local objective, in place."""
+        return self.descend(task, self.objective(task), self.steps(task))
+
+    def objective(self, task: LocalTask) -> Objective:
+        """Return the local objective: task loss + terms."""
+        return Objective(
+            self.criterion(task.task), self.parameter_terms(task), self.batch_terms(task)
+        )
+
+    def steps(self, task: LocalTask) -> Steps:
+        """Return how the settings descend what the network trains at present."""
+        settings = self.settings
+        schedule, diagonal = settings.schedule, self.preconditioner(task)
+        return Steps(
+            build_optimizer(
+                settings.optimizer,
+                [task.network.model.parameter],
+                self.rate_factor(task),
+                () if diagonal is None else (diagonal,),
+            ),
+            settings.batch_size,
+            local_epochs(task.config, settings.epochs),
+            settings.steps,
+            settings.clip_norm,
+            settings.optimizer.weight_decay,
+            None if schedule.over == "rounds" else schedule.factor,
+        )
+
+    def descend(self, task: LocalTask, objective: Objective, steps: Steps) -> Fit:
+        """Descend an objective in place, with early stopping where the settings ask for it."""
+        stopping = self.settings.early_stopping
+        if stopping is None or len(task.validation) == 0:
+            return fit(task, objective, steps)
+        return fit(
+            task,
+            objective,
+            steps,
+            EarlyStopping(stopping),
+            lambda: self.measured(task)[stopping.metric],
+        )
+
+    def rate_factor(self, task: LocalTask) -> float:
+        """Return what the learning rate is multiplied by in this round."""
+        schedule = self.settings.schedule
+        return schedule.factor(task.round - 1, task.rounds) if schedule.over == "rounds" else 1.0
+
+    def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
+        """Return what each trained parameter's step is multiplied by, (trained,); None for 1.
+
+        It goes with plain sgd, and comes of what the server sent to all clients of the round.
+        """
+        return None
+
+    def criterion(self, task: Task) -> Criterion:
+        """Return the task loss."""
+        return Criterion(self.settings.criterion, task, self.settings.label_smoothing)
+
+    def evaluate(self, task: LocalTask) -> dict[str, float]:
+        """Return what federated evaluation reports of the client.
+
+        Where part of the model stays on its client, this is the metrics of the received weights
+        with the client's own part and, as "global_...", with that part as it was initialised: what
+        a newcomer without training would get.
+        """
+        model = task.network.model
+        own = self.measured(task)
+        size = model.layout.personal_size
+        if not size:
+            return own
+        model.weights[:size].copy_(model.initial[:size])
+        return own | of_global_model(self.measured(task))
+
+    def measured(self, task: LocalTask) -> dict[str, float]:
+        """Return the metrics of the network as it is on the client's validation part."""
+        evaluation = evaluate(
+            task.network, task.validation, task.task, task.prepare, self.criterion(task.task)
+        )
+        return evaluation.compute()
+
+
+def _patterns(personal: str | tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [personal] if isinstance(personal, tuple) else []
+
+
+def of_global_model(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics under the names that tell the global model's from a personalised one's."""
+    return {f"{GLOBAL}{name}": value for name, value in metrics.items()}

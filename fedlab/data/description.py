@@ -1,0 +1,87 @@
+"""Who holds what: sizes, classes and skew of a partition, as ``partition.json`` states them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlab.data.dataset import Examples, IntArray, Task
+from fedlab.data.partition import Partition
+
+MOST_CLIENTS_DESCRIBED = 5000
+_MOST_CLASSES_LISTED = 128
+
+
+def described_clients(partition: Partition) -> range:
+    """Return the clients that statistics are of: all, or at most 5000 at even distances."""
+    population = len(partition)
+    step = -(-population // MOST_CLIENTS_DESCRIBED)
+    return range(0, population, step)
+
+
+def statistics(partition: Partition, examples: Examples, task: Task) -> dict[str, Any]:
+    """Return who holds what, as ``partition.json`` states it (see docs/run-folder.md).
+
+    Names are left out where clients have none; labels, counts and the label skew where the task
+    has no classes; labels and counts where it has more than 128. Of a large population some
+    clients at even distances are described, and ``described`` says which.
+    """
+    looked_at = described_clients(partition)
+    rows = [partition.rows(client) for client in looked_at]
+    sizes = np.array([len(own) for own in rows], dtype=np.int64)
+    skew = {"size_gini": gini(sizes)}
+    described: dict[str, Any] = {"clients": len(partition), "sizes": sizes.tolist()}
+    if len(looked_at) < len(partition):
+        described["described"] = {"clients": len(looked_at), "every": looked_at.step}
+    if partition.names:
+        described["names"] = [partition.names[client] for client in looked_at]
+    if task.kind == "classification":
+        counts = _class_counts(rows, examples, task.classes)
+        skew |= _label_skew(counts)
+        if task.classes <= _MOST_CLASSES_LISTED:
+            described["labels"] = list(task.labels) or [str(k) for k in range(task.classes)]
+            described["counts"] = counts.tolist()
+    return {**described, "skew": skew}
+
+
+def _class_counts(rows: Sequence[IntArray], examples: Examples, classes: int) -> IntArray:
+    """Return how many examples of each class each client holds, (clients, classes)."""
+    counts = np.zeros((len(rows), classes), dtype=np.int64)
+    for client, own in enumerate(rows):
+        counts[client] = np.bincount(examples.targets_of(own).numpy(), minlength=classes)
+    return counts
+
+
+def gini(values: npt.ArrayLike) -> float:
+    """Return the Gini coefficient: 0 if all are equal, (n - 1)/n if one has all.
+
+    It is the mean absolute difference between two values over twice their mean, from the sorted
+    values: Σ (2i - n - 1) x_i / (n Σ x_i), i from 1. Of nothing but zeros it is 0.
+
+    Raises:
+        ValueError: If there are no values, or a negative one.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64).ravel())
+    if len(ordered) == 0 or ordered[0] < 0:
+        raise ValueError("the Gini coefficient is of one or more values, none of them negative")
+    if ordered[-1] == 0:
+        return 0.0
+    # It is the same at any scale; at this one, sums do not overflow.
+    ordered = ordered / ordered[-1]
+    ranks = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
+    return float((ranks * ordered).sum() / (len(ordered) * ordered.sum()))
+
+
+def _label_skew(counts: IntArray) -> dict[str, float]:
+    """Return the mean total variation distance to the pooled labels, and mean exp(entropy)."""
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    pooled = counts.sum(axis=0) / counts.sum()
+    logarithms = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    entropies = -(shares * logarithms).sum(axis=1)
+    return {
+        "label_distance": float(0.5 * np.abs(shares - pooled).sum(axis=1).mean()),
+        "effective_classes": float(np.exp(entropies).mean()),
+    }

@@ -1,0 +1,292 @@
+"""What every engine is: a Flower Grid that knows its clients by number.
+
+The seam is Flower's public ``Grid``: a strategy talks to it and does not know what stands behind.
+The rounds loop uses :meth:`Engine.exchange`, which also returns what strategies do not see.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from pydantic import Field
+
+from fedlab.algorithm.setup import EngineTraits
+from fedlab.data.federation import Federation
+from fedlab.engine.blocks import BlockResult, ClientJob, plan
+from fedlab.engine.client_states import ClientStates
+from fedlab.engine.features.cache import CannotCache, plan_features, split_network
+from fedlab.engine.reports import Decision, Exchange, Progress
+from fedlab.engine.stacked.decision import Stacking, stacking_of
+from fedlab.engine.totals import OrderedTotal, drop_odd
+from fedlab.engine.watchdog import Watchdog
+from fedlab.metrics.evaluation import Evaluation
+from fedlab.models.network import Network
+from fedlab.scenario import Scenario
+from fedlab.scenario.parts import adversary_of
+from fedlab.settings import Settings
+from fedlab.wire import flower_internals
+from fedlab.wire.protocol import FIRST_NODE, client_of
+from fedlab.wire.records import array_bytes
+
+logger = logging.getLogger(__name__)
+ROWS_PER_SHARD = 1024
+
+
+class EngineSettings(Settings):
+    """Keys of ``[engine]`` that every engine has."""
+
+    name: str
+    threads: int = Field(
+        1, ge=1, description="torch threads per client; a change changes the last bits of results"
+    )
+    vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
+        "auto",
+        description="train so many clients' dense networks at once in a worker; 'auto': 5, or 10 "
+        "of a cohort of 100 and more; a change changes the last bits of results",
+    )
+    feature_cache: Literal["auto", False] = Field(
+        "auto",
+        description="compute what a frozen part of the model makes of each sample once, and keep "
+        "it on disk, where that is possible and pays",
+    )
+    client_timeout: float | None = Field(
+        None,
+        gt=0,
+        description="seconds that one client may take to train or to evaluate; one that takes "
+        "longer is stopped and has failed; default: no limit",
+    )
+
+
+class Engine(Grid):
+    """A Grid over the clients of one federation.
+
+    A node's id is its client's number plus ``FIRST_NODE`` (Flower keeps 0 and 1 for itself), so
+    that ids, sampling and the order of replies are the same in every run.
+
+    Attributes:
+        states: What clients keep between rounds, for those that have kept anything.
+        workers: How many processes run clients.
+        adversary: Which clients attack, and how; None where nobody does.
+        stacking: Whether and how clients are trained at once; :meth:`settle` sets it.
+        features: Whether the features of a frozen prefix are cached; :meth:`settle` sets it.
+        traits: What the engine says of itself.
+    """
+
+    workers: int = 1
+    traits: ClassVar[EngineTraits] = EngineTraits()
+
+    def __init__(
+        self, settings: EngineSettings, scenario: Scenario, federation: Federation
+    ) -> None:
+        self.settings = settings
+        self.scenario = scenario
+        self.federation = federation
+        self.states = ClientStates()
+        self.adversary = adversary_of(scenario, len(federation))
+        self.stacking = Stacking(Decision.against("not decided yet"))
+        self.features = Decision.against("this engine does not share files with its clients")
+        self._watchdog = Watchdog()
+        self._run = flower_internals.empty_run()
+        self._answered: dict[str, Message] = {}
+
+    def settle(self, network: Network) -> None:
+        """Decide how clients are trained: on cached features or not, stacked or not.
+
+        Args:
+            network: The server's copy of the model.
+        """
+        if self.shares_files():
+            self.features = self._cache_features(network)
+        self.stacking = stacking_of(self.scenario, network, self.federation.dataset.task)
+        logger.info("feature cache: %s", self.features)
+        logger.info("vectorised clients: %s", self.stacking.decision)
+
+    def _cache_features(self, network: Network) -> Decision:
+        """Compute the features of a frozen prefix, where that pays; return whether it does."""
+        if self.settings.feature_cache is False:
+            return Decision.against("engine.feature_cache is false")
+        if self.adversary is not None and self.adversary.attack.changes_inputs:
+            return Decision.against("an attack changes inputs")
+        try:
+            files = plan_features(self.scenario, network, self.federation)
+            parts, _ = split_network(self.scenario, network, self.federation)
+        except CannotCache as error:
+            return Decision.against(str(error))
+        for file in files:
+            if not file.path.exists():
+                draft = str(file.begin())
+                self._on_workers(
+                    "compute_features", [(file.part, draft, *s) for s in file.shards()]
+                )
+                file.finish()
+        self._use_features({file.part: str(file.path) for file in files})
+        network.model.call = parts.rest
+        return Decision(True)
+
+    def shares_files(self) -> bool:
+        """Return whether clients read and write this machine's files."""
+        return False
+
+    def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
+        """Call a worker's method once for each tuple of arguments, on whichever worker."""
+        raise NotImplementedError
+
+    def _use_features(self, paths: dict[str, str]) -> None:
+        """Let every worker use the features in these files, by part of the data set."""
+        raise NotImplementedError
+
+    def exchange(
+        self,
+        messages: Iterable[Message],
+        *,
+        combine: bool = False,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Exchange:
+        """Send messages, run the clients, and return all that came of it.
+
+        Args:
+            messages: One per client.
+            combine: Whether workers add up their clients' replies, so that one reply, their
+                weighted mean, comes of it all.
+            timeout: Seconds to wait, where the engine can stop waiting; None waits for all.
+            progress: Called with the reports of each block that is done.
+        """
+        sent = list(messages)
+        clients = [client_of(message.metadata.dst_node_id) for message in sent]
+        blocks = [
+            [self._job(clients[i], sent[i]) for i in block]
+            for block in self._plan(clients, combine)
+        ]
+        total = OrderedTotal()
+        results: list[BlockResult] = []
+        with self._watchdog.watching(sent):
+            for index, result in self._run_blocks(blocks, combine, timeout):
+                results.append(result)
+                total.add(index, result)
+                if progress is not None:
+                    progress(result.reports)
+        drop_odd(results, total.tally)
+        exchange = self._collect(results)
+        combined = total.tally.total
+        if combined is not None:
+            exchange.replies = [Message(combined.mean(), reply_to=sent[0])]
+        contents = {id(message.content): message.content for message in sent}
+        sizes = {number: array_bytes(content) for number, content in contents.items()}
+        exchange.bytes_down = sum(sizes[id(message.content)] for message in sent)
+        return exchange
+
+    def _plan(self, clients: Sequence[int], combine: bool) -> list[list[int]]:
+        stacked = self.stacking.length(len(clients)) if combine else 0
+        return plan(clients, self._size, stacked)
+
+    def _size(self, client: int) -> int:
+        """Return how many examples a client holds; the server's own count as none."""
+        is_client = client < len(self.federation)
+        return self.federation.partition.size(client) if is_client else 0
+
+    def _watch(self, index: int, block: Sequence[ClientJob]) -> None:
+        """Let the watchdog know that a block's clients are at work."""
+        clients = [job.client for job in block]
+        self._watchdog.began(index, clients, sum(map(self._size, clients)))
+
+    def _job(self, client: int, message: Message) -> ClientJob:
+        flower_internals.set_message_id(message, f"{message.metadata.message_type}-{client}")
+        return ClientJob(client, message)
+
+    def _with_states(self, block: Sequence[ClientJob]) -> list[ClientJob]:
+        """Return a block's jobs with what their clients kept, right before they are run."""
+        return [replace(job, state=self.states.get(job.client)) for job in block]
+
+    def _collect(self, results: Sequence[BlockResult]) -> Exchange:
+        exchange = Exchange()
+        for result in results:
+            exchange.replies += result.replies
+            exchange.reports += result.reports
+            exchange.failures += result.failures
+            for client, state in result.states.items():
+                self.states.put(client, state)
+        exchange.replies.sort(key=lambda reply: reply.metadata.src_node_id)
+        exchange.reports.sort(key=lambda report: report.client)
+        exchange.failures.sort(key=lambda failure: failure.client)
+        exchange.bytes_up = sum(report.bytes_up for report in exchange.reports)
+        return exchange
+
+    def evaluate(self, wire: torch.Tensor) -> Evaluation:
+        """Return the metrics of the weights on the server's test set.
+
+        The test set is cut into shards of fixed size, added up in order.
+        """
+        test = self.federation.dataset.test
+        shards = [
+            (start, min(start + ROWS_PER_SHARD, len(test)))
+            for start in range(0, len(test), ROWS_PER_SHARD)
+        ]
+        evaluation = Evaluation(self.federation.dataset.task)
+        for state in self._evaluate_shards(wire, shards):
+            evaluation.merge(state)
+        return evaluation
+
+    @abstractmethod
+    def _run_blocks(
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+    ) -> Iterable[tuple[int, BlockResult]]:
+        """Run blocks; yield each one's number and result as it is done."""
+
+    @abstractmethod
+    def _evaluate_shards(
+        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+    ) -> Iterable[dict[str, Any]]:
+        """Return the metrics' sums of each shard of the test set, in order."""
+
+    def close(self) -> None:
+        """End the engine's processes and threads."""
+        self._watchdog.close()
+
+    def set_run(self, run: Any) -> None:
+        """Set the run, as Flower's interface wants."""
+        self._run = run
+
+    @property
+    def run(self) -> Any:
+        """Return the run, as Flower's interface wants."""
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        """Return a new message to a node."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Return the ids of all clients' nodes."""
+        return range(FIRST_NODE, FIRST_NODE + len(self.federation))
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return one reply per client that answered."""
+        return self.exchange(messages, timeout=timeout).replies
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Run the messages' clients; their replies wait to be pulled."""
+        sent = list(messages)
+        for reply in self.exchange(sent).replies:
+            self._answered[reply.metadata.reply_to_message_id] = reply
+        return [message.metadata.message_id for message in sent]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies to pushed messages."""
+        return [self._answered.pop(i) for i in message_ids if i in self._answered]

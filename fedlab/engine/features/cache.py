@@ -1,0 +1,222 @@
+"""The feature cache: what a frozen prefix makes of each sample is computed once, and kept on disk.
+
+The files are keyed by all that decides their content: the prefix's code and weights, the samples,
+how they are prepared, and the versions of what computes. Rows are computed in batches of fixed
+size, so that their bits do not depend on which worker computes which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import fedlab
+from fedlab.algorithm.strategy import cohort_size
+from fedlab.arrays import in_shared_memory
+from fedlab.assets.places import cache_folder
+from fedlab.data.dataset import Dataset, Examples
+from fedlab.data.federation import Federation
+from fedlab.data.transforms import Preparation
+from fedlab.data.virtual import GeneratedExamples
+from fedlab.engine.features.split import CannotSplit, Split, split
+from fedlab.models.network import Network
+from fedlab.scenario import Scenario
+from fedlab.scenario.parts import preparation
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_BATCH = 64
+ROWS_PER_SHARD = 256
+MOST_BYTES = 8 << 30
+"""Of one set of features."""
+MOST_BYTES_KEPT = 20 << 30
+"""Of all; the ones unused for longest go first."""
+PARTS = ("train", "test")
+AS_STORED = Preparation("tabular")
+"""Features need no preparation."""
+
+
+class CannotCache(Exception):
+    """Why features are not cached."""
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """The features of one part of a data set.
+
+    Attributes:
+        part: "train" or "test".
+        path: The file, whole once it is there.
+        shape: (N, ...) of its float32 array.
+    """
+
+    part: str
+    path: Path
+    shape: tuple[int, ...]
+
+    @property
+    def draft(self) -> Path:
+        """Return where it is written before it is whole."""
+        return self.path.with_suffix(f".{os.getpid()}.npy")
+
+    def shards(self) -> list[tuple[int, int]]:
+        """Return where its shards start and stop."""
+        count = self.shape[0]
+        return [(s, min(s + ROWS_PER_SHARD, count)) for s in range(0, count, ROWS_PER_SHARD)]
+
+    def begin(self) -> Path:
+        """Make room for the features, and return where they are to be written."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _make_room(self.path.parent, _bytes(self.shape))
+        np.lib.format.open_memmap(self.draft, "w+", np.float32, self.shape).flush()
+        return self.draft
+
+    def finish(self) -> None:
+        """Let the file be found."""
+        os.replace(self.draft, self.path)
+
+
+def plan_features(
+    scenario: Scenario, network: Network, federation: Federation
+) -> list[FeatureFile]:
+    """Return the files of a scenario's features, there or not.
+
+    Raises:
+        CannotCache: With the reason, where its features cannot be cached or it would not pay.
+    """
+    parts, prepare = split_network(scenario, network, federation)
+    dataset = federation.dataset
+    _check_it_pays(scenario, federation)
+    with torch.no_grad():
+        shape = tuple(parts.prefix(prepare(dataset.train.inputs[:2])).shape[1:])
+    common = _digest_of_prefix(parts, prepare)
+    files = []
+    for part in PARTS:
+        examples: Examples = getattr(dataset, part)
+        if len(examples):
+            key = hashlib.sha256(common + _digest(examples.inputs)).hexdigest()[:24]
+            path = cache_folder() / "features" / f"{key}.npy"
+            files.append(FeatureFile(part, path, (len(examples), *shape)))
+    missing = sum(_bytes(file.shape) for file in files if not file.path.exists())
+    if missing > min(MOST_BYTES, _free(cache_folder()) // 2):
+        raise CannotCache(f"its features would take {missing / 1e9:.1f} GB")
+    return files
+
+
+def split_network(
+    scenario: Scenario, network: Network, federation: Federation
+) -> tuple[Split, Preparation]:
+    """Return the network in two parts, and how inputs are prepared for it.
+
+    Raises:
+        CannotCache: If it cannot be split, or pictures are augmented at random.
+    """
+    settings: Any = scenario
+    if settings.data.augmentation is not None:
+        raise CannotCache("pictures are augmented at random")
+    if isinstance(federation.dataset.train, GeneratedExamples):
+        raise CannotCache("examples are made client by client")
+    if settings.model.others:
+        raise CannotCache("clients have different architectures")
+    if federation.public is not None:
+        raise CannotCache("models are called on public examples, too")
+    if len(federation.dataset.train) < 2:
+        raise CannotCache("there are too few samples")
+    prepare = preparation(network, federation.dataset.task, settings.model)
+    try:
+        return split(network, prepare(federation.dataset.train.inputs[:2])), prepare
+    except CannotSplit as error:
+        raise CannotCache(str(error)) from error
+
+
+def _check_it_pays(scenario: Scenario, federation: Federation) -> None:
+    """Refuse where a run looks at fewer samples than there are."""
+    client: Any = scenario.client
+    clients = scenario.rounds * cohort_size(scenario.strategy, len(federation))
+    samples = len(federation.dataset.train)
+    if client.steps is not None:
+        seen = clients * client.steps * client.batch_size
+    else:
+        seen = clients * client.epochs * federation.partition.total / len(federation)
+    if seen <= samples:
+        raise CannotCache("the run looks at fewer samples than there are")
+
+
+@torch.no_grad()
+def compute_features(
+    parts: Split, prepare: Preparation, inputs: torch.Tensor, draft: str, start: int, stop: int
+) -> None:
+    """Write the features of rows ``start`` to ``stop`` into the file at ``draft``."""
+    parts.prefix.eval()
+    target = np.lib.format.open_memmap(draft, "r+")
+    for first in range(start, stop, ROWS_PER_BATCH):
+        last = min(first + ROWS_PER_BATCH, stop)
+        target[first:last] = parts.prefix(prepare(inputs[first:last])).numpy()
+    target.flush()
+
+
+def with_features(federation: Federation, paths: dict[str, str]) -> Federation:
+    """Return a federation whose inputs are the features in these files, by part."""
+    parts = {part: getattr(federation.dataset, part) for part in PARTS}
+    for part, path in paths.items():
+        features = in_shared_memory(np.lib.format.open_memmap(Path(path), "r"))
+        parts[part] = replace(parts[part], inputs=features)
+        with suppress(OSError):
+            os.utime(path)
+    return replace(federation, dataset=Dataset(federation.dataset.task, **parts))
+
+
+def _digest_of_prefix(parts: Split, prepare: Preparation) -> bytes:
+    digest = hashlib.sha256()
+    # What computes: the same code on other vector units, or cut otherwise, gives other last bits.
+    capability = torch.backends.cpu.get_cpu_capability()
+    for word in (fedlab.__version__, torch.__version__, capability, ROWS_PER_BATCH, prepare):
+        digest.update(f"{word}|".encode())
+    digest.update(str(getattr(parts.prefix, "code", "")).encode())
+    for name, module in parts.prefix.named_modules():
+        digest.update(f"{name}:{module.extra_repr()}|".encode())
+    for name, tensor in parts.prefix.state_dict().items():
+        digest.update(name.encode())
+        digest.update(_digest(tensor))
+    return digest.digest()
+
+
+def _digest(tensor: torch.Tensor) -> bytes:
+    array = tensor.detach().contiguous().numpy()
+    about = f"{array.dtype}{array.shape}".encode()
+    return hashlib.sha256(about + array.tobytes()).digest()
+
+
+def _bytes(shape: tuple[int, ...]) -> int:
+    return 4 * int(np.prod(shape))
+
+
+def _free(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
+
+
+def _make_room(folder: Path, wanted: int) -> None:
+    """Remove the features unused for longest until there is room for ``wanted`` bytes more."""
+    kept = wanted
+    for path, status in sorted(_files(folder), key=lambda found: -found[1].st_mtime):
+        kept += status.st_size
+        if kept > MOST_BYTES_KEPT:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder.glob("*.npy"):
+        with suppress(OSError):
+            yield path, path.stat()

@@ -1,0 +1,1 @@
+"""Clients in Flower's own simulation or deployment."""

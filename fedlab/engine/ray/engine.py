@@ -1,0 +1,225 @@
+"""The ray engine: long-lived worker processes that share the data and claim blocks of clients."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from flwr.app import ArrayRecord, RecordDict
+from pydantic import Field
+
+from fedlab.data.federation import Federation
+from fedlab.engine.base import Engine, EngineSettings
+from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
+from fedlab.engine.ray.start import address_of, ensure_started, start_worker
+from fedlab.engine.reports import Failure
+from fedlab.engine.totals import joined
+from fedlab.errors import FedlabError
+from fedlab.scenario import Scenario, dumps
+from fedlab.wire import flower_internals
+from fedlab.wire.mailbox import Mailbox, Slot
+from fedlab.wire.records import array_bytes, records_of, without_copying
+
+if TYPE_CHECKING:
+    from fedlab.engine.ray.actor import PackedJob
+
+SINGLE, DOUBLE = 4, 8
+ROOM_TO_ALIGN = 4096
+
+
+class RayEngineSettings(EngineSettings):
+    """Keys of ``[engine]`` with name = "ray", the default."""
+
+    name: str = "ray"
+
+    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
+    cpus_per_worker: float = Field(1.0, gt=0, description="what Ray reserves for a worker")
+    gpus_per_worker: float = Field(0.0, ge=0, description="what Ray reserves for a worker")
+    address: str | None = Field(
+        None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
+    )
+
+
+class RayEngine(Engine):
+    """Runs clients in parallel in long-lived Ray workers, on one machine or a cluster."""
+
+    Settings: ClassVar[type[EngineSettings]] = RayEngineSettings
+
+    def __init__(
+        self, settings: RayEngineSettings, scenario: Scenario, federation: Federation
+    ) -> None:
+        super().__init__(settings, scenario, federation)
+        flower_internals.assume_identity()
+        address = address_of(settings)
+        self._ray, early = ensure_started(address)
+        self._on_cluster = address is not None
+        self._options, self.workers = _share(self._ray, settings, self._on_cluster)
+        self._mailbox = Mailbox()
+        self._feature_paths: dict[str, str] = {}
+        self._text = dumps(scenario)
+        self._data = self._ray.put(federation)
+        self._pool = RayPool(self._ray, early, self.workers, self._prepared)
+
+    def _prepared(self, worker: Any, last_words: str) -> Any:
+        """Tell a worker, or a new one, what to work on."""
+        worker = worker or start_worker(self._ray, self._options)
+        path = None if self._on_cluster else last_words
+        worker.prepare.remote(self._text, self._data, self.settings.threads, path)
+        if self._feature_paths:
+            worker.on_worker.remote("use_features", self._feature_paths)
+        return worker
+
+    def shares_files(self) -> bool:
+        """Return whether workers run on this machine."""
+        return not self._on_cluster
+
+    def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
+        scheduled = self._pool.run(len(calls), lambda index: ("on_worker", (method, *calls[index])))
+        for _, outcome in scheduled:
+            if isinstance(outcome, Exception):
+                raise FedlabError(f"computing features failed: {outcome}") from outcome
+
+    def _use_features(self, paths: dict[str, str]) -> None:
+        self._feature_paths = paths
+        self._pool.on_each("on_worker", "use_features", paths)
+
+    def _run_blocks(
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+    ) -> Iterator[tuple[int, BlockResult]]:
+        slots = self._slots(blocks) if combine else [None] * len(blocks)
+        shelf = _Shelf(self._ray)
+
+        def call(index: int) -> Call:
+            packed = shelf.block(self._with_states(blocks[index]))
+            return "run_block", (*packed, combine, slots[index])
+
+        def began(index: int) -> None:
+            self._watch(index, blocks[index])
+
+        lost: dict[int, WorkerLost] = {}
+        for index, result in self._pool.run(len(blocks), call, began):
+            self._watchdog.ended(index)
+            if isinstance(result, WorkerLost):
+                lost[index] = result
+            else:
+                yield index, _collected(blocks[index], result)
+        for index, error in sorted(lost.items()):
+            yield index, self._apart(blocks[index], combine, shelf, error)
+
+    def _apart(
+        self, block: Sequence[ClientJob], combine: bool, shelf: _Shelf, error: WorkerLost
+    ) -> BlockResult:
+        """Run the clients of a lost block each by itself, so that the one at fault is found."""
+        if len(block) == 1:
+            return _failed(block, error)
+
+        def call(index: int) -> Call:
+            packed = shelf.block(self._with_states([block[index]]))
+            return "run_block", (*packed, combine, None)
+
+        outcomes = dict(self._pool.run(len(block), call))
+        return joined([_collected([job], outcomes[i]) for i, job in enumerate(block)])
+
+    def _slots(self, blocks: Sequence[Sequence[ClientJob]]) -> Sequence[Slot | None]:
+        """Return where each block's sum may be left: replies tend to hold what messages hold."""
+        if self._on_cluster or not blocks:
+            return [None] * len(blocks)
+        values = array_bytes(blocks[0][0].message.content) // SINGLE
+        several = max(len(block) for block in blocks) > 1
+        size = values * (DOUBLE if several else SINGLE) + ROOM_TO_ALIGN
+        return self._mailbox.slots(len(blocks), size)
+
+    def _evaluate_shards(
+        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+    ) -> Iterable[dict[str, Any]]:
+        weights = self._ray.put(wire.numpy())
+        calls = self._pool.run(
+            len(shards), lambda index: ("evaluate_rows", (weights, *shards[index]))
+        )
+        states: dict[int, Any] = dict(calls)
+        for state in states.values():
+            if isinstance(state, Exception):
+                raise FedlabError(f"evaluation failed: {state}") from state
+        return [states[index] for index in range(len(shards))]
+
+    def close(self) -> None:
+        """End the workers; Ray itself serves the next run until this process ends."""
+        super().close()
+        self._pool.close()
+        self._mailbox.close()
+
+
+class _Shelf:
+    """Puts each array record into the object store once, however many messages carry it."""
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._references: dict[int, Any] = {}
+
+    def block(self, block: Sequence[ClientJob]) -> tuple[list[dict[str, Any]], list[PackedJob]]:
+        """Return a block's different contents, array records as references, and its jobs."""
+        numbers: dict[int, int] = {}
+        contents: list[dict[str, Any]] = []
+        jobs: list[PackedJob] = []
+        for job in block:
+            content = job.message.content
+            if id(content) not in numbers:
+                numbers[id(content)] = len(contents)
+                contents.append(self._packed(content))
+            number = numbers[id(content)]
+            jobs.append((job.client, job.message.metadata, number, job.state))
+        return contents, jobs
+
+    def _packed(self, content: RecordDict) -> dict[str, Any]:
+        arrays = records_of(content, ArrayRecord)
+        references = {key: self._reference(record) for key, record in arrays.items()}
+        return {**dict(content.items()), **references}
+
+    def _reference(self, record: ArrayRecord) -> Any:
+        if id(record) not in self._references:
+            # Ray copies arrays straight into its store, and bytes by way of a pickle.
+            values = {name: without_copying(array) for name, array in record.items()}
+            self._references[id(record)] = self._ray.put(values)
+        return self._references[id(record)]
+
+
+def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dict[str, float], int]:
+    """Return what Ray reserves for a worker, and how many workers there are.
+
+    On this machine the scenario alone decides; on a cluster workers take part in Ray's accounts.
+    """
+    if not on_cluster:
+        options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
+        return options, settings.workers or os.cpu_count() or 1
+    cores = ray.cluster_resources().get("CPU", 1.0)
+    fitting = max(1, int(cores // settings.cpus_per_worker))
+    if (settings.workers or 1) > fitting:
+        raise FedlabError(
+            f"engine.workers: {settings.workers} workers of {settings.cpus_per_worker:g} CPUs do "
+            f"not fit on this cluster's {cores:g} CPUs; at most {fitting}"
+        )
+    options = {"num_cpus": settings.cpus_per_worker, "num_gpus": settings.gpus_per_worker}
+    return options, settings.workers or fitting
+
+
+def _collected(block: Sequence[ClientJob], outcome: Any) -> BlockResult:
+    """Return a block's result with its sum, or the failures of all its clients."""
+    if isinstance(outcome, Exception):
+        return _failed(block, outcome)
+    result: BlockResult = outcome
+    if result.left is not None:
+        result.sum = result.left.collect()
+    return result
+
+
+def _failed(block: Sequence[ClientJob], error: Exception) -> BlockResult:
+    reason, trace = str(error), str(error)
+    if isinstance(error, WorkerLost):
+        trace = error.trace
+    else:
+        reason = f"the worker failed: {reason.strip().rpartition(chr(10))[2]}"
+    phase = block[0].message.metadata.message_type
+    return BlockResult(failures=[Failure(e.client, phase, reason, trace) for e in block])

@@ -1,0 +1,116 @@
+"""The Flower ClientApp: it alone translates between messages and local tasks.
+
+The same app answers on every engine. An engine that holds a worker passes it in; Flower's own
+engines find the scenario as text in the run's configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Message,
+    MessageType,
+    MetricRecord,
+    RecordDict,
+)
+from flwr.clientapp import ClientApp
+
+from fedlab import registry
+from fedlab.engine.worker.messages import Decoder, assignment, keep, sent_arrays, weights_key
+from fedlab.engine.worker.worker import Worker, worker_of
+from fedlab.training.task import Assignment
+from fedlab.wire.protocol import (
+    CONFIG,
+    EXAMPLES,
+    METRICS,
+    PARTITION_ID,
+    WEIGHT,
+    WEIGHTS,
+    own_weight,
+)
+
+PARTITION_ID = PARTITION_ID
+
+WorkerSource = Callable[[Context], Worker]
+
+
+def client_app(worker_source: WorkerSource) -> ClientApp:
+    """Return the ClientApp whose messages are worked on by ``worker_source``'s worker."""
+
+    def cross_cutting(message: Message, context: Context, call_next: Any) -> Message:
+        """Wrap the algorithm in the scenario's mods, the first one outermost."""
+        if message.metadata.message_type == MessageType.QUERY:
+            return call_next(message, context)  # type: ignore[no-any-return]
+        for name in reversed(mods_of(worker_source(context))):
+            call_next = _wrap(registry.mods.get(name)().mod, call_next)
+        limit = worker_source(context).time_limit
+        reply: Message = limit.run(1, call_next, message, context)
+        return reply
+
+    app = ClientApp(mods=[cross_cutting])
+    decode = Decoder()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _train(worker_source(context), decode, message, context)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return _evaluate(worker_source(context), decode, message, context)
+
+    @app.query()
+    def query(message: Message, context: Context) -> Message:
+        """Tell which partition this node holds."""
+        answer = ConfigRecord({PARTITION_ID: int(context.node_config[PARTITION_ID])})
+        return Message(RecordDict({CONFIG: answer}), reply_to=message)
+
+    return app
+
+
+def mods_of(worker: Worker) -> tuple[str, ...]:
+    """Return what stands between messages and the client algorithm, the outermost first."""
+    settings: Any = worker.scenario.client
+    mods: tuple[str, ...] = settings.mods
+    return mods
+
+
+def _wrap(mod: Any, call_next: Any) -> Any:
+    return lambda message, context: mod(message, context, call_next)
+
+
+def _train(worker: Worker, decode: Decoder, message: Message, context: Context) -> Message:
+    asked = _asked(worker, decode, message, context)
+    update = worker.train(asked)
+    keep(context.state, update.state)
+    metrics = MetricRecord({EXAMPLES: update.examples, **update.metrics})
+    weight = own_weight(asked.config)
+    if weight is not None:
+        metrics[WEIGHT] = weight
+    content = RecordDict({METRICS: metrics})
+    for name, vector in sent_arrays(update, weights_key(message.content)).items():
+        content[name] = ArrayRecord({WEIGHTS: Array(vector)})
+    return Message(content, reply_to=message)
+
+
+def _evaluate(worker: Worker, decode: Decoder, message: Message, context: Context) -> Message:
+    examples, metrics = worker.evaluate(_asked(worker, decode, message, context))
+    record = MetricRecord({EXAMPLES: examples, **metrics})
+    return Message(RecordDict({METRICS: record}), reply_to=message)
+
+
+def _asked(worker: Worker, decode: Decoder, message: Message, context: Context) -> Assignment:
+    client = int(context.node_config[PARTITION_ID])
+    return assignment(worker, decode, client, message.content, context.state)
+
+
+def _worker_from_run_config(context: Context) -> Worker:
+    return worker_of(str(context.run_config["scenario"]))
+
+
+app = client_app(_worker_from_run_config)

@@ -1,0 +1,309 @@
+"""What one process holds to run clients: one model instance, the data, the client algorithm."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from fedlab import registry, seeding
+from fedlab.data.dataset import Examples
+from fedlab.data.federation import Federation
+from fedlab.data.transforms import (
+    Augmentation,
+    Preparation,
+    build_augmentation,
+)
+from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
+from fedlab.engine.stacked.chain import StackedChain
+from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
+from fedlab.engine.stacked.loop import fit_stacked
+from fedlab.engine.worker.time_limit import TimeLimit
+from fedlab.metrics.evaluation import Evaluation
+from fedlab.models.network import Network, build_network, other_networks
+from fedlab.process import give_back_freed_memory, set_torch_threads
+from fedlab.scenario import Scenario, from_run_config
+from fedlab.scenario.parts import adversary_of, load_federation, preparation
+from fedlab.systems.stragglers import local_epochs
+from fedlab.training.evaluation import classes_of, evaluate, predict
+from fedlab.training.loop import Fit
+from fedlab.training.task import Assignment, LocalTask, Update
+from fedlab.wire.checks import BadReply, check_examples, check_kept, check_vectors
+from fedlab.wire.protocol import SQUARED_CHANGE
+
+logger = logging.getLogger(__name__)
+
+PERSONAL = "personal"
+WEIGHTS = "the weights"
+RECEIVED = "received"
+"""What clients keep of themselves and, where an attack remembers it, of what they were sent."""
+
+
+class Worker:
+    """Runs clients of one scenario, one after the other, in one process.
+
+    The model instance is resident: each client resets it in place, so that nothing passes from one
+    client to the next. Every random draw of a client comes from (seed, round, client).
+
+    Attributes:
+        scenario: The scenario.
+        federation: The data of all clients; only the asked client's rows are touched.
+        network: The resident model; of several architectures, the first.
+        algorithm: The client algorithm.
+        adversary: Which clients attack, and how; None where nobody does.
+        stacking: Whether and how clients are trained at once.
+        time_limit: How long one client may take.
+    """
+
+    def __init__(self, scenario: Scenario, federation: Federation) -> None:
+        settings: Any = scenario
+        task = federation.dataset.task
+        self.scenario = scenario
+        self.federation = federation
+        self.network = build_network(settings.model, task, scenario.seed)
+        self.algorithm = registry.clients.get(settings.client.name)(settings.client)
+        self.adversary = adversary_of(scenario, len(federation))
+        self.prepare, self.augment = self._inputs_of(self.network, settings.model)
+        others = other_networks(settings.model, task, scenario.seed)
+        self._others = [
+            (network, *self._inputs_of(network, model))
+            for network, model in zip(others, settings.model.others, strict=True)
+        ]
+        self.stacking = stacking_of(scenario, self.network, task)
+        self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
+        # A module's own first weights were freed when it was bound to one vector.
+        give_back_freed_memory()
+
+    def _inputs_of(self, network: Network, model: Any) -> tuple[Preparation, Augmentation | None]:
+        """Return how inputs are prepared, and augmented, for a network with these settings."""
+        settings: Any = self.scenario
+        task = self.federation.dataset.task
+        augmentation = settings.data.augmentation
+        return preparation(network, task, model), build_augmentation(
+            augmentation, task, network.mean, network.std
+        )
+
+    def _architecture(self, client: int) -> tuple[Network, Preparation, Augmentation | None]:
+        """Return a client's network, and how its inputs are prepared and augmented."""
+        number = client % (1 + len(self._others))
+        own = self.network, self.prepare, self.augment
+        return self._others[number - 1] if number else own
+
+    def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
+        """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
+        parts, prepare = split_network(self.scenario, self.network, self.federation)
+        inputs = getattr(self.federation.dataset, part).inputs
+        compute_features(parts, prepare, inputs, draft, start, stop)
+
+    def use_features(self, paths: dict[str, str]) -> None:
+        """Work from now on with the features in these files, by part, and the rest of the model."""
+        parts, _ = split_network(self.scenario, self.network, self.federation)
+        self.network.model.call = parts.rest
+        self.federation = with_features(self.federation, paths)
+        self.prepare = AS_STORED
+        self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
+
+    def train(self, assignment: Assignment) -> Update:
+        """Train one client from the received weights; return its update with its new state.
+
+        Raises:
+            BadReply: If the update is of another shape than the weights, or not finite.
+        """
+        with self._seeded("client", assignment):
+            task = self._poisoned(
+                self._task(assignment, *self.federation.examples(assignment.client))
+            )
+            start = time.perf_counter()
+            update: Update = self.algorithm.train(task)
+            update.metrics["seconds"] = time.perf_counter() - start
+        return self._checked(update, assignment)
+
+    def _poisoned(self, task: LocalTask) -> LocalTask:
+        """Return a task with the examples that a malicious client trains on."""
+        adversary = self.adversary
+        if adversary is None or not adversary.controls(task.client, task.round):
+            return task
+        draw = seeding.torch_generator(self.scenario.seed, "poison", task.round, task.client)
+        return replace(task, examples=adversary.attack.poisoned(task.examples, task.task, draw))
+
+    def _corrupt(self, update: Update, assignment: Assignment) -> None:
+        """Put in an update what a malicious client sends and remembers."""
+        adversary, client, number = self.adversary, assignment.client, assignment.round
+        if adversary is None or client not in adversary.clients:
+            return
+        received = assignment.wire if update.origin is None else update.origin
+        if adversary.is_active(number):
+            draw = seeding.torch_generator(self.scenario.seed, "corruption", number, client)
+            before = assignment.state.get(RECEIVED)
+            update.weights = adversary.attack.corrupted(update.weights, received, before, draw)
+        if adversary.attack.remembers:
+            update.state = {**update.state, RECEIVED: received}
+
+    def _checked(self, update: Update, assignment: Assignment) -> Update:
+        """Return what leaves the client, and what it keeps with its own part added.
+
+        Raises:
+            BadReply: If its weights are not of this model's size, or anything is not finite.
+        """
+        self._corrupt(update, assignment)
+        model = self._architecture(assignment.client)[0].model
+        layout = model.layout
+        if layout.personal_size:
+            update.state = {**update.state, PERSONAL: model.personal()}
+        vectors = {WEIGHTS: update.weights, **update.arrays}
+        check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
+        check_examples(update.examples)
+        check_kept({name: kept.numpy() for name, kept in update.state.items()})
+        if assignment.config.get(SQUARED_CHANGE):
+            change = (update.weights - assignment.wire)[: layout.wire_parameters]
+            update.metrics["squared_change"] = float(change.double().square().sum())
+        return update
+
+    def train_block(
+        self, assignments: Sequence[Assignment]
+    ) -> Iterator[tuple[int, Update | Exception]]:
+        """Train a block's clients; yield each one's number and its update, or what it raised.
+
+        Where the network can be stacked they are trained at once; should that fail, one after the
+        other, so that the one at fault is found.
+        """
+        if self.stacking.decision.used:
+            try:
+                updates = self.time_limit.run(len(assignments), self._train_stacked, assignments)
+            except Exception:
+                logger.debug("a stack of clients failed; running them apart", exc_info=True)
+            else:
+                yield from updates
+                return
+        for assignment in assignments:
+            try:
+                yield assignment.client, self.time_limit.run(1, self.train, assignment)
+            except Exception as error:
+                yield assignment.client, error
+
+    def _train_stacked(
+        self, assignments: Sequence[Assignment]
+    ) -> list[tuple[int, Update | Exception]]:
+        start = time.perf_counter()
+        tasks, terms, vectors = [], [], []
+        ordered = sorted(assignments, key=self._work, reverse=True)
+        for assignment in ordered:
+            task = self._poisoned(
+                self._task(assignment, *self.federation.examples(assignment.client), True)
+            )
+            tasks.append(task)
+            terms.append(self.algorithm.parameter_terms(task))
+            vectors.append(task.received)
+        steps = stacked_steps(self.algorithm, tasks)
+        fits, stack = fit_stacked(self.stacking.chain, tasks, vectors, terms, steps)
+        seconds = (time.perf_counter() - start) / len(tasks)
+        updates: dict[int, Update | Exception] = {}
+        for k, (assignment, task, fitted) in enumerate(zip(ordered, tasks, fits, strict=True)):
+            update: Update = self.algorithm.update(task, self._reached(stack, k, fitted))
+            update.metrics["seconds"] = seconds
+            try:
+                updates[task.client] = self._checked(update, assignment)
+            except BadReply as error:
+                updates[task.client] = error
+        return [(a.client, updates[a.client]) for a in assignments]
+
+    def _reached(self, stack: StackedChain, client: int, fitted: Fit) -> Fit:
+        """Return a fit with the weights that a client of a stack reached, or in the network."""
+        model = self.network.model
+        if model.layout.personal_size or reads_network(self.algorithm):
+            stack.write(client, model.weights)
+            return fitted
+        wire = torch.empty(model.layout.size)
+        stack.write(client, wire)
+        return replace(fitted, wire=wire)
+
+    def _work(self, assignment: Assignment) -> tuple[int, int]:
+        """Return a client's steps and examples."""
+        settings: Any = self.scenario.client
+        size = self.federation.part_sizes(assignment.client)[0]
+        epochs = local_epochs(assignment.config, settings.epochs)
+        return math.ceil(size / settings.batch_size) * epochs, size
+
+    def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
+        """Return the number of examples that a client is evaluated on and the metrics on them."""
+        with self._seeded("evaluation", assignment):
+            examples, _ = self.federation.examples(assignment.client)
+            own = self.federation.evaluation_examples(assignment.client)
+            task = self._task(assignment, examples, own)
+            if len(task.validation) == 0:
+                return 0, {}
+            metrics: dict[str, float] = self.algorithm.evaluate(task)
+            return len(task.validation), metrics
+
+    def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
+        """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
+        self.network.model.reset(wire)
+        test = self.federation.dataset.test
+        part = Examples(test.inputs[start:stop], test.targets[start:stop])
+        task = self.federation.dataset.task
+        criterion = self.algorithm.criterion(task)
+        evaluation = evaluate(self.network, part, task, self.prepare, criterion)
+        if self.adversary is not None and self.adversary.attack.has_trigger:
+            self._count_success(evaluation, part)
+        state: dict[str, torch.Tensor] = evaluation.state()
+        return state
+
+    def _count_success(self, evaluation: Evaluation, examples: Examples) -> None:
+        """Count which pictures of other classes a trigger turns into the wanted one."""
+        assert self.adversary is not None
+        attack = self.adversary.attack
+        others = examples.take(torch.nonzero(examples.targets != attack.wanted_class).flatten())
+        if len(others):
+            outputs = predict(self.network, attack.triggered(others.inputs), self.prepare)
+            evaluation.count_success(classes_of(outputs) == attack.wanted_class)
+
+    def _seeded(self, purpose: str, assignment: Assignment) -> AbstractContextManager[None]:
+        return seeding.scope(self.scenario.seed, purpose, assignment.round, assignment.client)
+
+    def _task(
+        self,
+        assignment: Assignment,
+        examples: Examples,
+        validation: Examples,
+        is_stacked: bool = False,
+    ) -> LocalTask:
+        own = {name: t for name, t in assignment.state.items() if name != RECEIVED}
+        network, prepare, augment = self._architecture(assignment.client)
+        personal = own.pop(PERSONAL, None)
+        if not is_stacked or network.model.layout.personal_size:
+            network.model.reset(assignment.wire, personal)
+        generator = seeding.torch_generator(
+            self.scenario.seed, "batches", assignment.round, assignment.client
+        )
+        return LocalTask(
+            client=assignment.client,
+            round=assignment.round,
+            rounds=self.scenario.rounds,
+            network=network,
+            wire=assignment.wire,
+            examples=examples,
+            validation=validation,
+            arrays=assignment.arrays,
+            config=assignment.config,
+            state=own,
+            generator=generator,
+            task=self.federation.dataset.task,
+            prepare=prepare,
+            augment=augment,
+            public=self.federation.public,
+        )
+
+
+@lru_cache(maxsize=1)
+def worker_of(scenario_text: str) -> Worker:
+    """Return this process's worker for a scenario that arrived as text."""
+    scenario = from_run_config(scenario_text)
+    set_torch_threads(getattr(scenario.engine, "threads", 1))
+    return Worker(scenario, load_federation(scenario))

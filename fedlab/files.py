@@ -1,0 +1,82 @@
+"""Files written whole or not at all, and the names of those in a run folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedlab.errors import FedlabError
+
+# What a run folder holds (docs/run-folder.md).
+SCENARIO = "scenario.toml"
+ENVIRONMENT = "environment.json"
+PARTITION = "partition.json"
+ATTACK = "attack.json"
+TASK = "task.json"
+METRICS = "metrics.jsonl"
+CLIENTS = "clients.jsonl"
+FAILURES = "failures.jsonl"
+BASELINES = "baselines.jsonl"
+CONFUSION = "confusion.json"
+SUMMARY = "summary.json"
+CROSSVAL = "crossval.json"
+MODEL = "model.safetensors"
+REPORT = "report.html"
+PLOTS = "plots"
+TENSORBOARD = "tensorboard"
+CHECKPOINTS = "checkpoints"
+LOCK, LOCK_HOLDER = ".lock", ".lock-holder"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``, and rename it to ``path`` after the block.
+
+    The block may write a file there or make a folder. Where it raises, nothing is left of either,
+    and what stood at ``path`` still does.
+
+    Raises:
+        OSError: If it cannot be renamed.
+
+    Example:
+        >>> with replacing(Path("figures.txt")) as draft:
+        ...     written = draft.write_text("1 2 3")
+        >>> Path("figures.txt").read_text()
+        '1 2 3'
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    _remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir() and temporary.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        _remove(temporary)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        FedlabError: If it cannot be written; then nothing is left of it.
+    """
+    try:
+        with replacing(path) as draft:
+            draft.write_bytes(content)
+    except OSError as error:
+        raise FedlabError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    """Remove what a killed process, or a failed block, left behind."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:  # the folder is not there, or may not be written: the block will tell
+            return

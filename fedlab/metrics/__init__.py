@@ -1,0 +1,1 @@
+"""Metrics: names, sums by task, and how a number is spread over clients. Of libraries, torch."""

@@ -1,0 +1,77 @@
+"""What each metric is called, which way is better, and how its values are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from fedlab.metrics.quantities import NBSP
+
+
+@dataclass(frozen=True)
+class MetricName:
+    """A metric as people read it.
+
+    Attributes:
+        name: Its key in the run folder's files.
+        label: Its name in words.
+        higher_is_better: Which way is better.
+        is_fraction: Whether it lies in [0, 1] and is written in per cent.
+    """
+
+    name: str
+    label: str
+    higher_is_better: bool
+    is_fraction: bool = False
+
+    def text(self, value: float) -> str:
+        """Return a value of this metric as text, with its unit."""
+        if not math.isfinite(value):
+            return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
+        return f"{100 * value:.1f}{NBSP}%" if self.is_fraction else f"{value:.4g}"
+
+    def difference(self, value: float) -> str:
+        """Return the size of a difference between two values as text, without its sign."""
+        return f"{abs(100 * value):.1f}{NBSP}points" if self.is_fraction else f"{abs(value):.3g}"
+
+    def better(self, first: float, second: float) -> bool:
+        """Return whether ``first`` is better than ``second``; a number beats what is none."""
+        if math.isnan(first) or math.isnan(second):
+            return math.isnan(second) and not math.isnan(first)
+        return first > second if self.higher_is_better else first < second
+
+
+# The first of these that a run has is the one it is judged by.
+METRICS = (
+    MetricName("accuracy", "accuracy", True, True),
+    MetricName("perplexity", "perplexity", False),
+    MetricName("rmse", "root mean squared error", False),
+    MetricName("macro_f1", "macro F1", True, True),
+    MetricName("mae", "mean absolute error", False),
+    MetricName("loss", "loss", False),
+    MetricName("calibration_error", "calibration error", False, True),
+    MetricName("attack_success", "backdoor success", False, True),
+)
+_BY_NAME = {metric.name: metric for metric in METRICS}
+GLOBAL = "global_"
+"""Begins the names of what the global model reaches where clients have personalised ones."""
+BEFORE = "before_"
+"""Begins the names of what clients' own models reached before any collaboration."""
+_PREFIXES = {GLOBAL: "of the global model", BEFORE: "before collaboration"}
+
+
+def metric_name(name: str) -> MetricName:
+    """Return what is known of a metric; one that a client made up counts as a cost."""
+    for prefix, told in _PREFIXES.items():
+        if name.startswith(prefix):
+            of = metric_name(name.removeprefix(prefix))
+            return replace(of, name=name, label=f"{of.label} {told}")
+    return _BY_NAME.get(name) or MetricName(name, name.replace("_", " "), False)
+
+
+def headline(names: Iterable[str]) -> MetricName | None:
+    """Return the metric that a run with these metrics is judged by, or None without metrics."""
+    present = list(names)
+    known = next((metric for metric in METRICS if metric.name in present), None)
+    return known or (metric_name(present[0]) if present else None)

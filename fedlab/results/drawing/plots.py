@@ -1,0 +1,224 @@
+"""The plots of one run, each a function from its record to a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from fedlab.metrics.names import MetricName
+from fedlab.metrics.quantities import NBSP
+from fedlab.metrics.spread import FloatArray, describe
+from fedlab.results.baselines import LocalSpread, baseline_curve, local_spread
+from fedlab.results.drawing.style import LIGHT, SERIES, legend, new_figure
+from fedlab.results.reading import RunRecord
+
+MARKED_UP_TO = 30
+BARS_UP_TO = 60
+CLASSES_WITH_NUMBERS = 12
+CLASSES_WITH_NAMES = 30
+MEGABYTES = "MB moved, down and up, all clients together"
+PHASES = ("train", "evaluate", "aggregate", "configure", "checkpoint", "other")
+BASELINE_LABELS = {"centralised": "pooled data", "random": "random weights"}
+
+
+def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
+    """Draw a metric on the server's test set over rounds, with the baselines that were run.
+
+    Clients that train alone are drawn for the headline metric only: a single one's loss, of classes
+    that it has never seen, would press all curves to the bottom.
+    """
+    figure, (axes,) = new_figure()
+    local = local_spread(record, metric) if metric == record.metric else None
+    if local:
+        _draw_local(axes, local)
+    for name, label in BASELINE_LABELS.items():
+        curve = baseline_curve(record, name, metric)
+        if curve:
+            axes.plot(curve.rounds, curve.values, "--", color=LIGHT[name], label=label)
+    rounds = [row.round for row in record.tested]
+    values = [row.value(metric.name) for row in record.tested]
+    line(axes, rounds, values, "federated", "federated")
+    finish(axes, metric, f"test {metric.label}")
+    legend(axes, columns=2)
+    return figure
+
+
+def draw_spread(record: RunRecord, phase: str, metric: MetricName) -> Figure:
+    """Draw how a metric spreads over the cohort's clients, round by round.
+
+    Args:
+        record: The run.
+        phase: "clients" (the global model on their validation parts) or "train" (their reports).
+        metric: The metric.
+    """
+    figure, (axes,) = new_figure()
+    rows = [row for row in record.rounds if metric.name in getattr(row, phase)]
+    rounds = [row.round for row in rows]
+    spreads = [getattr(row, phase)[metric.name] for row in rows]
+    mean = np.array([spread.mean for spread in spreads])
+    std = np.array([spread.std for spread in spreads])
+    lowest = np.array([spread.min for spread in spreads])
+    highest = np.array([spread.max for spread in spreads])
+    color = LIGHT["federated"]
+    axes.fill_between(rounds, lowest, highest, color=color, alpha=0.1, lw=0, label="min–max")
+    inner = np.clip(mean - std, lowest, highest), np.clip(mean + std, lowest, highest)
+    axes.fill_between(rounds, *inner, color=color, alpha=0.22, lw=0, label="± 1 std")
+    worst = [spread.worst_decile for spread in spreads]
+    line(axes, rounds, worst, "worst", "worst tenth")
+    line(axes, rounds, list(mean), "federated", "mean")
+    finish(axes, metric, f"clients' {metric.label}")
+    legend(axes, columns=4)
+    return figure
+
+
+def draw_histogram(values: Sequence[float], metric: MetricName) -> Figure:
+    """Draw how many clients have which value, with the mean and the worst tenth marked."""
+    figure, (axes,) = new_figure()
+    numbers = np.asarray(values, dtype=float)
+    numbers = numbers[np.isfinite(numbers)]
+    found = describe(numbers, metric.higher_is_better)
+    axes.hist(
+        numbers, bins=_bins(numbers, metric), color=LIGHT["federated"], alpha=0.75, rwidth=0.92
+    )
+    for key, role, label in (("mean", "ink", "mean"), ("worst_decile", "worst", "worst tenth")):
+        text = f"{label} {metric.text(found[key])}"
+        axes.axvline(found[key], color=LIGHT[role], lw=1.8, ls="--", label=text)
+    axes.grid(axis="x", visible=False)
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if metric.is_fraction:
+        axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+    axes.set(xlabel=f"clients' {metric.label}", ylabel="clients")
+    legend(axes)
+    return figure
+
+
+def draw_communication(record: RunRecord, metric: MetricName) -> Figure:
+    """Draw the metric against the megabytes that all clients together had moved until then."""
+    figure, (axes,) = new_figure()
+    megabytes, values = communication(record, metric)
+    line(axes, megabytes, values, "federated", "federated")
+    finish(axes, metric, f"test {metric.label}", MEGABYTES)
+    return figure
+
+
+def communication(record: RunRecord, metric: MetricName) -> tuple[list[float], list[float]]:
+    """Return the cumulative megabytes and the test metric, at each evaluated round."""
+    moved = np.cumsum([row.bytes_down + row.bytes_up for row in record.rounds]) / 1e6
+    pairs = [
+        (float(sent), row.value(metric.name))
+        for sent, row in zip(moved, record.rounds, strict=True)
+        if row.test
+    ]
+    return [sent for sent, _ in pairs], [value for _, value in pairs]
+
+
+def draw_seconds(record: RunRecord) -> Figure:
+    """Draw where each round's seconds went."""
+    figure, (axes,) = new_figure()
+    rounds, seconds = phase_seconds(record)
+    if len(rounds) <= BARS_UP_TO:
+        base = np.zeros(len(rounds))
+        for role, (phase, values) in zip(SERIES, seconds.items(), strict=False):
+            axes.bar(rounds, values, bottom=base, width=0.8, color=LIGHT[role], label=phase)
+            base += values
+    else:
+        colors = [LIGHT[role] for role in SERIES[: len(seconds)]]
+        axes.stackplot(rounds, *seconds.values(), colors=colors, labels=list(seconds), lw=0)
+    axes.grid(axis="x", visible=False)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.set(xlabel="round", ylabel="seconds")
+    legend(axes)
+    return figure
+
+
+def phase_seconds(record: RunRecord) -> tuple[list[int], dict[str, FloatArray]]:
+    """Return the timed rounds, and their seconds by phase; what no phase claims is "other"."""
+    timed = [row for row in record.rounds if row.seconds]
+    named = {
+        phase: np.array([row.seconds.get(phase, 0.0) for row in timed]) for phase in PHASES[:-1]
+    }
+    total = np.array([row.seconds.get("total", 0.0) for row in timed])
+    # The checkpoint is written after the round's total was taken.
+    within = sum(named[phase] for phase in PHASES[:-1] if phase != "checkpoint")
+    named["other"] = np.clip(total - within, 0, None)
+    return [row.round for row in timed], {p: v for p, v in named.items() if v.sum() > 0}
+
+
+def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Figure:
+    """Draw a confusion matrix, each row shaded by its share of the true class."""
+    counts = np.asarray(matrix, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    classes = len(counts)
+    figure, (axes,) = new_figure(size=(4.8, 4.2))
+    image = np.empty((classes, classes, 4))
+    image[..., :3] = to_rgb(LIGHT["federated"])
+    # The square root lets rare confusions show beside a strong diagonal.
+    image[..., 3] = 0.9 * np.sqrt(shares)
+    axes.imshow(image, interpolation="none", aspect="auto")
+    axes.grid(visible=False)
+    axes.set(xlabel="predicted", ylabel="true")
+    if classes <= CLASSES_WITH_NUMBERS:
+        _write_numbers(axes, counts, shares)
+    if classes <= CLASSES_WITH_NAMES:
+        names = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+        tilt = 45 if max(map(len, names)) > 2 else 0
+        axes.set_xticks(range(classes), names, rotation=tilt, ha="right" if tilt else "center")
+        axes.set_yticks(range(classes), names)
+    return figure
+
+
+def _write_numbers(axes: Axes, counts: FloatArray, shares: FloatArray) -> None:
+    for row, column in np.argwhere(counts > 0):
+        strong = shares[row, column] > 0.4
+        axes.text(
+            column,
+            row,
+            f"{counts[row, column]:.0f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=LIGHT["on_federated" if strong else "ink"],
+        )
+
+
+def _draw_local(axes: Axes, local: LocalSpread) -> None:
+    color = LIGHT["local"]
+    axes.axhspan(local.low, local.high, color=color, alpha=0.12, lw=0)
+    axes.axhline(local.mean, color=color, ls="--", label="each alone")
+
+
+def line(
+    axes: Axes, x: Sequence[float], y: Sequence[float], role: str, label: str, style: str = "-"
+) -> None:
+    """Draw a line in the colour of ``role``; its points are marked where they are few."""
+    marker = "o" if len(x) <= MARKED_UP_TO else None
+    axes.plot(x, y, style, color=LIGHT[role], label=label, marker=marker, markersize=3.5)
+
+
+def finish(axes: Axes, metric: MetricName, label: str, across: str = "round") -> None:
+    """Name the axes; the upright one has the metric's unit, the other is ``across``."""
+    axes.xaxis.set_major_locator(
+        MaxNLocator(8 if across == "round" else 6, integer=across == "round")
+    )
+    if metric.is_fraction:
+        axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+    axes.set(xlabel=across, ylabel=label)
+
+
+def _bins(numbers: FloatArray, metric: MetricName) -> list[float]:
+    low, high = float(numbers.min()), float(numbers.max())
+    if metric.is_fraction:
+        low, high = np.floor(20 * low) / 20, np.ceil(20 * high) / 20
+    if low == high:
+        low, high = low - 0.05, high + 0.05
+    edges = np.linspace(low, high, int(np.clip(round(2 * np.sqrt(len(numbers))), 6, 30)) + 1)
+    return [float(edge) for edge in edges]
+
+
+def _percent(value: float, _: int) -> str:
+    return f"{100 * value:.4g}{NBSP}%"

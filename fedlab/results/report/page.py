@@ -1,0 +1,175 @@
+"""The report of a run: one HTML file that needs no network, and its plots as PNG files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fedlab import __version__
+from fedlab.errors import FedlabError
+from fedlab.files import PLOTS, REPORT, write_whole
+from fedlab.metrics.quantities import NBSP, bytes_text, count_text, seconds_text
+from fedlab.results.baselines import baseline_curve, is_federating_worth_it, local_spread
+from fedlab.results.drawing import style
+from fedlab.results.reading import RunRecord
+from fedlab.results.report.sections import Picture, Section, sections
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure: what it is, its value, and a note on where it stands."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One of the results that are compared: its name, its text, and its length in per cent."""
+
+    role: str
+    label: str
+    value: str
+    length: float
+
+
+def write_report(path: Path) -> Path:
+    """Write ``report.html`` and ``plots/*.png`` of the run folder at ``path``; return the report.
+
+    Raises:
+        FedlabError: If this is not a run folder, a file in it is damaged, or cannot be written.
+    """
+    record = RunRecord.load(path)
+    parts = sections(record)
+    page = render(record, parts)
+    try:
+        (path / PLOTS).mkdir(exist_ok=True)
+    except OSError as error:
+        raise FedlabError(f"{path / PLOTS} cannot be made: {error.strerror}") from error
+    for picture in (picture for part in parts for picture in part.pictures):
+        style.save_png(picture.figure, path / PLOTS / f"{picture.name}.png")
+    write_whole(path / REPORT, page.encode())
+    return path / REPORT
+
+
+def render(record: RunRecord, parts: list[Section]) -> str:
+    """Return the report's HTML."""
+    environment = Environment(
+        loader=PackageLoader("fedlab.results.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["draw"] = _draw
+    return environment.get_template("report.html.j2").render(
+        record=record,
+        sections=parts,
+        subtitle=subtitle(record),
+        verdict=is_federating_worth_it(record),
+        tiles=tiles(record),
+        bars=bars(record),
+        environment=_flat(record.environment),
+        light=Markup(style.palette_css(dark=False)),
+        dark=Markup(style.palette_css(dark=True)),
+        version=__version__,
+    )
+
+
+def subtitle(record: RunRecord) -> str:
+    """Return what was run, in one line."""
+    model = record.setting("model", "name")
+    if record.setting("model", "pretrained", default=False):
+        model = f"pretrained {model}"
+    strategy, client = record.setting("strategy", "name"), record.setting("client", "name")
+    parts = [
+        f"{model} on {record.setting('data', 'name')}" if model else "",
+        f"{record.clients:,} clients ({record.setting('data', 'partition', 'name')})"
+        if record.clients
+        else "",
+        " + ".join(name for name in (strategy, client) if name),
+        f"{record.setting('rounds', default=len(record.rounds))} rounds",
+        f"seed {record.setting('seed', default=0)}",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def tiles(record: RunRecord) -> list[Tile]:
+    """Return the headline figures."""
+    found = []
+    metric, best = record.metric, record.best
+    if metric and best:
+        last = record.tested[-1]
+        note = f"best {metric.text(best.value(metric.name))} in round{NBSP}{best.round}"
+        value = metric.text(last.value(metric.name))
+        found.append(Tile(f"test {metric.label}, round{NBSP}{last.round}", value, note))
+    spread = next((row.clients for row in reversed(record.rounds) if row.clients), {})
+    if metric and metric.name in spread:
+        mean = metric.text(spread[metric.name].mean)
+        worst = metric.text(spread[metric.name].worst_decile)
+        found.append(Tile("worst tenth of clients", worst, f"mean client {mean}"))
+    rounds = max(len([row for row in record.rounds if row.cohort]), 1)
+    each = bytes_text(record.bytes_moved / rounds)
+    found.append(Tile("communication", bytes_text(record.bytes_moved), f"{each} a round"))
+    each = seconds_text(record.seconds / rounds)
+    found.append(Tile("time", seconds_text(record.seconds), f"{each} a round"))
+    parameters = record.summary.parameters if record.summary else {}
+    if "trained" in parameters:
+        total = count_text(parameters.get("total", 0))
+        found.append(Tile("trained parameters", count_text(parameters["trained"]), f"of {total}"))
+    failed = sum(row.failures for row in record.rounds)
+    asked = sum(row.cohort for row in record.rounds)
+    found.append(Tile("failures", f"{failed:,}", f"of {asked:,} assignments"))
+    return found
+
+
+def bars(record: RunRecord) -> list[Bar]:
+    """Return the run beside its baselines, on the last evaluated round; empty without baselines."""
+    metric = record.metric
+    if metric is None or not record.baselines:
+        return []
+    values = {"federated": record.tested[-1].value(metric.name)}
+    labels = {
+        "local": "each client alone (mean)",
+        "random": "federated, random weights",
+        "federated": "federated",
+        "centralised": "pooled data",
+    }
+    local = local_spread(record, metric)
+    if local:
+        values["local"] = local.mean
+    for name in ("random", "centralised"):
+        curve = baseline_curve(record, name, metric)
+        if curve:
+            values[name] = curve.values[-1]
+    longest = 1.0 if metric.is_fraction else max(map(abs, values.values())) or 1.0
+    return [
+        Bar(name, label, metric.text(values[name]), _length(values[name] / longest))
+        for name, label in labels.items()
+        if name in values
+    ]
+
+
+def _length(share: float) -> float:
+    """Return a bar's length in per cent; 0 for what is not a number."""
+    return 100 * min(max(share, 0.0), 1.0) if share == share else 0.0
+
+
+def _draw(picture: Picture) -> Markup:
+    return Markup(style.inline_svg(picture.figure, picture.name, picture.alt))
+
+
+def _flat(content: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested JSON as pairs of key path and text."""
+    pairs: list[tuple[str, str]] = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}.")
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            pairs.append((f"{prefix}{key}", text))
+    return pairs

@@ -1,0 +1,1 @@
+"""The rounds loop, and all that writes a run folder."""

@@ -1,0 +1,97 @@
+"""Whether the parts of a scenario go together, once data, network and strategy are known.
+
+Each part says in ``objections(setup)`` what speaks against the others. They are collected here,
+together with what concerns the evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flwr.serverapp.strategy import Strategy
+
+from fedlab import registry
+from fedlab.algorithm.setup import EngineTraits, Setup, raised
+from fedlab.algorithm.strategy import objections_of
+from fedlab.data.federation import Federation
+from fedlab.data.transforms import build_augmentation
+from fedlab.data.virtual import GeneratedExamples
+from fedlab.errors import FedlabError
+from fedlab.models.network import Network, other_networks
+from fedlab.scenario import Scenario
+from fedlab.training.early_stopping import unknown_metric
+
+
+def setup_of(
+    scenario: Scenario, federation: Federation, network: Network, strategy: Strategy
+) -> Setup:
+    """Return all parts of a run, for each of them to object to."""
+    settings: Any = scenario
+    engine: EngineTraits = registry.engines.get(settings.engine.name).traits
+    attack = None
+    if settings.attack is not None:
+        attack = registry.attacks.get(settings.attack.name)(settings.attack)
+    algorithm = registry.clients.get(settings.client.name)(settings.client)
+    return Setup(scenario, federation, network, strategy, algorithm, attack, engine)
+
+
+def check_compatibility(setup: Setup) -> None:
+    """Check that the parts of a run go together.
+
+    Raises:
+        FedlabError: With every problem found, a line each.
+    """
+    problems = [
+        *objections_of(setup),
+        *_of(setup.attack, setup),
+        *_of(setup.algorithm, setup),
+        *_inputs(setup),
+        *_baselines(setup),
+        *_evaluation(setup),
+    ]
+    if problems:
+        raise FedlabError("\n".join(problems))
+
+
+def _of(part: Any, setup: Setup) -> Iterator[str]:
+    """Yield a part's objections; one of somebody else's may have no such method."""
+    if hasattr(part, "objections"):
+        yield from part.objections(setup)
+
+
+def _inputs(setup: Setup) -> Iterator[str]:
+    """Tell whether further architectures and the augmentation fit the task."""
+    settings, task, network = setup.scenario, setup.task, setup.network
+    if settings.model.others:
+        yield from raised(lambda: other_networks(settings.model, task, settings.seed))
+    yield from raised(
+        lambda: build_augmentation(settings.data.augmentation, task, network.mean, network.std)
+    )
+
+
+def _baselines(setup: Setup) -> Iterator[str]:
+    """Tell why the scenario's baselines cannot be run."""
+    wanted = setup.scenario.evaluation.baselines
+    if wanted and setup.scenario.model.others:
+        yield (
+            "evaluation.baselines: they train one architecture, and clients have several "
+            "(model.others); leave the key out"
+        )
+    if "centralised" in wanted and isinstance(setup.federation.dataset.train, GeneratedExamples):
+        yield (
+            "evaluation.baselines: 'centralised' trains on all clients' examples at once, and this "
+            "data set makes them client by client; take 'local', or a data set that is stored"
+        )
+
+
+def _evaluation(setup: Setup) -> Iterator[str]:
+    """Tell whether there is anything to evaluate clients on, and a metric to stop by."""
+    settings = setup.scenario
+    data, evaluation = settings.data, settings.evaluation
+    if evaluation.federated and not data.client_test and not data.validation:
+        yield (
+            "evaluation.federated: clients have nothing to be evaluated on; set data.client_test "
+            "or data.validation above 0"
+        )
+    yield from unknown_metric("evaluation.early_stopping", evaluation.early_stopping, setup.task)

@@ -1,0 +1,211 @@
+"""K-fold cross-validation of the number of rounds.
+
+The pooled training part is cut into folds of equal size (of equal class shares, where there are
+classes). Each fold in turn is the server's test set of a federation whose clients share the other
+folds, split by the scenario's own partitioner. The round with the best test metric is the fold's
+best iteration; the final fit, on all of the training data, takes the mean over folds of the best
+iteration as its number of rounds (Mitchell, "Machine Learning", 1997, section 4.6.5).
+
+Features that a data source standardised keep the statistics of its whole training part. A
+learning-rate schedule over rounds spans the rounds of each run, so the final fit's is the shorter.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+
+from fedlab import registry, seeding
+from fedlab.data.dataset import Dataset, Examples, IntArray
+from fedlab.data.federation import Federation
+from fedlab.errors import FedlabError
+from fedlab.metrics.names import MetricName, headline
+from fedlab.run.callbacks import Callback, RoundOutcome, RunView, StopWhenGoodEnough
+from fedlab.run.simulation import Simulation
+from fedlab.scenario import Scenario
+from fedlab.scenario.parts import load_dataset, split
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How the run went that was tested on one fold.
+
+    Attributes:
+        fold: Its number, from 1.
+        train_examples, test_examples: How many examples clients held, and the fold has.
+        rounds: How many rounds were run.
+        best_round: The earliest round with the best value of the metric.
+        metric: The name of the metric that rounds are judged by.
+        best: Its value in that round.
+        test: All test metrics of that round.
+    """
+
+    fold: int
+    train_examples: int
+    test_examples: int
+    rounds: int
+    best_round: int
+    metric: str
+    best: float
+    test: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What came of all folds."""
+
+    folds: tuple[Fold, ...]
+
+    @property
+    def rounds(self) -> int:
+        """Return the mean over folds of the best iteration, rounded half up."""
+        return int(mean(fold.best_round for fold in self.folds) + 0.5)
+
+    @property
+    def mean(self) -> float:
+        """Return the mean over folds of the metric in the best round."""
+        return mean(fold.best for fold in self.folds)
+
+    @property
+    def std(self) -> float:
+        """Return its standard deviation over folds (of a sample: divided by folds − 1)."""
+        return stdev(fold.best for fold in self.folds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of ``crossval.json``."""
+        return {
+            "metric": self.folds[0].metric,
+            "mean": self.mean,
+            "std": self.std,
+            "rounds": self.rounds,
+            "folds": [asdict(fold) for fold in self.folds],
+        }
+
+
+def cross_validate(
+    scenario: Scenario, folds: int, done: Callable[[Fold], None] = lambda fold: None
+) -> CrossValidation:
+    """Run the scenario once per fold, for as many rounds as it asks for.
+
+    Args:
+        scenario: What is run; its early stopping ends a fold's run, too.
+        folds: How many parts the training examples are cut into.
+        done: Called with each fold as its run is over.
+
+    Raises:
+        FedlabError: If the folds are fewer than two or more than the examples, or a run cannot be
+            made.
+    """
+    settings: Any = scenario
+    if registry.engines.get(settings.engine.name).traits.loads_own_data:
+        raise FedlabError(
+            f"engine.name: the clients of engine '{settings.engine.name}' load the scenario's data "
+            "by themselves and cannot be given a fold; use --set engine.name=ray"
+        )
+    evaluation = scenario.evaluation.model_copy(update={"federated": False})
+    one_fold = scenario.model_copy(update={"evaluation": evaluation})
+    results = []
+    for number, dataset in enumerate(fold_datasets(load_dataset(scenario), folds, scenario.seed)):
+        results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1))
+        done(results[-1])
+    return CrossValidation(tuple(results))
+
+
+def final_fit(scenario: Scenario, rounds: int) -> Scenario:
+    """Return the scenario that trains on everything for ``rounds`` rounds, neither more nor less.
+
+    Early stopping is left out: it watches the test set, which has no say in a final fit.
+    """
+    evaluation = scenario.evaluation.model_copy(update={"early_stopping": None})
+    return scenario.model_copy(update={"rounds": rounds, "evaluation": evaluation})
+
+
+def fold_datasets(dataset: Dataset, folds: int, seed: int) -> Iterator[Dataset]:
+    """Yield the data set once per fold: the fold as its test set, the others as its training part.
+
+    Folds are stratified for classes, unless every class has fewer examples than there are folds.
+
+    Raises:
+        FedlabError: If the folds are fewer than two or more than the examples.
+    """
+    count = len(dataset.train)
+    if folds < 2:
+        raise FedlabError(f"--folds: cross-validation needs at least 2 folds, not {folds}")
+    if folds > count:
+        raise FedlabError(
+            f"--folds: {folds} folds cannot be made of {count} training examples; ask for "
+            f"{count} at most"
+        )
+    classes = dataset.train.targets.numpy() if dataset.task.kind == "classification" else None
+    for train, test in _split(count, classes, folds, seed):
+        yield replace(
+            dataset, train=dataset.train.take(train), test=_ungrouped(dataset.train.take(test))
+        )
+
+
+def _split(
+    count: int, classes: IntArray | None, folds: int, seed: int
+) -> Iterator[tuple[IntArray, IntArray]]:
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    state = seeding.derive(seed, "folds") % 2**32
+    rows = np.arange(count)
+    if classes is None or np.bincount(classes).max() < folds:
+        yield from KFold(folds, shuffle=True, random_state=state).split(rows)
+        return
+    with warnings.catch_warnings():
+        # A class rarer than the folds is spread over as many of them as it can be.
+        warnings.filterwarnings("ignore", message="The least populated class")
+        yield from StratifiedKFold(folds, shuffle=True, random_state=state).split(rows, classes)
+
+
+def _ungrouped(examples: Examples) -> Examples:
+    """Return the examples as the server has them: nobody's in particular."""
+    return replace(examples, groups=None, group_names=())
+
+
+def _run_fold(scenario: Scenario, federation: Federation, number: int) -> Fold:
+    watch = _BestRound()
+    callbacks: list[Callback] = [watch]
+    if scenario.evaluation.early_stopping is not None:
+        callbacks.append(StopWhenGoodEnough(scenario.evaluation.early_stopping))
+    with Simulation(scenario, federation) as simulation:
+        rounds = simulation.rounds(callbacks)
+        rounds.run()
+    if watch.metric is None:
+        raise FedlabError(f"fold {number}: the run was stopped before it was tested on the fold")
+    return Fold(
+        fold=number,
+        train_examples=federation.partition.total,
+        test_examples=len(federation.dataset.test),
+        rounds=rounds.round,
+        best_round=watch.round,
+        metric=watch.metric.name,
+        best=watch.test[watch.metric.name],
+        test=watch.test,
+    )
+
+
+class _BestRound(Callback):
+    """Keeps the earliest round with the best value of the metric that the task is judged by."""
+
+    def __init__(self) -> None:
+        self.metric: MetricName | None = None
+        self.round = 0
+        self.test: dict[str, float] = {}
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Compare the round's test metric; round 0 is no training, and so no candidate."""
+        test = outcome.record.get("test")
+        if test is None or outcome.round == 0:
+            return
+        self.metric = self.metric or headline(test)
+        assert self.metric is not None
+        name = self.metric.name
+        if not self.test or self.metric.better(test[name], self.test[name]):
+            self.round, self.test = outcome.round, test

@@ -1,0 +1,188 @@
+"""What a person, or a machine, sees while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from fedlab.engine.reports import Report
+from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline, metric_name
+from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.folder import RunFolder, strict_json
+
+WORST_SHOWN = 3
+
+
+class PlainLines(Callback):
+    """One line a round, where there is no terminal."""
+
+    def __init__(self, folder: RunFolder, console: Console) -> None:
+        self._folder = folder
+        self._console = console
+
+    def started(self, run: RunView) -> None:
+        """Say what runs."""
+        self.say(introduction(self._folder, run))
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Say how the round went."""
+        self.say(round_line(outcome.record, run.scenario.rounds))
+
+    def say(self, text: str) -> None:
+        """Print a line as it is."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Say how a baseline goes."""
+        self.say(baseline_line(name, line))
+
+
+class JsonLines(Callback):
+    """The lines of ``metrics.jsonl`` as they come, for machines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Write the round's line."""
+        self._write(outcome.record)
+
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Write a baseline's line."""
+        self._write(line)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._stream.write(strict_json(line) + "\n")
+        self._stream.flush()
+
+
+class LiveDisplay(PlainLines):
+    """A live picture: round, cohort, time left, test metric, worst clients, data moved."""
+
+    def __init__(self, folder: RunFolder, console: Console) -> None:
+        super().__init__(folder, console)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._worst: list[Report] = []
+        self._moved = 0
+        self._record: dict[str, Any] = {}
+        self._began = time.monotonic()
+
+    def started(self, run: RunView) -> None:
+        """Show the bars."""
+        super().started(run)
+        total = run.scenario.rounds
+        self._rounds_bar = self._bars.add_task("Rounds", total=total, completed=run.round)
+        self._cohort_bar = self._bars.add_task("Cohort", total=None)
+        self._live.start()
+        self._draw()
+
+    def round_started(self, server_round: int, phase: str, clients: int) -> None:
+        """Begin the cohort's bar."""
+        self._bars.reset(self._cohort_bar, total=clients, description=f"Cohort ({phase})")
+
+    def progressed(self, reports: Sequence[Report]) -> None:
+        """Move the cohort's bar and keep the worst clients."""
+        self._bars.advance(self._cohort_bar, len(reports))
+        known = [r for r in (*self._worst, *reports) if "train_loss" in r.metrics]
+        known.sort(key=lambda report: -report.metrics["train_loss"])
+        self._worst = known[:WORST_SHOWN]
+        self._draw()
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Move the rounds' bar and show the round's numbers."""
+        super().round_ended(run, outcome)
+        record = outcome.record
+        self._moved += record.get("bytes_down", 0) + record.get("bytes_up", 0)
+        self._record = record if "test" in record else self._record
+        self._bars.update(self._rounds_bar, completed=outcome.round)
+        self._draw()
+        self._worst = []
+
+    def ended(self, run: RunView) -> None:
+        """Take the picture away; the lines stay."""
+        self._live.stop()
+
+    def _draw(self) -> None:
+        table = Table.grid(padding=(0, 2))
+        for name, value in (self._record.get("test") or {}).items():
+            table.add_row(metric_name(name).label, metric_name(name).text(value))
+        table.add_row("data moved", f"{self._moved / 1e6:.1f} MB")
+        worst = ", ".join(f"{r.client} ({r.metrics['train_loss']:.3f})" for r in self._worst)
+        table.add_row("highest losses", worst or "-")
+        self._live.update(Group(self._bars, table))
+
+
+def introduction(folder: RunFolder, run: RunView) -> str:
+    """Return the line that says what runs."""
+    scenario: Any = run.scenario
+    engine, model = run.engine, scenario.model
+    names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *model.others))
+    models = " and ".join(dict.fromkeys(names))
+    begin = f"resuming after round {run.round}" if run.round else "starting"
+    return (
+        f"{scenario.title or folder.path.name}\n"
+        f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
+        f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
+        f"engine {scenario.engine.name} × {engine.workers}; {begin}"
+    )
+
+
+def headline_value(metrics: dict[str, float]) -> tuple[MetricName, float] | None:
+    """Return the metric that a task is judged by and its value, or None without metrics."""
+    metric = headline(metrics)
+    return None if metric is None else (metric, metrics[metric.name])
+
+
+def round_line(record: dict[str, Any], total: int) -> str:
+    """Return one round as a line of text."""
+    parts = [f"round {record['round']:>{len(str(total))}}/{total}"]
+    tested = headline_value(record.get("test", {}))
+    if tested:
+        metric, value = tested
+        parts.append(f"test {metric.label} {metric.text(value)}")
+        parts.append(f"loss {record['test']['loss']:.4f}")
+    told = headline_value({n: s["mean"] for n, s in record.get("clients", {}).items()})
+    if told:
+        metric, value = told
+        worst = record["clients"][metric.name]["worst_decile"]
+        general = record["clients"].get(GLOBAL + metric.name)
+        before = record["clients"].get(BEFORE + metric.name)
+        who = "personalised" if general or before else "clients"
+        parts.append(f"{who} {metric.text(value)}, worst tenth {metric.text(worst)}")
+        if general is not None:
+            parts.append(f"global model {metric.text(general['mean'])}")
+        if before is not None:
+            parts.append(f"before collaboration {metric.text(before['mean'])}")
+    if "seconds" in record:
+        moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
+        parts.append(f"{record['replies']} clients")
+        if record.get("dropped"):
+            parts.append(f"{record['dropped']} dropped")
+        parts.append(f"{moved:.1f} MB")
+        parts.append(f"{record['seconds']['total']:.1f} s")
+    if record.get("failures"):
+        parts.append(f"{record['failures']} failed")
+    return "   ".join(parts)
+
+
+def baseline_line(name: str, line: dict[str, Any]) -> str:
+    """Return one line of a baseline as text."""
+    tested = headline_value(line["test"])
+    where = f"round {line['round']}" if "round" in line else f"client {line['client']}"
+    told = f"test {tested[0].label} {tested[0].text(tested[1])}" if tested else "no metric"
+    own = headline_value(line.get("own", {}))
+    told += f", on its own part {own[0].text(own[1])}" if own else ""
+    return f"baseline {name}, {where}: {told}"

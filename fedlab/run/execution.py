@@ -1,0 +1,169 @@
+"""Executing a run folder's scenario, from its newest checkpoint to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from safetensors.torch import save_file
+
+from fedlab import files
+from fedlab.data import task_file
+from fedlab.data.description import described_clients, statistics
+from fedlab.data.federation import Federation
+from fedlab.errors import FedlabError, is_out_of_memory
+from fedlab.metrics.names import MetricName, headline
+from fedlab.models.network import Network, whole_state
+from fedlab.run.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
+from fedlab.run.folder import RunFolder, weights_digest
+from fedlab.run.recorder import Recorder
+from fedlab.run.rounds import Rounds, TooFewReplies
+from fedlab.run.simulation import Simulation
+from fedlab.scenario import Scenario
+
+
+def run(
+    folder: RunFolder,
+    callbacks: Iterable[Callback] = (),
+    simulate: Callable[[Scenario], Simulation] = Simulation,
+) -> Rounds:
+    """Run the folder's scenario, from its newest checkpoint where it has one, to the end.
+
+    Args:
+        folder: Where everything is written.
+        callbacks: What else watches.
+        simulate: Puts the simulation together; Flower's deployment brings its own grid.
+
+    Raises:
+        FedlabError: If the scenario cannot be run, or too few clients answer.
+    """
+    watchers: list[Callback] = [Recorder(folder), StopOnInterrupt(), *callbacks]
+    stopping = folder.scenario.evaluation.early_stopping
+    if stopping is not None:
+        watchers.insert(0, StopWhenGoodEnough(stopping))
+    with (
+        folder.lock,
+        _explaining_out_of_memory(folder),
+        _put_together(folder, simulate) as simulation,
+    ):
+        simulation.engine.states.place(folder.client_states)
+        rounds = simulation.rounds(watchers)
+        saved = folder.latest()
+        if saved is None:
+            folder.write_text(files.TASK, task_file.dumps(simulation.federation.dataset.task))
+            _describe_partition(folder, simulation.federation)
+            if simulation.adversary is not None:
+                folder.write_json(
+                    files.ATTACK,
+                    {
+                        "attack": simulation.adversary.attack.settings.name,
+                        "clients": simulation.adversary.clients,
+                    },
+                )
+        else:
+            rounds.restore(saved)
+            folder.rewind(saved)
+        try:
+            rounds.run()
+        except TooFewReplies as error:
+            rounds.status, rounds.reason = "failed", str(error)
+            folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))
+            raise TooFewReplies(f"{error}{folder.resume_hint()}") from error
+        _finish(folder, simulation, rounds)
+    return rounds
+
+
+@contextmanager
+def _explaining_out_of_memory(folder: RunFolder) -> Iterator[None]:
+    """Tell in one sentence that memory has run out, and how to go on.
+
+    Raises:
+        FedlabError: If it has.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise FedlabError(
+            f"out of memory ({reason}); fewer engine.workers and a smaller client.batch_size need "
+            f"less{folder.resume_hint()}"
+        ) from error
+
+
+def _put_together(folder: RunFolder, simulate: Callable[[Scenario], Simulation]) -> Simulation:
+    """Return the simulation; where that fails, no folder of a run that never began is left."""
+    try:
+        return simulate(folder.scenario)
+    except BaseException:
+        folder.discard()
+        raise
+
+
+def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
+    """Write what a finished or stopped run leaves: the model, the confusion matrix, the summary."""
+    state = whole_state(simulation.network, rounds.weights)
+    folder.replace(files.MODEL, lambda path: save_file(state, path))
+    task = simulation.federation.dataset.task
+    tested = len(simulation.federation.dataset.test) and rounds.weights.numel()
+    if task.kind == "classification" and tested:
+        matrix = rounds.evaluation().confusion()
+        labels = list(task.labels) or [str(number) for number in range(task.classes)]
+        folder.write_json(files.CONFUSION, {"labels": labels, "matrix": matrix.tolist()})
+    folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))
+
+
+def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, Any]:
+    """Return the run in a few numbers, from the lines of ``metrics.jsonl``."""
+    lines = list(folder.lines(files.METRICS))
+    tested = [line for line in lines if "test" in line]
+    metric = headline(tested[-1]["test"]) if tested else None
+    best = _best(tested, metric) if metric else None
+    own: dict[str, Any] = next(
+        (line["clients"] for line in reversed(lines) if "clients" in line), {}
+    )
+    model = network.model
+    return {
+        "status": rounds.status,
+        **({"reason": rounds.reason} if rounds.reason else {}),
+        "rounds": rounds.round,
+        **({"test": tested[-1]["test"]} if tested else {}),
+        **({"best": best} if best else {}),
+        **({"clients": {name: spread["mean"] for name, spread in own.items()}} if own else {}),
+        "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
+        "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
+        "bytes_up": sum(line.get("bytes_up", 0) for line in lines),
+        "parameters": {
+            "total": sum(p.numel() for p in model.module.parameters()),
+            "trained": model.parameter.numel(),
+            "travelling": model.layout.wire_size,
+        },
+        "engine": {
+            "workers": rounds.engine.workers,
+            "vectorised": rounds.engine.stacking.decision.as_json,
+            "feature_cache": rounds.engine.features.as_json,
+        },
+        "weights_sha256": weights_digest(rounds.weights.numpy()),
+    }
+
+
+def _best(lines: Iterable[dict[str, Any]], metric: MetricName) -> dict[str, Any]:
+    """Return the round with the best value of the metric, and that value."""
+    pick = max if metric.higher_is_better else min
+    line = pick(lines, key=lambda line: line["test"][metric.name])
+    return {"round": line["round"], metric.name: line["test"][metric.name]}
+
+
+def _describe_partition(folder: RunFolder, federation: Federation) -> None:
+
+    settings: Any = folder.scenario.data
+    described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
+    parts = [federation.part_sizes(client) for client in described_clients(federation.partition)]
+    sizes = {"validation_sizes": [validation for _, validation, _ in parts]}
+    if settings.client_test:
+        sizes["test_sizes"] = [test for _, _, test in parts]
+    folder.write_json(
+        files.PARTITION, {"partitioner": settings.partition.name, **described, **sizes}
+    )

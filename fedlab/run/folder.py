@@ -1,0 +1,224 @@
+"""Writing a run folder as the run goes (docs/run-folder.md says what is in it)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from fedlab import __version__, files
+from fedlab.errors import FedlabError
+from fedlab.files import replacing
+from fedlab.run import checkpoint
+from fedlab.run.lock import FolderLock
+from fedlab.scenario import Scenario, dumps, load_resolved
+
+_AT_THE_START = {files.SCENARIO, files.ENVIRONMENT, files.LOCK, files.LOCK_HOLDER}
+PACKAGES = ("flwr", "ray", "torch", "torchvision", "timm", "numpy", "flwr-datasets")
+
+
+class RunFolder:
+    """A run folder on disk.
+
+    Attributes:
+        path: The folder.
+        scenario: The resolved scenario.
+        lock: Keeps other processes from writing to it.
+    """
+
+    def __init__(self, path: Path, scenario: Scenario, made: Sequence[Path] = ()) -> None:
+        self.path = path
+        self.scenario = scenario
+        self._made = made
+        self.lock = FolderLock(path)
+
+    @classmethod
+    def create(cls, parent: Path, name: str, scenario: Scenario) -> RunFolder:
+        """Make a new folder below ``parent``, named after the scenario and the time.
+
+        Raises:
+            FedlabError: If it cannot be made.
+        """
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        made = [path for path in (parent, *parent.parents) if not path.exists()]
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            path = _fresh(parent, f"{name}-{stamp}")
+        except OSError as error:
+            raise FedlabError(
+                f"the run folder cannot be made in {parent}: {error.strerror or error}"
+            ) from error
+        folder = cls(path, scenario, [path, *made])
+        try:
+            folder.write_text(files.SCENARIO, dumps(scenario))
+            folder.write_json(files.ENVIRONMENT, environment())
+        except FedlabError:
+            folder.discard()
+            raise
+        return folder
+
+    def discard(self) -> None:
+        """Remove what :meth:`create` made, unless the run has begun: then nothing is removed."""
+        if not self._made or {p.name for p in self.path.iterdir()} - _AT_THE_START:
+            return
+        shutil.rmtree(self.path)
+        with suppress(OSError):  # another run may stand in the folder above by now
+            for folder in self._made[1:]:
+                folder.rmdir()
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return the run folder at ``path``.
+
+        Raises:
+            FedlabError: If it is not one.
+        """
+        scenario_file = path / files.SCENARIO
+        if not scenario_file.is_file():
+            raise FedlabError(f"{path} is not a run folder: it has no {files.SCENARIO}")
+        return cls(path, load_resolved(scenario_file))
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return the folder of checkpoints."""
+        return self.path / files.CHECKPOINTS
+
+    @property
+    def client_states(self) -> Path:
+        """Return the folder of the files in which checkpoints keep clients' states."""
+        return self.checkpoints / checkpoint.CLIENTS
+
+    def latest(self) -> checkpoint.Checkpoint | None:
+        """Return the newest checkpoint."""
+        return checkpoint.load_latest(self.checkpoints)
+
+    def save(self, state: checkpoint.Checkpoint) -> None:
+        """Write a checkpoint at once or not at all."""
+        with self._writing(self.checkpoints):
+            checkpoint.save(self.checkpoints, state)
+
+    def rewind(self, saved: checkpoint.Checkpoint) -> None:
+        """Drop every line that came after the checkpoint, so that the run can go on from it."""
+        for name in (files.CLIENTS, files.FAILURES, files.METRICS):
+            kept = [line for line in self.lines(name) if line["round"] <= saved.round]
+            if name == files.METRICS and (not kept or kept[-1]["round"] < saved.round):
+                kept.append(saved.record)
+            if kept or (self.path / name).exists():
+                self.write_text(name, "".join(strict_json(line) + "\n" for line in kept))
+
+    def lines(self, name: str) -> Iterable[dict[str, Any]]:
+        """Yield the whole lines of a ``.jsonl`` file; a half-written last one is left out."""
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open() as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """Add lines to a ``.jsonl`` file."""
+        path = self.path / name
+        with self._writing(path), path.open("a") as file:
+            file.writelines(strict_json(line) + "\n" for line in lines)
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file at once or not at all."""
+        self.write_text(name, strict_json(content, indent=1) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file at once or not at all."""
+        self.replace(name, lambda path: path.write_text(text))
+
+    def replace(self, name: str, write: Callable[[Path], object]) -> None:
+        """Let ``write`` write a file under a temporary name, then rename it."""
+        final = self.path / name
+        with self._writing(final), replacing(final) as draft:
+            write(draft)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        """Tell in one sentence which file cannot be written, and how to go on.
+
+        Raises:
+            FedlabError: If the disk is full, or the file may not be written.
+        """
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise FedlabError(f"{path} cannot be written: {reason}{self.resume_hint()}") from error
+
+    def resume_hint(self) -> str:
+        """Return what ends a sentence about what stopped a run: how to go on with it."""
+        saved = checkpoint.newest(self.checkpoints)
+        if saved is None:
+            return ""
+        return (
+            f"; round {saved[0]} is saved; 'fedlab resume {self.path}' goes on from there once "
+            "that is mended"
+        )
+
+
+def strict_json(content: Any, indent: int | None = None) -> str:
+    """Return JSON that every parser reads: what is not a finite number becomes null."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content
+
+
+def weights_digest(weights: np.ndarray[Any, Any]) -> str:
+    """Return the SHA-256 of a weight vector."""
+    return hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Return what a reader needs to know of the machine and the packages."""
+    packages = {}
+    for package in PACKAGES:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "fedlab": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": packages,
+        "command": sys.argv,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _fresh(parent: Path, name: str) -> Path:
+    for number in range(1, 1000):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise FedlabError(f"{parent} already has a thousand runs called {name}")

@@ -1,0 +1,294 @@
+"""The rounds loop, over a strategy's public methods and an engine.
+
+It takes the place of ``Strategy.start`` and adds checkpoints, resume, early stopping, progress,
+per-client metrics and the cost of communication; the algorithm stays the strategy's.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.serverapp.exception import InconsistentMessageReplies
+from flwr.serverapp.strategy import Strategy
+
+from fedlab import seeding
+from fedlab.algorithm.strategy import traits_of
+from fedlab.arrays import in_shared_memory
+from fedlab.engine.base import Engine
+from fedlab.engine.reports import Exchange, Report
+from fedlab.errors import FedlabError
+from fedlab.metrics.evaluation import Evaluation
+from fedlab.metrics.names import metric_name
+from fedlab.metrics.spread import describe
+from fedlab.process import frozen_heap
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.checkpoint import Checkpoint
+from fedlab.scenario import Scenario
+from fedlab.systems.stragglers import slow_down
+from fedlab.wire.protocol import LAYOUT, WEIGHTS
+from fedlab.wire.records import array_bytes, without_copying
+
+LARGE = 1 << 25
+"""Bytes of weights whose copies are not left to the garbage collector's own time."""
+NOT_METRICS = {"seconds", "steps", "cluster"}
+
+
+class TooFewReplies(FedlabError):
+    """Fewer clients answered than asked for; the checkpoint of the last round is whole."""
+
+
+class Rounds:
+    """One federated run, from its first round to its last.
+
+    Attributes:
+        round: The last round that is done.
+        weights: (wire_size,) the global weights after it.
+        status: "running", then "finished" or "stopped".
+        reason: Why it stopped.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        engine: Engine,
+        strategy: Strategy,
+        weights: torch.Tensor,
+        layout_fingerprint: str,
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        self.scenario = scenario
+        self.engine = engine
+        self.strategy = strategy
+        self.weights = weights
+        self.round = 0
+        self.status = "running"
+        self.reason: str | None = None
+        self._fingerprint = layout_fingerprint
+        self._callbacks = list(callbacks)
+        self._seconds: dict[str, float] = {}
+        self._evaluation: Evaluation | None = None
+        self._sent: tuple[torch.Tensor, Array] | None = None
+
+    def run(self) -> None:
+        """Run to the last round, or until a callback asks to stop."""
+        self._tell(lambda callback: callback.started(self))
+        try:
+            if self.round == 0:
+                self._end_round(RoundOutcome(0, {"round": 0, **self._tested()}))
+            with frozen_heap():
+                while self.round < self.scenario.rounds and not self._should_stop():
+                    self._one_round(self.round + 1)
+            if self.status == "running":
+                self.status = "finished"
+        finally:
+            self._tell(lambda callback: callback.ended(self))
+
+    def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
+        """Return all that the run needs to go on from here."""
+        state: dict[str, Any] = getattr(self.strategy, "state_dict", dict)()
+        extra = {c.name: c.state() for c in self._callbacks if c.name}
+        kept = self.engine.states.save()
+        return Checkpoint(self.round, self.weights.numpy(), state, kept, record, extra)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            FedlabError: If its weights are not this model's.
+        """
+        if checkpoint.weights.shape != tuple(self.weights.shape):
+            raise FedlabError(
+                f"the checkpoint of round {checkpoint.round} holds {checkpoint.weights.size} "
+                f"weights, and the scenario's model has {self.weights.numel()}; resume with the "
+                "scenario.toml that the run was started with"
+            )
+        self.round = checkpoint.round
+        self.weights = torch.from_numpy(np.array(checkpoint.weights))
+        if checkpoint.strategy:
+            self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
+        self.engine.states.restore(checkpoint.clients)
+        for callback in self._callbacks:
+            if callback.name in checkpoint.extra:
+                callback.restore(checkpoint.extra[callback.name])
+
+    def _one_round(self, server_round: int) -> None:
+        self._seconds = {}
+        start = time.perf_counter()
+        trained, cohort, dropped = self._train(server_round)
+        if self.weights.nbytes > LARGE:
+            # Flower's records refer to themselves: what was sent and received is still there.
+            gc.collect()
+        due = self._is_evaluated(server_round)
+        record = {"round": server_round, **(self._tested() if due else {})}
+        told: dict[str, Any] = getattr(self.strategy, "record", dict)()
+        record |= {"strategy": told} if told else {}
+        record |= self._described("train", trained.reports)
+        evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
+        record |= self._described("clients", evaluated.reports)
+        record |= _cost(cohort, dropped, trained, evaluated)
+        self.round = server_round
+        record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}
+        reports = [*trained.reports, *evaluated.reports]
+        failures = [*trained.failures, *evaluated.failures]
+        self._end_round(RoundOutcome(server_round, record, reports, failures))
+
+    def _train(self, server_round: int) -> tuple[Exchange, int, int]:
+        """Let a cohort train, and aggregate; return what came of it, its size, how many dropped."""
+        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
+        client: Any = self.scenario.client
+        messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
+        with self._timed("train"):
+            trained = self._exchange(
+                messages, server_round, "train", traits_of(self.strategy).takes_mean
+            )
+        self._check_replies(server_round, trained, len(messages))
+        self._aggregate(server_round, trained.replies)
+        trained.replies = []
+        # Dropped clients were sent the weights like any other: they are only too late with theirs.
+        trained.bytes_down += sum(array_bytes(message.content) for message in dropped)
+        return trained, len(asked), len(dropped)
+
+    def _carried(self) -> Array:
+        """Return the weights as messages carry them; they lie in its bytes, and nowhere else."""
+        if self._sent is None or self._sent[0] is not self.weights:
+            array = Array(self.weights.numpy())
+            self.weights = _values(array)
+            self._sent = self.weights, array
+        return self._sent[1]
+
+    def _configure(
+        self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
+    ) -> list[Message]:
+        config = ConfigRecord({LAYOUT: self._fingerprint})
+        with self._timed("configure"), self._scope(f"configure {phase}", server_round):
+            return list(configure(server_round, arrays, config, self.engine))
+
+    def _exchange(
+        self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
+    ) -> Exchange:
+        self._tell(lambda callback: callback.round_started(server_round, phase, len(messages)))
+        return self.engine.exchange(
+            messages,
+            combine=combine,
+            progress=lambda reports: self._tell(lambda callback: callback.progressed(reports)),
+        )
+
+    def _aggregate(self, server_round: int, replies: Sequence[Message]) -> None:
+        try:
+            with self._timed("aggregate"), self._scope("aggregate", server_round):
+                new, _ = self.strategy.aggregate_train(server_round, replies)
+        except InconsistentMessageReplies as error:
+            settings: Any = self.scenario
+            raise FedlabError(
+                f"strategy.name: '{settings.strategy.name}' cannot use what client "
+                f"'{settings.client.name}' sends: {error}"
+            ) from error
+        if new is not None:
+            array = next(iter(new.values()))
+            self.weights, self._evaluation = _values(array), None
+            # What is as clients take it is sent as it is (FedAdam returns float64 under NumPy 2).
+            self._sent = (self.weights, array) if array.dtype == "float32" else None
+
+    def _evaluate_on_clients(self, server_round: int) -> Exchange:
+        if not self.scenario.evaluation.federated:
+            return Exchange()
+        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        messages = self._configure(
+            self.strategy.configure_evaluate, server_round, arrays, "evaluate"
+        )
+        with self._timed("evaluate"):
+            exchange = self._exchange(messages, server_round, "evaluate", False)
+        with self._scope("aggregate evaluate", server_round):
+            self.strategy.aggregate_evaluate(server_round, exchange.replies)
+        return exchange
+
+    def _check_replies(self, server_round: int, trained: Exchange, sent: int) -> None:
+        wanted = min(self.scenario.evaluation.minimum_replies, sent)
+        if len(trained.reports) < max(wanted, 1):
+            failed = RoundOutcome(server_round, {}, trained.reports, trained.failures)
+            self._tell(lambda callback: callback.round_failed(failed))
+            cause = f"; the first said: {trained.failures[0].reason}" if trained.failures else ""
+            raise TooFewReplies(
+                f"round {server_round}: {len(trained.reports)} of {sent} clients answered, and "
+                f"evaluation.minimum_replies is {wanted}{cause}"
+            )
+
+    def _is_evaluated(self, server_round: int) -> bool:
+        last = server_round == self.scenario.rounds
+        return last or server_round % self.scenario.evaluation.every == 0
+
+    def _tested(self) -> dict[str, Any]:
+        """Return the global model's test metrics; nothing where there is no such model."""
+        if len(self.engine.federation.dataset.test) == 0 or self.weights.numel() == 0:
+            return {}
+        with self._timed("evaluate"):
+            return {"test": self.evaluation().compute()}
+
+    def evaluation(self) -> Evaluation:
+        """Return the evaluation of the global weights on the test set, made once for each."""
+        if self._evaluation is None:
+            self._evaluation = self.engine.evaluate(self.weights)
+        return self._evaluation
+
+    def _described(self, phase: str, reports: Sequence[Report]) -> dict[str, Any]:
+        counted = [report.metrics for report in reports if report.examples]
+        if not counted:
+            return {}
+        names = [name for name in counted[0] if name not in NOT_METRICS]
+        plain = {name: name.removeprefix("train_") for name in names}
+        return {
+            phase: {
+                plain[name]: describe(
+                    [metrics[name] for metrics in counted],
+                    higher_is_better=metric_name(plain[name]).higher_is_better,
+                )
+                for name in names
+            }
+        }
+
+    def _end_round(self, outcome: RoundOutcome) -> None:
+        self._tell(lambda callback: callback.round_ended(self, outcome))
+
+    def _should_stop(self) -> bool:
+        reasons = [callback.reason_to_stop() for callback in self._callbacks]
+        self.reason = next((reason for reason in reasons if reason), None)
+        if self.reason:
+            self.status = "stopped"
+        return self.reason is not None
+
+    def _tell(self, call: Callable[[Callback], None]) -> None:
+        for callback in self._callbacks:
+            call(callback)
+
+    def _scope(self, purpose: str, server_round: int) -> Any:
+        return seeding.scope(self.scenario.seed, purpose, server_round)
+
+    @contextmanager
+    def _timed(self, phase: str) -> Any:
+        start = time.perf_counter()
+        yield
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - start
+
+
+def _values(array: Array) -> torch.Tensor:
+    """Return an array's values as float32, where they lie if that is what they are."""
+    return in_shared_memory(np.ascontiguousarray(without_copying(array), np.float32))
+
+
+def _cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> dict[str, Any]:
+    return {
+        "cohort": cohort,
+        "replies": len(trained.reports),
+        **({"dropped": dropped} if dropped else {}),
+        "failures": len(trained.failures) + len(evaluated.failures),
+        "bytes_down": trained.bytes_down + evaluated.bytes_down,
+        "bytes_up": trained.bytes_up + evaluated.bytes_up,
+    }

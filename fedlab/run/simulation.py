@@ -1,0 +1,111 @@
+"""From a scenario to a finished run: everything is put together here, and only here."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+
+from fedlab import registry
+from fedlab.algorithm.strategy import begin, build_strategy, traits_of
+from fedlab.algorithm.vector_strategy import ServerContext
+from fedlab.attacks.attack import CollusiveAttack
+from fedlab.attacks.colluding import ColludingClients
+from fedlab.data.federation import Federation
+from fedlab.engine.base import Engine
+from fedlab.engine.root_data import train_on_root
+from fedlab.models.network import Network, build_network
+from fedlab.run.callbacks import Callback
+from fedlab.run.checks import check_compatibility, setup_of
+from fedlab.run.rounds import Rounds
+from fedlab.scenario import Scenario
+from fedlab.scenario.parts import adversary_of, load_federation, public_inputs
+
+for variable, value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+):
+    os.environ.setdefault(variable, value)
+logging.getLogger("flwr").setLevel(logging.ERROR)
+
+EngineMaker = Callable[[Scenario, Federation], Engine]
+
+
+class Simulation:
+    """A scenario with its data, network, strategy and engine, ready to run.
+
+    Use it as a context manager: the engine's processes end with the block.
+
+    Attributes:
+        scenario: What is run.
+        federation: Its data.
+        network: The server's copy of the model.
+        engine: Where clients run.
+        adversary: Which clients attack, and how; None where nobody does.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        federation: Federation | None = None,
+        make_engine: EngineMaker | None = None,
+    ) -> None:
+        settings: Any = scenario
+        self.scenario = scenario
+        self.federation = federation or load_federation(scenario)
+        self.network: Network = build_network(
+            settings.model, self.federation.dataset.task, scenario.seed
+        )
+        self.strategy = build_strategy(settings.strategy)
+        check_compatibility(setup_of(scenario, self.federation, self.network, self.strategy))
+        self.adversary = adversary_of(scenario, len(self.federation))
+        if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
+            self.strategy = ColludingClients(self.strategy, self.adversary, scenario.seed)
+        self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
+        begin(self.strategy, self._server_context())
+        self.engine.settle(self.network)
+
+    def _server_context(self) -> ServerContext:
+        """Return what the server has for the strategy."""
+        traits = traits_of(self.strategy)
+        public = None
+        if traits.needs_public:
+            public = public_inputs(self.scenario, self.federation, self.network)
+        return ServerContext(
+            layout=self.network.model.layout,
+            task=self.federation.dataset.task,
+            public=public,
+            train_on_root=partial(train_on_root, self.engine) if traits.needs_root else None,
+        )
+
+    def __enter__(self) -> Simulation:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.engine.close()
+
+    @property
+    def initial_weights(self) -> torch.Tensor:
+        """Return (wire_size,) the weights before the first round: ask before it."""
+        return self.network.model.wire()
+
+    def rounds(self, callbacks: Iterable[Callback] = ()) -> Rounds:
+        """Return the rounds of this simulation, not yet begun."""
+        return Rounds(
+            self.scenario,
+            self.engine,
+            self.strategy,
+            self.initial_weights,
+            self.network.model.layout.fingerprint,
+            callbacks,
+        )
+
+
+def _engine(scenario: Scenario, federation: Federation) -> Engine:
+    settings: Any = scenario.engine
+    engine: Engine = registry.engines.get(settings.name)(settings, scenario, federation)
+    return engine

@@ -1,0 +1,96 @@
+"""From a scenario to its parts: data, network, preparation, algorithm, strategy, adversary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fedlab import registry, seeding
+from fedlab.algorithm.public import PublicInputs
+from fedlab.attacks.adversary import Adversary
+from fedlab.attacks.attack import Attack
+from fedlab.data.dataset import Dataset, Task
+from fedlab.data.federation import Federation, split_dataset
+from fedlab.data.transforms import Preparation, build_preparation
+from fedlab.models.network import Network
+from fedlab.scenario.schema import Scenario
+
+
+def load_federation(scenario: Scenario) -> Federation:
+    """Load the scenario's data set and split it over clients.
+
+    Raises:
+        FedlabError: If the data cannot be had or cannot be split so.
+    """
+    return split(scenario, load_dataset(scenario))
+
+
+def split(scenario: Scenario, dataset: Dataset) -> Federation:
+    """Split a data set over clients as the scenario says.
+
+    Raises:
+        FedlabError: If it cannot be split so.
+    """
+    strategy: Any = scenario.strategy
+    return split_dataset(
+        scenario.data,
+        dataset,
+        scenario.seed,
+        scenario.evaluation.test_examples,
+        getattr(getattr(strategy, "inner", strategy), "root_examples", 0),
+    )
+
+
+def load_dataset(scenario: Scenario) -> Dataset:
+    """Load the scenario's data set.
+
+    Raises:
+        FedlabError: If it cannot be had.
+    """
+    settings: Any = scenario.data
+    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
+    return dataset
+
+
+def adversary_of(scenario: Scenario, population: int) -> Adversary | None:
+    """Return the scenario's adversary among so many clients, or None where nobody attacks.
+
+    A fraction is rounded, but leaves at least one malicious and one benign client.
+    """
+    settings: Any = scenario.attack
+    if settings is None:
+        return None
+    attack: Attack = registry.attacks.get(settings.name)(settings)
+    if settings.clients:
+        return Adversary(attack, tuple(sorted(set(settings.clients))))
+    count = min(max(1, round(settings.fraction * population)), population - 1)
+    draw = seeding.numpy_generator(scenario.seed, "malicious clients")
+    chosen = draw.choice(population, count, replace=False)
+    return Adversary(attack, tuple(sorted(int(client) for client in chosen)))
+
+
+def preparation(network: Network, task: Task, model: Any) -> Preparation:
+    """Return what turns stored inputs into those that a network takes.
+
+    Args:
+        network: The network.
+        task: Says what the stored inputs are.
+        model: The network's own keys of ``[model]``.
+
+    Raises:
+        FedlabError: If pictures cannot be given the channels that the network takes.
+    """
+    return build_preparation(
+        task,
+        channels=network.channels,
+        mean=network.mean,
+        std=network.std,
+        image_size=getattr(model, "image_size", None),
+    )
+
+
+def public_inputs(scenario: Scenario, federation: Federation, network: Network) -> PublicInputs:
+    """Return the public inputs of a federation that has some."""
+    assert federation.public is not None
+    prepare = preparation(network, federation.dataset.task, scenario.model)
+    threads = getattr(scenario.engine, "threads", 1)
+    return PublicInputs(network, federation.public.inputs, prepare, threads)

@@ -1,1 +1,0 @@
-"""The server: rounds, checkpoints, baselines."""

@@ -1,0 +1,1 @@
+"""What travels between server and clients; it knows no model and no engine."""

@@ -1,0 +1,109 @@
+"""What a reply must be before a strategy sees it: of the model's size, and finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+import torch
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
+
+from fedlab.errors import FedlabError
+from fedlab.wire.protocol import EXAMPLES
+from fedlab.wire.records import records_of
+from fedlab.wire.sums import Vector
+
+NUMBERS = "fiub"
+"""The kinds of NumPy types that can be averaged."""
+
+
+class BadReply(FedlabError):
+    """A client sent what no strategy can use; it is a failure of this client."""
+
+
+def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> None:
+    """Check what a client sends as arrays.
+
+    Args:
+        vectors: By the keys of their records.
+        weights: Which of them holds the weights.
+        size: How many weights travel.
+
+    Raises:
+        BadReply: If the weights are of another shape, or anything is no finite number.
+    """
+    if vectors[weights].shape != (size,):
+        shape = "×".join(map(str, vectors[weights].shape)) or "none"
+        raise BadReply(f"the update holds {shape} weights, and this model has {size}")
+    for name, vector in vectors.items():
+        what = "update" if name == weights else f"vector '{name}'"
+        if vector.dtype.kind not in NUMBERS:
+            raise BadReply(f"the {what} holds {vector.dtype}, which are no numbers")
+        if not _is_finite(vector):
+            raise BadReply(f"the {what} is not finite (NaN or infinite)")
+
+
+def check_examples(examples: object) -> None:
+    """Check a reply's number of examples.
+
+    Raises:
+        BadReply: If it is not a number, or below 0.
+    """
+    if not isinstance(examples, Real) or not 0 <= float(examples) < math.inf:
+        raise BadReply(f"the reply stands for {examples!r} examples, which is not a number of them")
+
+
+def check_kept(vectors: Mapping[str, Vector]) -> None:
+    """Check what a client keeps for its next round.
+
+    Raises:
+        BadReply: If anything is not finite.
+    """
+    for name, vector in vectors.items():
+        if not _is_finite(vector):
+            raise BadReply(f"what the client keeps ({name}) is not finite (NaN or infinite)")
+
+
+def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> None:
+    """Check a reply's content, as it comes out of the mods that stand before the client.
+
+    Args:
+        reply: Its content.
+        received: The content of the message that it answers.
+        is_training: Whether weights are expected.
+
+    Raises:
+        BadReply: If records or arrays are missing, of another shape, or not finite.
+    """
+    numbers = records_of(reply, MetricRecord).values()
+    examples = [record[EXAMPLES] for record in numbers if EXAMPLES in record]
+    if len(examples) != 1:
+        raise BadReply(f"the reply holds {len(examples)} numbers named '{EXAMPLES}'; one is right")
+    check_examples(examples[0])
+    if not is_training:
+        return
+    key, record = next(iter(records_of(received, ArrayRecord).items()))
+    sent = records_of(reply, ArrayRecord)
+    if key not in sent:
+        raise BadReply(f"the reply has no weights: its records are {', '.join(reply) or 'none'}")
+    several = [name for name, arrays in sent.items() if len(arrays) != 1]
+    if several:
+        held = len(sent[several[0]])
+        raise BadReply(f"record '{several[0]}' of the reply holds {held} arrays; one is right")
+    size = next(iter(record.values())).shape[0]
+    vectors = {name: next(iter(arrays.values())).numpy() for name, arrays in sent.items()}
+    check_vectors(vectors, key, size)
+
+
+def _is_finite(vector: Vector) -> bool:
+    """Return whether none of a vector's numbers is NaN or infinite."""
+    # A sum is infinite or NaN where one value is, and takes a tenth of the time, with torch.
+    if vector.dtype == np.float32 and vector.flags.writeable:
+        return math.isfinite(torch.from_numpy(vector).sum().item()) or _are_all_finite(vector)
+    return _are_all_finite(vector)
+
+
+def _are_all_finite(vector: Vector) -> bool:
+    return bool(np.isfinite(vector).all())

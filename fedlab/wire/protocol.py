@@ -1,0 +1,59 @@
+"""Every key and number of a message, on one page.
+
+A training message carries ArrayRecords, the first of which holds the weights and each further one a
+vector under its own key, and a ConfigRecord of values. A reply carries ArrayRecords in the same way
+and a MetricRecord of numbers. Nodes are numbered by their clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FIRST_NODE = 2
+"""The node id of client 0: Flower keeps 0 and 1 for itself."""
+
+WEIGHTS = "weights"
+"""Array key in every ArrayRecord: the one vector that it holds."""
+ARRAYS, CONFIG = "arrays", "config"
+"""Record keys of the weights and of the values in a message, as Flower's FedAvg has them."""
+METRICS = "metrics"
+"""Record key of a reply's numbers."""
+CLIENT_STATE = "client-state"
+"""Record key of what a client keeps, in its context."""
+PARTITION_ID, NUM_PARTITIONS = "partition-id", "num-partitions"
+"""Keys of a node's configuration: which client it is, of how many."""
+
+ROUND = "server-round"
+"""Config key: the round, from 1."""
+LAYOUT = "layout"
+"""Config key: the fingerprint of the server's layout."""
+LOCAL_EPOCHS = "local-epochs"
+"""Config key: how many epochs a client has time for, where they are fewer than the scenario's."""
+SQUARED_CHANGE = "squared-change"
+"""Config key of a server that wants ‖y − x‖² of the parameters, as metric ``squared_change``.
+
+The worker adds it, whatever the client algorithm does to what it sends.
+"""
+WEIGHTING = "weighting"
+"""Config key: "examples", or "clients" where each client weighs 1 in a mean."""
+
+EXAMPLES = "num-examples"
+"""Metric: how many examples a reply stands for."""
+WEIGHT = "weight"
+"""Metric: a reply's weight in a mean, where it is not its number of examples."""
+
+
+def node_of(client: int) -> int:
+    """Return the id of a client's node."""
+    return client + FIRST_NODE
+
+
+def client_of(node: int) -> int:
+    """Return the number of a node's client."""
+    return node - FIRST_NODE
+
+
+def own_weight(config: Mapping[str, Any]) -> float | None:
+    """Return what a client weighs in a mean, or None where it is its number of examples."""
+    return 1.0 if config.get(WEIGHTING) == "clients" else None

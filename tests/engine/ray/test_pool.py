@@ -1,0 +1,171 @@
+"""Workers that die: their calls run again elsewhere, and only the call at fault is given up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.exceptions import RayActorError, RayTaskError
+
+from fedlab.engine.ray.pool import TRIES, RayPool, WorkerLost
+
+
+class Reference:
+    def __init__(self, actor: Actor, argument: Any) -> None:
+        self.actor = actor
+        self.argument = argument
+        self.outcome: Any = None
+
+
+class Actor:
+    """A worker that does its calls in order, each when somebody waits."""
+
+    def __init__(self, play: Callable[[Actor, Any], Any], last_words: str) -> None:
+        self._play = play
+        self.last_words = Path(last_words)
+        self.queue: list[Reference] = []
+        self.is_dead = False
+        self.work, self.ping = self, _Ping(self)
+
+    def remote(self, argument: Any) -> Reference:
+        reference = Reference(self, argument)
+        self.queue.append(reference)
+        return reference
+
+    def step(self) -> None:
+        """Do the first call; a call that kills its worker takes those that wait with it."""
+        reference = self.queue[0]
+        try:
+            reference.outcome = self._play(self, reference.argument)
+            self.queue.pop(0)
+        except RayActorError as error:
+            self.is_dead = True
+            for lost in self.queue:
+                lost.outcome = error
+        except RayTaskError as error:
+            reference.outcome = error
+            self.queue.pop(0)
+
+
+class _Ping:
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def remote(self) -> Reference:
+        reference = Reference(self._actor, None)
+        reference.outcome = RayActorError() if self._actor.is_dead else 1
+        return reference
+
+
+class Ray:
+    """Stands for Ray, with actors that act when they are waited for."""
+
+    in_order = False
+
+    def wait(self, references: Sequence[Reference], num_returns: int) -> Any:
+        actors = {id(reference.actor): reference.actor for reference in references}
+        for actor in actors.values():
+            if actor.queue and not actor.is_dead:
+                actor.step()
+        # The last one first: a dead worker's calls may be told in any order.
+        told = references if self.in_order else list(reversed(references))
+        return [next(reference for reference in told if reference.outcome is not None)], []
+
+    def get(self, reference: Reference) -> Any:
+        if isinstance(reference.outcome, Exception):
+            raise reference.outcome
+        return reference.outcome
+
+    def kill(self, actor: Actor) -> None:
+        actor.is_dead = True
+
+
+class Stage:
+    """A pool of two workers and a record of what they were asked."""
+
+    def __init__(self, deadly: dict[int, int], hung: Sequence[int] = ()) -> None:
+        self.deadly = dict(deadly)
+        self.hung = hung
+        self.begun: list[int] = []
+        self.started = 0
+        self.pool = RayPool(Ray(), [], 2, self._start)
+
+    def _start(self, worker: Any, last_words: str) -> Actor:
+        self.started += 1
+        return Actor(self._play, last_words)
+
+    def _play(self, actor: Actor, number: int) -> str:
+        if self.deadly.get(number, 0):
+            self.deadly[number] -= 1
+            if number in self.hung:
+                actor.last_words.write_text("most recent call first")
+            raise RayActorError
+        return f"answer {number}"
+
+    def run(self, count: int) -> dict[int, Any]:
+        outcomes = list(self.pool.run(count, lambda n: ("work", (n,)), self.begun.append))
+        assert len(outcomes) == count
+        return dict(outcomes)
+
+
+def test_every_call_is_answered_once_and_told_when_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage({})
+    assert stage.run(7) == {number: f"answer {number}" for number in range(7)}
+    assert len(set(stage.begun)) == len(stage.begun)
+    monkeypatch.setattr(Ray, "in_order", True)
+    stage.begun.clear()
+    assert stage.run(7) == {number: f"answer {number}" for number in range(7)}
+    assert sorted(stage.begun) == list(range(7))
+    assert stage.started == 2
+
+
+@pytest.mark.parametrize("deaths", [1, TRIES - 1])
+def test_a_call_whose_worker_dies_runs_again(deaths: int) -> None:
+    stage = Stage({2: deaths})
+    assert stage.run(7) == {number: f"answer {number}" for number in range(7)}
+    assert stage.started == 2 + deaths
+
+
+def test_a_call_that_kills_every_worker_is_given_up_and_those_behind_it_are_not() -> None:
+    stage = Stage({0: 99, 1: 99})
+    outcomes = stage.run(8)
+    lost = {number for number, outcome in outcomes.items() if isinstance(outcome, WorkerLost)}
+    assert lost == {0, 1}
+    assert str(outcomes[0]) == f"the worker was lost {TRIES} times: RayActorError"
+    assert not outcomes[0].hung
+    assert stage.started == 2 + 2 * TRIES
+
+
+def test_a_call_that_hung_is_given_up_at_once_with_where_it_stood() -> None:
+    stage = Stage({3: 99, 4: 1}, hung=[3])
+    outcomes = stage.run(6)
+    assert [n for n, outcome in outcomes.items() if isinstance(outcome, WorkerLost)] == [3]
+    assert outcomes[3].hung
+    assert outcomes[3].trace == "most recent call first"
+    assert stage.started == 4
+
+
+def test_what_a_call_raises_is_its_outcome_and_its_worker_lives_on() -> None:
+    def play(actor: Actor, number: int) -> int:
+        if number == 1:
+            raise RayTaskError("work", "a traceback", ValueError("no"))
+        return number
+
+    pool = RayPool(Ray(), [], 1, lambda worker, last_words: Actor(play, last_words))
+    outcomes = dict(pool.run(3, lambda n: ("work", (n,))))
+    assert isinstance(outcomes.pop(1), RayTaskError)
+    assert outcomes == {0: 0, 2: 2}
+
+
+def test_workers_that_are_there_already_are_taken_first() -> None:
+    early = [object(), object(), object()]
+    given: list[Any] = []
+    RayPool(Ray(), early, 2, lambda worker, last_words: given.append(worker))
+    assert given == early[:2]
+    given.clear()
+    RayPool(Ray(), early[:1], 2, lambda worker, last_words: given.append(worker))
+    assert given == [early[0], None]

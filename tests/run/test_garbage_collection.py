@@ -1,0 +1,39 @@
+"""Strategies that force garbage collections do not pay for all that is loaded."""
+
+import gc
+
+from fedlab.run.callbacks import Callback, RoundOutcome
+from fedlab.run.rounds import Rounds
+from fedlab.run.simulation import Simulation
+from fedlab.scenario import loads
+
+SCENARIO = """
+rounds = 1
+[data]
+name = "iris"
+[data.partition]
+name = "iid"
+clients = 3
+[model]
+name = "linear"
+[strategy]
+name = "fedmedian"
+[engine]
+name = "inline"
+"""
+
+
+class CountFrozen(Callback):
+    def __init__(self) -> None:
+        self.frozen: list[int] = []
+
+    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
+        self.frozen.append(gc.get_freeze_count())
+
+
+def test_what_is_loaded_is_frozen_during_the_rounds_and_collected_again_after_them() -> None:
+    counts, before = CountFrozen(), gc.get_freeze_count()
+    with Simulation(loads(SCENARIO)) as simulation:
+        simulation.rounds([counts]).run()
+    assert counts.frozen[-1] > before + 10_000
+    assert gc.get_freeze_count() <= before
