@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
 from fedlab.algorithm.client import ClientAlgorithm
+from fedlab.algorithm.setup import Setup
 from fedlab.registry import clients
 from fedlab.training.evaluation import evaluate
 from fedlab.training.task import LocalTask, Update
@@ -21,6 +23,16 @@ class Ifca(ClientAlgorithm):
     """
 
     required_strategy: ClassVar[str | None] = "ifca"
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield whether update processors would be given the distance to another model."""
+        yield from super().objections(setup)
+        if setup.scenario.updates:
+            yield (
+                "updates: a client of 'ifca' trains one of several models, and update processors "
+                "work on how far it went from the first; leave [[updates]] out, or take another "
+                "client"
+            )
 
     def train(self, task: LocalTask) -> Update:
         """Choose a model, then train it."""

@@ -19,6 +19,7 @@ import inspect
 import logging
 import pkgutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
@@ -182,7 +183,7 @@ class Registry:
 strategies = Registry("strategy", "strategies", "strategies", adapter="strategies.flower:adapted")
 clients = Registry("client algorithm", "clients", "clients")
 attacks = Registry("attack", "attacks", "clients.attacks")
-mods = Registry("mod", "mods", "clients.mods")
+updates = Registry("update processor", "updates", "clients.processing")
 models = Registry("model", "models", "fedlab.models.zoo")
 datasets = Registry("data set", "datasets", "fedlab.data.sources")
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
@@ -195,3 +196,56 @@ engines = Registry(
         "ray": "fedlab.engine.ray.engine:RayEngine",
     },
 )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of part that a scenario names, and where people meet it.
+
+    Attributes:
+        plural: The word for ``fedlab list``.
+        singular: The word for ``fedlab show``.
+        table: Its table in a scenario.
+        registry: What is known.
+        about: What such a part does.
+    """
+
+    plural: str
+    singular: str
+    table: str
+    registry: Registry
+    about: str
+
+
+KINDS = (
+    Kind(
+        *("data", "data", "[data]", datasets),
+        "Keys of each data set, beside those of every data set below.",
+    ),
+    Kind(
+        *("partitioners", "partitioner", "[data.partition]", partitioners),
+        "How the training examples are split over clients.",
+    ),
+    Kind(
+        *("models", "model", "[model]", models),
+        "The zoo. Any timm or torchvision model goes by its name, see above.",
+    ),
+    Kind(
+        *("clients", "client", "[client]", clients),
+        "What a client does with the weights that it receives.",
+    ),
+    Kind(
+        *("strategies", "strategy", "[strategy]", strategies),
+        "What the server does with what comes back.",
+    ),
+    Kind(
+        *("updates", "update", "[[updates]]", updates),
+        "What happens to updates on their way to the server: a table each, in order.",
+    ),
+    Kind(
+        *("attacks", "attack", "[attack]", attacks),
+        "What malicious clients do; a scenario without this table has none.",
+    ),
+    Kind(*("engines", "engine", "[engine]", engines), "Where clients run."),
+)
+"""Every kind that ``fedlab list``, ``fedlab show`` and the reference know."""

@@ -7,12 +7,14 @@ within which bounds, and which of them take a weighted mean.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar, get_type_hints
 
 from flwr.serverapp import strategy as flower
 from pydantic import Field, create_model
 
 from fedlab.algorithm.sampling import CohortSampling
+from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import (
     InnerStrategySettings,
     StrategySettings,
@@ -77,6 +79,16 @@ class FlowerStrategy:
         strategy = cls(**arguments)
         strategy._fixed = frozenset({*arguments, *WIRING, "_fixed"})
         return strategy
+
+    def objections(self, setup: Setup) -> Iterator[str]:
+        """Yield which update processors clients lack that the strategy counts on."""
+        present = [table.name for table in setup.scenario.updates]
+        for needed in self.traits.processors:
+            if needed not in present:
+                yield (
+                    f"strategy.name: '{setup.scenario.strategy.name}' needs clients that clip: add "
+                    f"[[updates]] with name = '{needed}'"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return momenta, last weights and other values that change from round to round."""

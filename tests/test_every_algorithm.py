@@ -23,6 +23,8 @@ def module(path: str) -> Any:
     assert spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
+    processing = module("clients/processing/test_processed_runs.py")
+    found.update(("update processor", n) for n in processing.PROCESSORS)
     return found
 
 
@@ -54,13 +56,16 @@ def run_algorithms() -> set[tuple[str, str]]:
     strategies(*personalised.SERVERS.values())
     strategies(*module("strategies/test_flower_runs.py").ADOPTED)
     found.update(("attack", n) for n in module("clients/attacks/test_attacked_runs.py").ATTACKS)
+    processing = module("clients/processing/test_processed_runs.py")
+    found.update(("update processor", n) for n in processing.PROCESSORS)
     return found
 
 
-@pytest.mark.parametrize("kind", ["strategy", "client", "attack"])
+@pytest.mark.parametrize("kind", ["strategy", "client", "attack", "update processor"])
 def test_every_algorithm_is_resumed_and_run_on_ray(kind: str) -> None:
     known = {
-        "strategy": registry.strategies, "client": registry.clients, "attack": registry.attacks
+        "strategy": registry.strategies, "client": registry.clients, "attack": registry.attacks,
+        "update processor": registry.updates,
     }[kind]  # fmt: skip
     assert {name for of, name in run_algorithms() if of == kind} == set(known.names())
 

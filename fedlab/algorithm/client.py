@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from fedlab import registry
 from fedlab.algorithm.setup import Setup, raised
 from fedlab.algorithm.strategy import cohort_size
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
 from fedlab.metrics.names import GLOBAL
 from fedlab.models.network import Network
-from fedlab.registry import mods as known_mods
 from fedlab.settings import Settings
 from fedlab.systems.stragglers import StragglerSettings, local_epochs
 from fedlab.training.criterion import Criterion, CriterionName
@@ -47,17 +45,6 @@ class ClientSettings(Settings):
     stragglers: StragglerSettings | None = Field(
         None, description="makes some of each cohort too slow for their round"
     )
-    mods: tuple[str, ...] = Field((), description="what cuts across, in order, undone in reverse")
-
-    @field_validator("mods")
-    @classmethod
-    def _are_known(cls, mods: tuple[str, ...]) -> tuple[str, ...]:
-        for name in mods:
-            try:
-                known_mods.get(name)
-            except FedlabError as error:
-                raise ValueError(str(error)) from error
-        return mods
 
     @model_validator(mode="after")
     def _has_work(self) -> ClientSettings:

@@ -7,34 +7,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedlab.errors import FedlabError, unknown
+from fedlab.registry import KINDS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-KINDS = {
-    "strategies": "strategies",
-    "clients": "clients",
-    "attacks": "attacks",
-    "mods": "mods",
-    "models": "models",
-    "data": "datasets",
-    "partitioners": "partitioners",
-    "engines": "engines",
-}
+PLURALS = {kind.plural: kind.registry for kind in KINDS}
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(KINDS)}")] = "scenarios",
+    kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(PLURALS)}")] = "scenarios",
 ) -> None:
     """List the built-in scenarios, or everything of another kind, one line each."""
     from rich.console import Console
 
     if kind == "scenarios":
         table = _scenarios()
-    elif kind in KINDS:
+    elif kind in PLURALS:
         table = _registered(kind)
     else:
-        raise FedlabError(unknown("kind", kind, ["scenarios", *KINDS]))
+        raise FedlabError(unknown("kind", kind, ["scenarios", *PLURALS]))
     Console().print(table)
 
 
@@ -68,9 +60,7 @@ def _scenarios() -> Table:
 def _registered(kind: str) -> Table:
     from rich.table import Table
 
-    from fedlab import registry
-
-    known = getattr(registry, KINDS[kind])
+    known = PLURALS[kind]
     table = Table(known.kind, "what it is", box=None, padding=(0, 2, 0, 0))
     for name in known.names():
         table.add_row(name, known.summary(name))

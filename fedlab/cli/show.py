@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlab.errors import FedlabError, unknown
+from fedlab.registry import KINDS
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.table import Table
 
-KINDS = {
-    "strategy": "strategies",
-    "client": "clients",
-    "attack": "attacks",
-    "mod": "mods",
-    "model": "models",
-    "data": "datasets",
-    "partitioner": "partitioners",
-    "engine": "engines",
-}
+SINGULARS = {kind.singular: kind.registry for kind in KINDS}
 
 
 def show(
@@ -30,7 +22,7 @@ def show(
         str, typer.Argument(help="a built-in scenario's name, a TOML file, or a kind of part")
     ],
     name: Annotated[
-        str | None, typer.Argument(help=f"of a part: its name; kinds are {', '.join(KINDS)}")
+        str | None, typer.Argument(help=f"of a part: its name; kinds are {', '.join(SINGULARS)}")
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
@@ -43,8 +35,8 @@ def show(
     if name is None:
         _show_scenario(scenario, overrides or [], toml)
         return
-    if scenario not in KINDS:
-        raise FedlabError(unknown("kind", scenario, list(KINDS)))
+    if scenario not in SINGULARS:
+        raise FedlabError(unknown("kind", scenario, list(SINGULARS)))
     if overrides or toml:
         raise FedlabError("--set and --toml go with a scenario, not with a part's name")
     console = Console()
@@ -78,9 +70,7 @@ def _part(kind: str, name: str) -> tuple[str, Table]:
     from rich.box import SIMPLE
     from rich.table import Table
 
-    from fedlab import registry
-
-    found = getattr(registry, KINDS[kind]).get(name)
+    found = SINGULARS[kind].get(name)
     about = (inspect.getdoc(found) or name).partition("\n\nAttributes:")[0]
     table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
     for header in ("key", "type and range", "default", "what it is"):

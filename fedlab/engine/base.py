@@ -17,6 +17,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from pydantic import Field
 
+from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.setup import EngineTraits
 from fedlab.data.federation import Federation
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
@@ -25,11 +26,12 @@ from fedlab.engine.features.cache import CannotCache, plan_features, split_netwo
 from fedlab.engine.reports import Decision, Exchange, Progress
 from fedlab.engine.stacked.decision import Stacking, stacking_of
 from fedlab.engine.totals import OrderedTotal, drop_odd
+from fedlab.engine.updates import decode_reply
 from fedlab.engine.watchdog import Watchdog
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import adversary_of
+from fedlab.scenario.parts import adversary_of, update_chain
 from fedlab.settings import Settings
 from fedlab.wire import flower_internals
 from fedlab.wire.protocol import FIRST_NODE, client_of
@@ -74,6 +76,7 @@ class Engine(Grid):
         states: What clients keep between rounds, for those that have kept anything.
         workers: How many processes run clients.
         adversary: Which clients attack, and how; None where nobody does.
+        updates: What happens to updates on their way; :meth:`settle` sets it.
         stacking: Whether and how clients are trained at once; :meth:`settle` sets it.
         features: Whether the features of a frozen prefix are cached; :meth:`settle` sets it.
         traits: What the engine says of itself.
@@ -92,6 +95,7 @@ class Engine(Grid):
         self.adversary = adversary_of(scenario, len(federation))
         self.stacking = Stacking(Decision.against("not decided yet"))
         self.features = Decision.against("this engine does not share files with its clients")
+        self.updates: UpdateChain | None = None
         self._watchdog = Watchdog()
         self._run = flower_internals.empty_run()
         self._answered: dict[str, Message] = {}
@@ -102,6 +106,7 @@ class Engine(Grid):
         Args:
             network: The server's copy of the model.
         """
+        self.updates = update_chain(self.scenario, network.model.layout)
         if self.shares_files():
             self.features = self._cache_features(network)
         self.stacking = stacking_of(self.scenario, network, self.federation.dataset.task)
@@ -177,7 +182,10 @@ class Engine(Grid):
         exchange = self._collect(results)
         combined = total.tally.total
         if combined is not None:
-            exchange.replies = [Message(combined.mean(), reply_to=sent[0])]
+            content = combined.mean()
+            if self.updates is not None and self.updates.decodes_sums:
+                decode_reply(self.updates, content, sent[0].content)
+            exchange.replies = [Message(content, reply_to=sent[0])]
         contents = {id(message.content): message.content for message in sent}
         sizes = {number: array_bytes(content) for number, content in contents.items()}
         exchange.bytes_down = sum(sizes[id(message.content)] for message in sent)
@@ -217,6 +225,7 @@ class Engine(Grid):
         exchange.reports.sort(key=lambda report: report.client)
         exchange.failures.sort(key=lambda failure: failure.client)
         exchange.bytes_up = sum(report.bytes_up for report in exchange.reports)
+        exchange.bytes_saved = sum(report.bytes_saved for report in exchange.reports)
         return exchange
 
     def evaluate(self, wire: torch.Tensor) -> Evaluation:

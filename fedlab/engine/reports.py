@@ -36,13 +36,23 @@ class Decision:
 
 @dataclass(frozen=True)
 class Report:
-    """What one client did: for the record, not for the strategy."""
+    """What one client did: for the record, not for the strategy.
+
+    Attributes:
+        client: Its number.
+        phase: "train" or "evaluate".
+        examples: How many examples it trained or was evaluated on.
+        metrics: What it reported.
+        bytes_up: Bytes of the arrays that it sent.
+        bytes_saved: How many bytes update processors spared it.
+    """
 
     client: int
     phase: str
     examples: int
     metrics: dict[str, float]
     bytes_up: int
+    bytes_saved: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,7 @@ class Exchange:
         reports: One per client that answered, in the order of clients.
         failures: One per client that did not, in the order of clients.
         bytes_down, bytes_up: Bytes of the arrays sent and received, each client counted.
+        bytes_saved: How many bytes update processors spared clients.
     """
 
     replies: list[Message] = field(default_factory=list)
@@ -71,6 +82,7 @@ class Exchange:
     failures: list[Failure] = field(default_factory=list)
     bytes_down: int = 0
     bytes_up: int = 0
+    bytes_saved: int = 0
 
 
 Progress = Callable[[Sequence[Report]], None]

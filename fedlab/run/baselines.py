@@ -163,9 +163,7 @@ def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
     """Return the scenario with supervised clients that do ``work``, and a plain average."""
     settings: Any = scenario.client
     common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
-    client = ClientSettings(
-        **common | {"name": "supervised", "mods": (), "steps": None} | NOT_ALONE | work
-    )
+    client = ClientSettings(**common | {"name": "supervised", "steps": None} | NOT_ALONE | work)
     average = registry.strategies.get("fedavg").Settings(name="fedavg")
     evaluation = scenario.evaluation.model_copy(
         update={"early_stopping": None, "federated": False, "minimum_replies": 1}
@@ -176,6 +174,7 @@ def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
             "strategy": average,
             "evaluation": evaluation,
             "attack": None,
+            "updates": (),
             "model": _shared(scenario.model),
         }
     )

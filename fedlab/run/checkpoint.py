@@ -39,6 +39,7 @@ class Checkpoint:
         clients: Names of the files that hold what clients keep.
         record: The round's line of ``metrics.jsonl``.
         extra: State of what watches the run (early stopping, totals).
+        updates: What each update processor keeps on the server.
     """
 
     round: int
@@ -47,6 +48,7 @@ class Checkpoint:
     clients: tuple[str, ...] = ()
     record: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    updates: list[dict[str, Any]] = field(default_factory=list)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -59,6 +61,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "clients": list(checkpoint.clients),
         "record": checkpoint.record,
         "extra": checkpoint.extra,
+        "updates": pack(checkpoint.updates, arrays),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"round-{checkpoint.round:05d}") as draft:
@@ -126,6 +129,8 @@ def _load(path: Path) -> Checkpoint:
         tuple(content["clients"]),
         content["record"],
         content["extra"],
+        # Runs older than update processors have none.
+        unpack(content.get("updates", []), arrays.__getitem__),
     )
 
 

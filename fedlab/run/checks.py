@@ -20,6 +20,7 @@ from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
+from fedlab.scenario.parts import update_chain
 from fedlab.training.early_stopping import unknown_metric
 
 
@@ -46,6 +47,7 @@ def check_compatibility(setup: Setup) -> None:
         *objections_of(setup),
         *_of(setup.attack, setup),
         *_of(setup.algorithm, setup),
+        *update_chain(setup.scenario, setup.network.model.layout).objections(setup),
         *_inputs(setup),
         *_baselines(setup),
         *_evaluation(setup),

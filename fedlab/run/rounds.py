@@ -95,7 +95,8 @@ class Rounds:
         state: dict[str, Any] = getattr(self.strategy, "state_dict", dict)()
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         kept = self.engine.states.save()
-        return Checkpoint(self.round, self.weights.numpy(), state, kept, record, extra)
+        updates = self.engine.updates.state_dict() if self.engine.updates else []
+        return Checkpoint(self.round, self.weights.numpy(), state, kept, record, extra, updates)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint.
@@ -114,6 +115,8 @@ class Rounds:
         if checkpoint.strategy:
             self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
         self.engine.states.restore(checkpoint.clients)
+        if self.engine.updates and checkpoint.updates:
+            self.engine.updates.load_state_dict(checkpoint.updates)
         for callback in self._callbacks:
             if callback.name in checkpoint.extra:
                 callback.restore(checkpoint.extra[callback.name])
@@ -168,6 +171,9 @@ class Rounds:
         self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
     ) -> list[Message]:
         config = ConfigRecord({LAYOUT: self._fingerprint})
+        if phase == "train" and self.engine.updates:
+            for key, value in self.engine.updates.begin_round(server_round).items():
+                config[key] = value
         with self._timed("configure"), self._scope(f"configure {phase}", server_round):
             return list(configure(server_round, arrays, config, self.engine))
 
@@ -291,4 +297,5 @@ def _cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> 
         "failures": len(trained.failures) + len(evaluated.failures),
         "bytes_down": trained.bytes_down + evaluated.bytes_down,
         "bytes_up": trained.bytes_up + evaluated.bytes_up,
+        **({"bytes_saved": trained.bytes_saved} if trained.bytes_saved else {}),
     }

@@ -72,7 +72,18 @@ def loads(text: str, where: str = "scenario") -> Scenario:
 
 def load_resolved(path: Path) -> Scenario:
     """Return the scenario that a file holds as it is, such as a run folder's."""
-    return loads(_text(path), str(path))
+    raw = _parse(_text(path), str(path))
+    _update(raw)
+    return check(raw, str(path))
+
+
+def _update(raw: dict[str, Any]) -> None:
+    """Write what an older fedlab wrote into a run folder as it is written now."""
+    client = raw.get("client")
+    mods = client.pop("mods", None) if isinstance(client, dict) else None
+    if mods:
+        # The outermost mod stood first, and was the last one to see an update.
+        raw["updates"] = [{"name": name} for name in reversed(mods)]
 
 
 def from_run_config(value: str) -> Scenario:

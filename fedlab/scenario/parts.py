@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from fedlab import registry, seeding
+from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.public import PublicInputs
 from fedlab.attacks.adversary import Adversary
 from fedlab.attacks.attack import Attack
 from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.transforms import Preparation, build_preparation
+from fedlab.models.layout import Layout
 from fedlab.models.network import Network
 from fedlab.scenario.schema import Scenario
 
@@ -66,6 +68,20 @@ def adversary_of(scenario: Scenario, population: int) -> Adversary | None:
     draw = seeding.numpy_generator(scenario.seed, "malicious clients")
     chosen = draw.choice(population, count, replace=False)
     return Adversary(attack, tuple(sorted(int(client) for client in chosen)))
+
+
+def update_chain(scenario: Scenario, layout: Layout) -> UpdateChain:
+    """Return the scenario's update processors, in order.
+
+    Args:
+        scenario: The scenario.
+        layout: Where each tensor stands in what travels.
+    """
+    settings: Any = scenario
+    processors = [registry.updates.get(table.name)(table) for table in settings.updates]
+    algorithm = registry.clients.get(settings.client.name)
+    sends_weights = getattr(algorithm, "sends_weights", True)
+    return UpdateChain(processors, layout, sends_weights, scenario.seed)
 
 
 def preparation(network: Network, task: Task, model: Any) -> Preparation:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from fedlab import registry
+from fedlab.registry import KINDS
 from fedlab.scenario.schema import DataKeys, EvaluationSettings, Scenario
 
 HEAD = """# Scenarios
@@ -26,15 +26,6 @@ keys that the new name knows. `--set table.key=value` overrides any key from the
 
 This page is written from the schema (`python -m fedlab.scenario.reference`).
 """
-KINDS = {
-    "data": ("datasets", "Keys of each data set, beside those of every data set below."),
-    "data.partition": ("partitioners", "How the training examples are split over clients."),
-    "model": ("models", "The zoo. Any timm or torchvision model goes by its name, see above."),
-    "client": ("clients", "What a client does with the weights that it receives."),
-    "strategy": ("strategies", "What the server does with what comes back."),
-    "engine": ("engines", "Where clients run."),
-    "attack": ("attacks", "What malicious clients do; a scenario without this table has none."),
-}
 
 
 def reference() -> str:
@@ -66,15 +57,15 @@ def _fixed() -> Iterator[str]:
 
 
 def _named() -> Iterator[str]:
-    for table, (kind, about) in KINDS.items():
-        known = getattr(registry, kind)
+    for kind in KINDS:
+        known, table = kind.registry, kind.table
         classes = {name: known.get(name).Settings for name in known.names()}
         shared = set.intersection(*(set(c.model_fields) for c in classes.values()))
         first = next(iter(classes.values()))
-        yield f"## [{table}]\n\n{about}\n"
+        yield f"## {table}\n\n{kind.about}\n"
         yield from _table(first, set(first.model_fields) - shared)
         for name, settings in classes.items():
-            yield f'### {table}.name = "{name}"\n\n{known.summary(name)}\n'
+            yield f'### {table.strip("[]")}.name = "{name}"\n\n{known.summary(name)}\n'
             yield from _table(settings, shared)
 
 

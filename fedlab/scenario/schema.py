@@ -76,6 +76,11 @@ class Scenario(Settings):
     client: SerializeAsAny[Settings]
     strategy: SerializeAsAny[Settings]
     engine: SerializeAsAny[Settings]
+    updates: tuple[SerializeAsAny[Settings], ...] = Field(
+        (),
+        description="what happens to updates on their way to the server, a table with a name and "
+        "keys each: in order on the client, undone in reverse",
+    )
     attack: SerializeAsAny[Settings] | None = Field(
         None, description="what malicious clients do, and which they are"
     )
@@ -103,6 +108,11 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
     for table, find in tables.items():
         fields[table] = _field(raw, table, find, problems)
     fields["data"] = _data_field(raw, problems)
+    if raw.get("updates") and isinstance(raw["updates"], list):
+        fields["updates"] = (
+            _each(raw["updates"], "updates", _registered("updates"), problems),
+            ...,
+        )
     return create_model("Scenario", __base__=Scenario, **fields), problems
 
 
@@ -201,12 +211,17 @@ def _with_others(
     others = content.get("others")
     if "others" not in settings.model_fields or not others or not isinstance(others, list):
         return settings
+    each = _each(others, f"{table}.others", find, problems)
+    return create_model(settings.__name__, __base__=settings, others=(each, ...))
+
+
+def _each(tables: list[Any], where: str, find: Any, problems: list[str]) -> Any:
+    """Return the annotation of a list of tables, each with the keys that its name asks for."""
     kinds = [
-        _settings(other or {}, f"{table}.others.{number}", find, problems)
-        for number, other in enumerate(others)
+        _settings(table or {}, f"{where}.{number}", find, problems)
+        for number, table in enumerate(tables)
     ]
-    each = tuple(Any if kind is None else _exactly(kind) for kind in kinds)
-    return create_model(settings.__name__, __base__=settings, others=(tuple[each], ...))  # type: ignore[valid-type]
+    return tuple[tuple(Any if kind is None else _exactly(kind) for kind in kinds)]  # type: ignore[misc]
 
 
 def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:

@@ -93,6 +93,24 @@ class LocalTask:
         return self.received[self.network.model.layout.trained]
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """The weights of an update as they travel.
+
+    Attributes:
+        values: What update processors left of the change of the parameters.
+        others: Running statistics, and what travels along, by their keys in the message.
+    """
+
+    values: torch.Tensor
+    others: Arrays
+
+    @property
+    def nbytes(self) -> int:
+        """Return how many bytes travel."""
+        return self.values.nbytes + sum(tensor.nbytes for tensor in self.others.values())
+
+
 @dataclass
 class Update:
     """What one client sends back.
@@ -103,6 +121,7 @@ class Update:
         metrics: Numbers for the record, such as the training loss.
         arrays: Further vectors for the server, by name.
         state: What the client keeps for its next round; it replaces the old state.
+        encoded: The weights as update processors let them travel, where there are any.
         origin: (wire_size,) the weights that it began from, where they are others than those that
             travelled as such.
     """
@@ -112,4 +131,5 @@ class Update:
     metrics: dict[str, float]
     arrays: Arrays = field(default_factory=dict)
     state: Arrays = field(default_factory=dict)
+    encoded: Encoded | None = None
     origin: torch.Tensor | None = None

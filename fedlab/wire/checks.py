@@ -67,7 +67,7 @@ def check_kept(vectors: Mapping[str, Vector]) -> None:
 
 
 def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> None:
-    """Check a reply's content, as it comes out of the mods that stand before the client.
+    """Check a reply's content, once what update processors made of it is decoded.
 
     Args:
         reply: Its content.

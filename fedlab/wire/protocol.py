@@ -38,6 +38,11 @@ The worker adds it, whatever the client algorithm does to what it sends.
 WEIGHTING = "weighting"
 """Config key: "examples", or "clients" where each client weighs 1 in a mean."""
 
+UPDATE = "update"
+"""What begins the keys of update processors, in every record and in what clients keep."""
+STATISTICS = f"{UPDATE}.statistics"
+"""Record key of the running statistics, which are not processed with the weights."""
+
 EXAMPLES = "num-examples"
 """Metric: how many examples a reply stands for."""
 WEIGHT = "weight"
@@ -52,6 +57,11 @@ def node_of(client: int) -> int:
 def client_of(node: int) -> int:
     """Return the number of a node's client."""
     return node - FIRST_NODE
+
+
+def update_key(number: int, name: str) -> str:
+    """Return the key of what update processor ``number``, from 0, calls ``name``."""
+    return f"{UPDATE}.{number}.{name}"
 
 
 def own_weight(config: Mapping[str, Any]) -> float | None:

@@ -26,6 +26,12 @@ def records_of(content: RecordDict, kind: type[_Kind]) -> dict[str, _Kind]:
     return {key: record for key, record in content.items() if isinstance(record, kind)}
 
 
+def config_of(content: RecordDict) -> dict[str, Any]:
+    """Return all values in a message's content, by their keys."""
+    configs = records_of(content, ConfigRecord).values()
+    return {key: value for record in configs for key, value in record.items()}
+
+
 class LentArray(Array):
     """A message's array over memory of somebody else's, such as Ray's object store.
 

@@ -35,7 +35,10 @@ UNKNOWN_NAMES = [
     ("client.name=fedproxx", "client.name: unknown client algorithm 'fedproxx'. Did you mean"),
     ("strategy.name=fedavgg", "strategy.name: unknown strategy 'fedavgg'. Did you mean 'fedavg'?"),
     ("engine.name=raay", "engine.name: unknown engine 'raay'. Did you mean 'ray'?"),
-    ("client.mods=['fixed-cliping']", "unknown mod 'fixed-cliping'. Did you mean 'fixed-clipping'"),
+    (
+        "updates=[{name='fixed-cliping'}]",
+        "updates.0.name: unknown update processor 'fixed-cliping'. Did you mean 'fixed-clipping'",
+    ),
     ("client.optimizer.name=sgdd", "client.optimizer.name: 'sgdd' is none of 'sgd',"),
     ("client.schedule.name=cosin", "client.schedule.name: 'cosin' is none of 'constant',"),
     ("client.criterion=cross-entrpy", "Did you mean 'cross-entropy'?"),
@@ -62,7 +65,11 @@ WRONG_TYPES = [
     ("model.hidden=4", "model.hidden: a list belongs here, not 4"),
     ("model.hidden=[3", "model.hidden: a list belongs here, not '[3'"),
     ("model.trainable=3", "model.trainable: text or a list belongs here, not 3"),
-    ("client.mods=fixed-clipping", "client.mods: a list belongs here, not 'fixed-clipping'"),
+    ("updates=top-k", "updates: a list belongs here, not 'top-k'"),
+    ("updates=['top-k']", "updates.0: this is a table, not 'top-k'"),
+    ("updates=[{fraction=0.1}]", "updates.0.name is missing"),
+    ("updates=[{name='top-k',fraction=2}]", "updates.0.fraction: it must be at most 1, not 2"),
+    ("updates=[{name='float16',bits=8}]", "updates.0.bits: there is no such key."),
     ("client.optimizer.betas=[0.9]", "client.optimizer.betas.1 is missing"),
 ]
 
@@ -130,7 +137,7 @@ DO_NOT_GO_TOGETHER = [
     (("strategy.min_train_nodes=10",), "10 clients are asked for and the partition has 3"),
     (
         ("strategy.name=dp-client-fixed-clipping", "strategy.clipping_norm=1.0", *PRIVATE),
-        "add client.mods = ['fixed-clipping']",
+        "add [[updates]] with name = 'fixed-clipping'",
     ),
     (
         (

@@ -138,9 +138,9 @@ def test_every_client_algorithm_has_a_scenario(name: str) -> None:
     assert any(scenario.client.name == name for scenario in shown())
 
 
-@pytest.mark.parametrize("name", registry.mods.names())
-def test_every_mod_has_a_scenario(name: str) -> None:
-    assert any(name in scenario.client.mods for scenario in shown())
+@pytest.mark.parametrize("name", registry.updates.names())
+def test_every_update_processor_has_a_scenario(name: str) -> None:
+    assert any(name in [table.name for table in scenario.updates] for scenario in shown())
 
 
 @pytest.mark.parametrize("name", registry.engines.names())

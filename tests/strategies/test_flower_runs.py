@@ -59,8 +59,8 @@ def test_ray_ends_in_the_same_bits(tmp_path: Path, name: str, workers: int) -> N
     assert finished(ray) == inline
 
 
-@pytest.mark.parametrize("mod", ["fixed-clipping", "adaptive-clipping"])
-def test_clients_that_clip_want_a_server_that_sends_the_norm(mod: str) -> None:
-    scenario = load("fedavg", (*SHORTENED, *INLINE, f"client.mods=['{mod}']"))
-    with pytest.raises(FedlabError, match=f"client.mods: '{mod}' waits for a clipping norm"):
+@pytest.mark.parametrize("name", ["fixed-clipping", "adaptive-clipping"])
+def test_clients_that_clip_want_a_server_that_sends_the_norm(name: str) -> None:
+    scenario = load("fedavg", (*SHORTENED, *INLINE, f"updates=[{{ name = '{name}' }}]"))
+    with pytest.raises(FedlabError, match=f"updates: '{name}' waits for a clipping norm"):
         Simulation(scenario)

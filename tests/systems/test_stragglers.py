@@ -158,7 +158,8 @@ def test_stragglers_clip_like_the_others(tmp_path: Path) -> None:
         "clipping_norm": 0.1,
         "num_sampled_clients": 6,
     }
-    raw["client"] |= {"name": "supervised", "mods": ["fixed-clipping"]}
+    raw["client"] |= {"name": "supervised"}
+    raw["updates"] = [{"name": "fixed-clipping"}]
     folder = RunFolder.create(tmp_path, "clipped", check(raw, "a scenario"))
     run(folder)
     _, last = folder.lines("metrics.jsonl")

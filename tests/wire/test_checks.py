@@ -190,7 +190,7 @@ def record(*vectors: Any) -> ArrayRecord:
         ({"metrics": MetricRecord({"num-examples": -2})}, "-2 examples"),
     ],
 )
-def test_a_reply_that_comes_out_of_the_mods_is_checked(changes: Any, told: str) -> None:
+def test_a_reply_as_it_arrives_is_checked(changes: Any, told: str) -> None:
     check_reply(content(), content(), is_training=True)
     with pytest.raises(BadReply, match=told):
         check_reply(content(**changes), content(), is_training=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +24,7 @@ from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
 from fedlab.engine.reports import Failure
+from fedlab.engine.updates import decode_reply
 from fedlab.engine.worker.clientapp import client_app
 from fedlab.engine.worker.time_limit import hard_limit
 from fedlab.engine.worker.worker import Worker, worker_of
@@ -121,13 +123,16 @@ class FlowerGridEngine(Engine):
             if reply.has_error():
                 result.failures.append(Failure(client, phase, reply.error.reason or "no reason"))
                 continue
+            report = report_of(client, phase, reply)
             try:
+                if self.updates and phase == MessageType.TRAIN:
+                    saved = decode_reply(self.updates, reply.content, sent[0].content)
+                    report = replace(report, bytes_saved=saved)
                 if phase != MessageType.QUERY:
-                    check_reply(reply.content, sent[0].content, phase == "train")
+                    check_reply(reply.content, sent[0].content, phase == MessageType.TRAIN)
             except BadReply as error:
                 result.failures.append(Failure(client, phase, str(error)))
                 continue
-            report = report_of(client, phase, reply)
             result.reports.append(report)
             flower_internals.set_source(reply, node_of(client))
             if counts(reply, report):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
 from flwr.app import Context, MessageType, RecordDict
 
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
 from fedlab.engine.reports import Failure, Report
 from fedlab.engine.totals import settle
-from fedlab.engine.worker.clientapp import client_app, mods_of
+from fedlab.engine.updates import decode_reply
+from fedlab.engine.worker.clientapp import client_app
 from fedlab.engine.worker.messages import (
     Decoder,
     assignment,
@@ -34,18 +33,15 @@ from fedlab.wire.protocol import (
     NUM_PARTITIONS,
     PARTITION_ID,
     WEIGHTS,
-    client_of,
     node_of,
     own_weight,
 )
-from fedlab.wire.sums import contribution
 
 
 class BlockRunner:
     """A worker and its ClientApp.
 
-    Where a strategy takes a mean and no mod stands between messages and the client algorithm,
-    updates are added up as they are, without a message for each.
+    Where a strategy takes a mean, updates are added up as they are, without a message for each.
     """
 
     def __init__(self, worker: Worker, scenario_text: str) -> None:
@@ -62,18 +58,11 @@ class BlockRunner:
             combine: Whether to reply with one weighted sum instead of one reply a client.
         """
         training = jobs[0].message.metadata.message_type == "train"
-        if combine and training and not mods_of(self.worker):
+        if combine and training:
             return self._run_summed(jobs)
         result = BlockResult()
         for job in jobs:
             self._run_client(job, result)
-        if combine and result.replies:
-            tally = Tally()
-            for reply in result.replies:
-                client = client_of(reply.metadata.src_node_id)
-                tally.add(client, *contribution(reply.content))
-            result.replies = []
-            settle(tally, result)
         return result
 
     def _run_client(self, job: ClientJob, result: BlockResult) -> None:
@@ -84,12 +73,16 @@ class BlockRunner:
             reply = self._app(job.message, context)
             if reply.has_error():
                 raise RuntimeError(reply.error.reason)
+            report = report_of(job.client, phase, reply, time.perf_counter() - start)
+            if self.worker.updates and phase == MessageType.TRAIN:
+                saved = decode_reply(self.worker.updates, reply.content, job.message.content)
+                report = replace(report, bytes_saved=saved)
             if phase != MessageType.QUERY:
-                check_reply(reply.content, job.message.content, phase == "train")
+                check_reply(reply.content, job.message.content, phase == MessageType.TRAIN)
         except Exception as error:
             result.failures.append(_failure(job.client, phase, error))
             return
-        result.reports.append(report_of(job.client, phase, reply, time.perf_counter() - start))
+        result.reports.append(report)
         result.states[job.client] = context.state
         if counts(reply, result.reports[-1]):
             result.replies.append(reply)
@@ -110,7 +103,7 @@ class BlockRunner:
         result, tally = BlockResult(), Tally()
         by_client = {job.client: job for job in jobs}
         asked = list(self._assignments(jobs, result))
-        own = {a.client: own_weight(a.config) for a in asked}
+        by_number = {a.client: a for a in asked}
         contents = {id(c): c for c in (by_client[a.client].message.content for a in asked)}
         keys = {number: weights_key(content) for number, content in contents.items()}
         for client, outcome in self.worker.train_block(asked):
@@ -118,9 +111,8 @@ class BlockRunner:
             try:
                 if isinstance(outcome, Exception):
                     raise outcome
-                arrays = sent_arrays(outcome, keys[id(job.message.content)])
-                weight = own[client] or outcome.examples
-                self._add(job, outcome, arrays, weight, result, tally)
+                key = keys[id(job.message.content)]
+                self._add(job, by_number[client], outcome, key, result, tally)
             except Exception as error:
                 result.failures.append(_failure(client, "train", error))
         settle(tally, result)
@@ -143,19 +135,26 @@ class BlockRunner:
     def _add(
         self,
         job: ClientJob,
+        asked: Assignment,
         update: Update,
-        arrays: Mapping[str, np.ndarray[Any, Any]],
-        weight: float,
+        key: str,
         result: BlockResult,
         tally: Tally,
     ) -> None:
-        keep(job.state, update.state)
+        """Add an update to the sum, decoded unless sums are decoded; ``key`` is the weights'."""
+        arrays, saved, chain = sent_arrays(update, key), 0, self.worker.updates
         size = sum(array.nbytes for array in arrays.values())
-        report = Report(job.client, "train", update.examples, dict(update.metrics), size)
+        if update.encoded is not None:
+            saved = chain.saved(update.encoded)
+            if not chain.decodes_sums:
+                weights = chain.decode(update.encoded, asked)
+                arrays = sent_arrays(replace(update, weights=weights, encoded=None), key)
+        keep(job.state, update.state)
+        report = Report(job.client, "train", update.examples, dict(update.metrics), size, saved)
         if update.examples:
             tally.add(
                 job.client,
-                weight,
+                own_weight(asked.config) or update.examples,
                 {(key, WEIGHTS): array for key, array in arrays.items()},
                 {(METRICS, name): float(value) for name, value in update.metrics.items()},
             )

@@ -21,7 +21,6 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from fedlab import registry
 from fedlab.engine.worker.messages import Decoder, assignment, keep, sent_arrays, weights_key
 from fedlab.engine.worker.worker import Worker, worker_of
 from fedlab.training.task import Assignment
@@ -35,25 +34,21 @@ from fedlab.wire.protocol import (
     own_weight,
 )
 
-PARTITION_ID = PARTITION_ID
-
 WorkerSource = Callable[[Context], Worker]
 
 
 def client_app(worker_source: WorkerSource) -> ClientApp:
     """Return the ClientApp whose messages are worked on by ``worker_source``'s worker."""
 
-    def cross_cutting(message: Message, context: Context, call_next: Any) -> Message:
-        """Wrap the algorithm in the scenario's mods, the first one outermost."""
+    def limited(message: Message, context: Context, call_next: Any) -> Message:
+        """Stop a client that takes longer than the scenario allows."""
         if message.metadata.message_type == MessageType.QUERY:
             return call_next(message, context)  # type: ignore[no-any-return]
-        for name in reversed(mods_of(worker_source(context))):
-            call_next = _wrap(registry.mods.get(name)().mod, call_next)
         limit = worker_source(context).time_limit
         reply: Message = limit.run(1, call_next, message, context)
         return reply
 
-    app = ClientApp(mods=[cross_cutting])
+    app = ClientApp(mods=[limited])
     decode = Decoder()
 
     @app.train()
@@ -71,17 +66,6 @@ def client_app(worker_source: WorkerSource) -> ClientApp:
         return Message(RecordDict({CONFIG: answer}), reply_to=message)
 
     return app
-
-
-def mods_of(worker: Worker) -> tuple[str, ...]:
-    """Return what stands between messages and the client algorithm, the outermost first."""
-    settings: Any = worker.scenario.client
-    mods: tuple[str, ...] = settings.mods
-    return mods
-
-
-def _wrap(mod: Any, call_next: Any) -> Any:
-    return lambda message, context: mod(message, context, call_next)
 
 
 def _train(worker: Worker, decode: Decoder, message: Message, context: Context) -> Message:

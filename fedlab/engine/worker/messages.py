@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, RecordDict
 
 from fedlab.arrays import in_shared_memory
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
 from fedlab.training.task import Arrays, Assignment, Update
 from fedlab.wire.protocol import CLIENT_STATE, LAYOUT, ROUND
-from fedlab.wire.records import LentArray, records_of, without_copying
+from fedlab.wire.records import LentArray, config_of, records_of, without_copying
 
 
 def sent_arrays(update: Update, key: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Return an update's arrays by the keys of their records, the weights under ``key``."""
-    arrays = {key: update.weights, **update.arrays}
-    return {name: vector.numpy() for name, vector in arrays.items()}
+    """Return an update's arrays by the keys of their records, the weights under ``key``.
+
+    Where update processors have worked on them, they are as they travel.
+    """
+    encoded = update.encoded
+    weights = {key: update.weights} if encoded is None else {key: encoded.values, **encoded.others}
+    return {name: vector.numpy() for name, vector in (weights | update.arrays).items()}
 
 
 def assignment(
@@ -33,11 +37,7 @@ def assignment(
     Raises:
         FedlabError: If it carries no weights, or weights of another model.
     """
-    config: dict[str, Any] = {
-        key: value
-        for record in records_of(content, ConfigRecord).values()
-        for key, value in record.items()
-    }
+    config = config_of(content)
     vectors = {key: decode(record) for key, record in records_of(content, ArrayRecord).items()}
     wire = vectors.pop(weights_key(content))
     _check_layout(worker, config.get(LAYOUT), wire.numel())

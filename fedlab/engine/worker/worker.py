@@ -30,13 +30,13 @@ from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network, build_network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
-from fedlab.scenario.parts import adversary_of, load_federation, preparation
+from fedlab.scenario.parts import adversary_of, load_federation, preparation, update_chain
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import classes_of, evaluate, predict
 from fedlab.training.loop import Fit
 from fedlab.training.task import Assignment, LocalTask, Update
 from fedlab.wire.checks import BadReply, check_examples, check_kept, check_vectors
-from fedlab.wire.protocol import SQUARED_CHANGE
+from fedlab.wire.protocol import SQUARED_CHANGE, UPDATE
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Worker:
         network: The resident model; of several architectures, the first.
         algorithm: The client algorithm.
         adversary: Which clients attack, and how; None where nobody does.
+        updates: What happens to updates on their way.
         stacking: Whether and how clients are trained at once.
         time_limit: How long one client may take.
     """
@@ -76,6 +77,7 @@ class Worker:
             (network, *self._inputs_of(network, model))
             for network, model in zip(others, settings.model.others, strict=True)
         ]
+        self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
         # A module's own first weights were freed when it was bound to one vector.
@@ -161,8 +163,13 @@ class Worker:
         check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
         check_examples(update.examples)
         check_kept({name: kept.numpy() for name, kept in update.state.items()})
+        seen = update.weights
+        if self.updates:
+            update.encoded = self.updates.encode(update, assignment)
         if assignment.config.get(SQUARED_CHANGE):
-            change = (update.weights - assignment.wire)[: layout.wire_parameters]
+            if update.encoded is not None:
+                seen = self.updates.decode(update.encoded, assignment)
+            change = (seen - assignment.wire)[: layout.wire_parameters]
             update.metrics["squared_change"] = float(change.double().square().sum())
         return update
 
@@ -274,7 +281,11 @@ class Worker:
         validation: Examples,
         is_stacked: bool = False,
     ) -> LocalTask:
-        own = {name: t for name, t in assignment.state.items() if name != RECEIVED}
+        own = {
+            name: t
+            for name, t in assignment.state.items()
+            if name != RECEIVED and not name.startswith(f"{UPDATE}.")
+        }
         network, prepare, augment = self._architecture(assignment.client)
         personal = own.pop(PERSONAL, None)
         if not is_stacked or network.model.layout.personal_size:

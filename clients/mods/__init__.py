@@ -1,1 +1,0 @@
-"""What cuts across client algorithms, as Flower mods, one file each."""
