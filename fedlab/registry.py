@@ -109,9 +109,10 @@ class Registry:
             self._classes[name] = self._import_path(self._table[name])
 
     def _import_module_of(self, name: str) -> None:
-        if not self._package:
+        stem = name.replace("-", "_")
+        if not self._package or not stem.isidentifier():
             return
-        module = f"{self._package}.{name.replace('-', '_')}"
+        module = f"{self._package}.{stem}"
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -143,9 +144,9 @@ class Registry:
             self._classes[point.name] = self._adapted(point.load())
         except Exception as error:
             reason = str(error).partition("\n")[0]
-            told = f"{owner} cannot load it: {type(error).__name__}: {reason}"
-            self._broken[point.name] = told
-            logger.warning("%s '%s' is left out: %s", self.kind, point.name, told)
+            problem = f"{owner} cannot load it: {type(error).__name__}: {reason}"
+            self._broken[point.name] = problem
+            logger.warning("%s '%s' is left out: %s", self.kind, point.name, problem)
 
     def _adapted(self, found: type[Any]) -> type[Any]:
         if not self._adapter:
@@ -187,6 +188,17 @@ updates = Registry("update processor", "updates", "clients.processing")
 models = Registry("model", "models", "fedlab.models.zoo")
 datasets = Registry("data set", "datasets", "fedlab.data.sources")
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
+augmentations = Registry("augmentation", "augmentations", "fedlab.data.augmentations")
+draws = Registry("draw", "draws", "fedlab.training.draws")
+criteria = Registry(
+    *("criterion", "criteria", "fedlab.training.criteria"),
+    adapter="fedlab.training.criterion:adapted",
+)
+optimizers = Registry(
+    *("optimiser", "optimizers", "fedlab.training.optimizers"),
+    adapter="fedlab.training.optimizer:adapted",
+)
+metrics = Registry("set of metrics", "metrics", "fedlab.metrics.kinds")
 engines = Registry(
     "engine",
     "engines",
