@@ -15,6 +15,7 @@ import numpy as np
 
 from fedlab import seeding
 from fedlab.data.dataset import Examples, IntArray, Task
+from fedlab.data.partition import Partition
 from fedlab.errors import FedlabError
 
 if TYPE_CHECKING:
@@ -70,6 +71,17 @@ def check_has_classes(task: Task, name: str) -> None:
 def shuffled(count: int, seed: int) -> IntArray:
     """Return the order in which ``count`` rows are dealt out, (count,)."""
     return seeding.numpy_generator(seed, "partition", "order").permutation(count)
+
+
+def partition(
+    partitioner: FlowerPartitioner,
+    count: int,
+    columns: Mapping[str, np.ndarray[Any, Any]],
+    seed: int,
+    explain: Callable[[ValueError], str],
+) -> Partition:
+    """Return the partition whose clients hold the rows that :func:`split` returns."""
+    return Partition.of(split(partitioner, count, columns, seed, explain))
 
 
 def split(

@@ -20,10 +20,6 @@ from fedlab.training.task import LocalTask
 class ParameterTerm(Protocol):
     """A term that depends on the trained parameters w alone, element by element."""
 
-    def value(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return the term's value, summed over the last dimension of ``weights`` (..., P)."""
-        ...
-
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return the term's gradient at ``weights``, of the same shape (..., P)."""
         ...
@@ -43,10 +39,6 @@ class L1:
 
     strength: float
 
-    def value(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return λ ‖w‖₁."""
-        return self.strength * weights.abs().sum(-1)
-
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return λ sign(w)."""
         return self.strength * weights.sign()
@@ -57,10 +49,6 @@ class L2:
     """λ/2 ‖w‖², whose gradient is λ w: weight decay inside the objective (not decoupled)."""
 
     strength: float
-
-    def value(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return λ/2 ‖w‖²."""
-        return 0.5 * self.strength * weights.square().sum(-1)
 
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return λ w."""
@@ -74,10 +62,6 @@ class Proximal:
     strength: float
     anchor: torch.Tensor
 
-    def value(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return µ/2 ‖w − a‖²."""
-        return 0.5 * self.strength * (weights - self.anchor).square().sum(-1)
-
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return µ (w − a)."""
         return self.strength * (weights - self.anchor)
@@ -88,10 +72,6 @@ class Linear:
     """⟨d, w⟩, whose gradient is the constant d: corrections such as control variates."""
 
     direction: torch.Tensor
-
-    def value(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return ⟨d, w⟩."""
-        return (self.direction * weights).sum(-1)
 
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return d, whatever the weights are."""

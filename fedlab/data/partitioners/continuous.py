@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.errors import FedlabError
@@ -46,7 +46,7 @@ class Continuous:
         from flwr_datasets.partitioner import ContinuousPartitioner
 
         settings = self.settings
-        flower.check_population(examples, settings.clients)
+        flower_datasets.check_population(examples, settings.clients)
         values = self._property(examples, task)
         if values.std() < 1e-6:
             raise FedlabError(
@@ -57,11 +57,10 @@ class Continuous:
             num_partitions=settings.clients,
             partition_by=_PROPERTY,
             strictness=settings.strictness,
-            seed=flower.generator_seed(seed),
+            seed=flower_datasets.generator_seed(seed),
         )
         columns = {_PROPERTY: values}
-        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
-        return Partition.of(parts)
+        return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _property(self, examples: Examples, task: Task) -> npt.NDArray[np.float64]:
         """Return the number that each example is placed by, (N,)."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from fedlab import seeding
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.errors import FedlabError
@@ -50,20 +50,19 @@ class Distribution:
         from flwr_datasets.partitioner import DistributionPartitioner
 
         settings = self.settings
-        labels = flower.class_numbers(examples, task, settings.name)
-        flower.check_population(examples, settings.clients)
+        labels = flower_datasets.class_numbers(examples, task, settings.name)
+        flower_datasets.check_population(examples, settings.clients)
         self._check(np.bincount(labels))
         partitioner = DistributionPartitioner(
             distribution_array=self._weights(int(labels.max()) + 1, seed),
             num_partitions=settings.clients,
             num_unique_labels_per_partition=settings.classes_per_client,
-            partition_by=flower.LABEL,
+            partition_by=flower_datasets.LABEL,
             preassigned_num_samples_per_label=settings.least_per_class,
-            seed=flower.generator_seed(seed),
+            seed=flower_datasets.generator_seed(seed),
         )
-        columns = {flower.LABEL: labels}
-        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
-        return Partition.of(parts)
+        columns = {flower_datasets.LABEL: labels}
+        return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _check(self, class_sizes: IntArray) -> None:
         settings, classes = self.settings, len(class_sizes)

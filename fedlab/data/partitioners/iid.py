@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.registry import partitioners
@@ -27,6 +27,6 @@ class Iid:
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
         """Return parts whose sizes differ by one example at most."""
         clients = self.settings.clients
-        flower.check_population(examples, clients)
+        flower_datasets.check_population(examples, clients)
         # flwr-datasets' IidPartitioner cuts alike; importing it takes seconds and 100 MB.
-        return Partition.of(np.array_split(flower.shuffled(len(examples), seed), clients))
+        return Partition.of(np.array_split(flower_datasets.shuffled(len(examples), seed), clients))

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from fedlab import seeding
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.registry import partitioners
@@ -37,17 +37,16 @@ class InnerDirichlet:
         """Return a partition that deals out every example."""
         from flwr_datasets.partitioner import InnerDirichletPartitioner
 
-        labels = flower.class_numbers(examples, task, self.settings.name)
-        flower.check_population(examples, self.settings.clients)
+        labels = flower_datasets.class_numbers(examples, task, self.settings.name)
+        flower_datasets.check_population(examples, self.settings.clients)
         partitioner = InnerDirichletPartitioner(
             partition_sizes=self._sizes(len(examples), seed),
-            partition_by=flower.LABEL,
+            partition_by=flower_datasets.LABEL,
             alpha=self.settings.alpha,
-            seed=flower.generator_seed(seed),
+            seed=flower_datasets.generator_seed(seed),
         )
-        columns = {flower.LABEL: labels}
-        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
-        return Partition.of(parts)
+        columns = {flower_datasets.LABEL: labels}
+        return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _sizes(self, total: int, seed: int) -> IntArray:
         """Return the clients' sizes, at least 1 each, which add up to ``total``."""

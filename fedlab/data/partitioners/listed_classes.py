@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.errors import FedlabError, unknown
@@ -50,12 +50,12 @@ class ListedClasses:
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
         """Return the partition that is listed."""
-        flower.check_has_classes(task, self.settings.name)
+        flower_datasets.check_has_classes(task, self.settings.name)
         held = [
             {_number(entry, client, task) for entry in listed}
             for client, listed in enumerate(self.settings.classes)
         ]
-        order = flower.shuffled(len(examples), seed)
+        order = flower_datasets.shuffled(len(examples), seed)
         targets = examples.targets.numpy()[order]
         dealt: list[list[IntArray]] = [[] for _ in held]
         for number in sorted(set().union(*held)):

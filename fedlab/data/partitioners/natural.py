@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from fedlab import seeding
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.data.virtual import GeneratedExamples
@@ -47,7 +47,7 @@ class Natural:
         rows = np.flatnonzero(np.isin(examples.groups, kept))
         columns = {_GROUP: examples.groups[rows]}
         partitioner = NaturalIdPartitioner(partition_by=_GROUP)
-        parts = flower.split(partitioner, len(rows), columns, seed, str)
+        parts = flower_datasets.split(partitioner, len(rows), columns, seed, str)
         names = examples.group_names
         return Partition.of(
             [np.sort(rows[part]) for part in parts],

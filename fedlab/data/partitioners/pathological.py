@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.errors import FedlabError
@@ -41,8 +41,8 @@ class Pathological:
         from flwr_datasets.partitioner import PathologicalPartitioner
 
         settings = self.settings
-        labels = flower.class_numbers(examples, task, settings.name)
-        flower.check_population(examples, settings.clients)
+        labels = flower_datasets.class_numbers(examples, task, settings.name)
+        flower_datasets.check_population(examples, settings.clients)
         classes = int(labels.max()) + 1
         if settings.classes_per_client > classes:
             raise FedlabError(
@@ -51,14 +51,13 @@ class Pathological:
             )
         partitioner = PathologicalPartitioner(
             num_partitions=settings.clients,
-            partition_by=flower.LABEL,
+            partition_by=flower_datasets.LABEL,
             num_classes_per_partition=settings.classes_per_client,
             class_assignment_mode=settings.assignment,
-            seed=flower.generator_seed(seed),
+            seed=flower_datasets.generator_seed(seed),
         )
-        columns = {flower.LABEL: labels}
-        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
-        return Partition.of(parts)
+        columns = {flower_datasets.LABEL: labels}
+        return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _explain(self, error: ValueError) -> str:
         return (

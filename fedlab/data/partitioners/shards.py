@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.registry import partitioners
@@ -33,20 +33,19 @@ class Shards:
         from flwr_datasets.partitioner import ShardPartitioner
 
         settings = self.settings
-        labels = flower.class_numbers(examples, task, settings.name)
-        flower.check_population(examples, settings.clients)
-        flower.check_population(
+        labels = flower_datasets.class_numbers(examples, task, settings.name)
+        flower_datasets.check_population(examples, settings.clients)
+        flower_datasets.check_population(
             examples, settings.clients, settings.shards_per_client, "shards_per_client"
         )
         partitioner = ShardPartitioner(
             num_partitions=settings.clients,
-            partition_by=flower.LABEL,
+            partition_by=flower_datasets.LABEL,
             num_shards_per_partition=settings.shards_per_client,
-            seed=flower.generator_seed(seed),
+            seed=flower_datasets.generator_seed(seed),
         )
-        columns = {flower.LABEL: labels}
-        parts = flower.split(partitioner, len(examples), columns, seed, self._explain)
-        return Partition.of(parts)
+        columns = {flower_datasets.LABEL: labels}
+        return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _explain(self, error: ValueError) -> str:
         return (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.registry import partitioners
@@ -37,10 +37,9 @@ class SizeSkewed:
         import flwr_datasets.partitioner as library
 
         clients = self.settings.clients
-        flower.check_population(examples, clients)
+        flower_datasets.check_population(examples, clients)
         partitioner: FlowerPartitioner = getattr(library, self.library_name)(clients)
-        parts = flower.split(partitioner, len(examples), {}, seed, self._explain)
-        return Partition.of(parts)
+        return flower_datasets.partition(partitioner, len(examples), {}, seed, self._explain)
 
     def _explain(self, error: ValueError) -> str:
         return (

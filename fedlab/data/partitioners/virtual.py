@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from fedlab import seeding
-from fedlab.data import flower_datasets as flower
+from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.data.partition import Partition, PartitionSettings
 from fedlab.data.virtual import VirtualSizes
@@ -53,7 +53,7 @@ class Virtual:
         if settings.alpha is None:
             classes = np.zeros(len(examples), dtype=np.int64)
         else:
-            classes = flower.class_numbers(examples, task, settings.name)
+            classes = flower_datasets.class_numbers(examples, task, settings.name)
         return VirtualPartition(
             settings.clients,
             VirtualSizes(settings.examples, settings.size_sigma, seed),
