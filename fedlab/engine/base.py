@@ -152,7 +152,6 @@ class Engine(Grid):
         messages: Iterable[Message],
         *,
         combine: bool = False,
-        timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Exchange:
         """Send messages, run the clients, and return all that came of it.
@@ -161,7 +160,6 @@ class Engine(Grid):
             messages: One per client.
             combine: Whether workers add up their clients' replies, so that one reply, their
                 weighted mean, comes of it all.
-            timeout: Seconds to wait, where the engine can stop waiting; None waits for all.
             progress: Called with the reports of each block that is done.
         """
         sent = list(messages)
@@ -173,7 +171,7 @@ class Engine(Grid):
         total = OrderedTotal()
         results: list[BlockResult] = []
         with self._watchdog.watching(sent):
-            for index, result in self._run_blocks(blocks, combine, timeout):
+            for index, result in self._run_blocks(blocks, combine):
                 results.append(result)
                 total.add(index, result)
                 if progress is not None:
@@ -245,7 +243,7 @@ class Engine(Grid):
 
     @abstractmethod
     def _run_blocks(
-        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool
     ) -> Iterable[tuple[int, BlockResult]]:
         """Run blocks; yield each one's number and result as it is done."""
 
@@ -286,8 +284,14 @@ class Engine(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Send messages and return one reply per client that answered."""
-        return self.exchange(messages, timeout=timeout).replies
+        """Send messages and return one reply per client that answered.
+
+        Args:
+            messages: One per client.
+            timeout: Part of Flower's interface, and ignored: this waits for all clients. The limit
+                for one client is ``engine.client_timeout``.
+        """
+        return self.exchange(messages).replies
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Run the messages' clients; their replies wait to be pulled."""

@@ -32,7 +32,7 @@ class InlineEngine(Engine):
         self._runner = BlockRunner(Worker(scenario, federation), dumps(scenario))
 
     def _run_blocks(
-        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool
     ) -> Iterator[tuple[int, BlockResult]]:
         for index, block in enumerate(blocks):
             jobs = self._with_states(block)

@@ -71,6 +71,7 @@ class FlowerGridEngine(Engine):
         self._grid = grid
         self._nodes = self._find_nodes()
         self._evaluator: Worker | None = None
+        self._timeout: float | None = None
 
     def _find_nodes(self) -> dict[int, int]:
         """Return the node of each client, once every client's node is there."""
@@ -101,13 +102,23 @@ class FlowerGridEngine(Engine):
     def _plan(self, clients: Sequence[int], combine: bool) -> list[list[int]]:
         return [list(range(len(clients)))] if clients else []
 
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return the replies that arrive within ``timeout`` seconds, if given."""
+        self._timeout = timeout
+        try:
+            return super().send_and_receive(messages)
+        finally:
+            self._timeout = None
+
     def _run_blocks(
-        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool
     ) -> Iterator[tuple[int, BlockResult]]:
         for index, block in enumerate(blocks):
-            yield index, self._send(block, timeout)
+            yield index, self._send(block)
 
-    def _send(self, block: Sequence[ClientJob], timeout: float | None) -> BlockResult:
+    def _send(self, block: Sequence[ClientJob]) -> BlockResult:
         clients = {self._nodes[job.client]: job.client for job in block}
         sent = [
             Message(e.message.content, self._nodes[e.client], e.message.metadata.message_type)
@@ -118,7 +129,7 @@ class FlowerGridEngine(Engine):
         asked = {}
         for identifier, message in zip(self._grid.push_messages(sent), sent, strict=True):
             asked[identifier] = clients[message.metadata.dst_node_id]
-        for reply in self._pull(set(asked), timeout):
+        for reply in self._pull(set(asked)):
             client = asked.pop(reply.metadata.reply_to_message_id)
             if reply.has_error():
                 result.failures.append(Failure(client, phase, reply.error.reason or "no reason"))
@@ -140,7 +151,7 @@ class FlowerGridEngine(Engine):
         result.failures += [Failure(c, phase, "no answer in time") for c in asked.values()]
         return result
 
-    def _pull(self, waiting: set[str], timeout: float | None) -> Iterator[Message]:
+    def _pull(self, waiting: set[str]) -> Iterator[Message]:
         """Yield replies as they come, until all are there or nothing more is to be expected.
 
         Where a client's time is limited, some client must have answered within that time.
@@ -155,7 +166,7 @@ class FlowerGridEngine(Engine):
                 yield reply
             now = time.monotonic()
             latest = now if replies else latest
-            if timeout is not None and now - start > timeout:
+            if self._timeout is not None and now - start > self._timeout:
                 return
             if quiet is not None and now - latest > quiet:
                 return

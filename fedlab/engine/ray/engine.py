@@ -87,7 +87,7 @@ class RayEngine(Engine):
         self._pool.on_each("on_worker", "use_features", paths)
 
     def _run_blocks(
-        self, blocks: Sequence[Sequence[ClientJob]], combine: bool, timeout: float | None
+        self, blocks: Sequence[Sequence[ClientJob]], combine: bool
     ) -> Iterator[tuple[int, BlockResult]]:
         slots = self._slots(blocks) if combine else [None] * len(blocks)
         shelf = _Shelf(self._ray)
