@@ -185,6 +185,7 @@ strategies = Registry("strategy", "strategies", "strategies", adapter="strategie
 clients = Registry("client algorithm", "clients", "clients")
 attacks = Registry("attack", "attacks", "clients.attacks")
 updates = Registry("update processor", "updates", "clients.processing")
+trackers = Registry("tracker", "trackers", "fedlab.run.trackers")
 models = Registry("model", "models", "fedlab.models.zoo")
 datasets = Registry("data set", "datasets", "fedlab.data.sources")
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
@@ -259,5 +260,9 @@ KINDS = (
         "What malicious clients do; a scenario without this table has none.",
     ),
     Kind(*("engines", "engine", "[engine]", engines), "Where clients run."),
+    Kind(
+        *("trackers", "tracker", "[[trackers]]", trackers),
+        "Where a run's figures are sent beside its folder.",
+    ),
 )
 """Every kind that ``fedlab list``, ``fedlab show`` and the reference know."""

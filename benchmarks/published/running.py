@@ -119,7 +119,7 @@ def _execute(found: RunFolder) -> None:
     if rounds.reason == "interrupted":
         raise Interrupted
     if rounds.status == "finished":
-        run_baselines(found, progress)
+        run_baselines(found, [progress])
 
 
 def read(table: Table, cell: Cell, path: Path) -> Result:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-    from fedlab.run.crossval import CrossValidation, Fold
+    from fedlab.run.crossval import CrossValidation
 
 
 def crossval(
@@ -36,11 +36,13 @@ def crossval(
     from fedlab.cli.session import execute
     from fedlab.files import CROSSVAL
     from fedlab.run.crossval import cross_validate, final_fit
+    from fedlab.run.display import FoldLines, JsonLines
     from fedlab.run.folder import RunFolder
 
     loaded = load_with_origins(scenario, overrides or [])
     console = Console(stderr=json)
-    result = cross_validate(loaded.scenario, folds, lambda fold: _tell(fold, folds, console, json))
+    display = JsonLines(sys.stdout) if json else FoldLines(console)
+    result = cross_validate(loaded.scenario, folds, [display])
     console.print(_table(result))
     console.print(f"The final fit takes {result.rounds} rounds, the mean of the best ones.")
     folder = RunFolder.create(
@@ -48,21 +50,6 @@ def crossval(
     )
     folder.write_json(CROSSVAL, result.as_json())
     execute(folder, as_json=json)
-
-
-def _tell(fold: Fold, folds: int, console: Console, as_json: bool) -> None:
-    """Say how a fold went, as soon as it is known."""
-    import json
-    from dataclasses import asdict
-
-    if as_json:
-        typer.echo(json.dumps(asdict(fold)))
-        return
-    console.print(
-        f"fold {fold.fold}/{folds}: best of {fold.rounds} rounds is {fold.best_round}, "
-        f"{_value(fold.metric, fold.best)}",
-        highlight=False,
-    )
 
 
 def _table(result: CrossValidation) -> Table:
@@ -78,10 +65,3 @@ def _table(result: CrossValidation) -> Table:
     spread = f"{metric.text(result.mean)} ± {metric.text(result.std)}"
     table.add_row("mean ± std", str(result.rounds), spread)
     return table
-
-
-def _value(name: str, value: float) -> str:
-    from fedlab.metrics.names import metric_name
-
-    metric = metric_name(name)
-    return f"{metric.label} {metric.text(value)}"

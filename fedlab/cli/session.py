@@ -23,8 +23,8 @@ def _execute(folder: RunFolder, as_json: bool) -> None:
     from fedlab.results.own_parts import own_parts
     from fedlab.results.reading import RunRecord
     from fedlab.results.report.page import write_report
-    from fedlab.results.tensorboard import write_tensorboard
     from fedlab.run.baselines import run_baselines
+    from fedlab.run.callbacks import trackers_of
     from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
     from fedlab.run.execution import run
 
@@ -35,15 +35,16 @@ def _execute(folder: RunFolder, as_json: bool) -> None:
         display = LiveDisplay(folder, console)
     else:
         display = PlainLines(folder, console)
-    rounds = run(folder, [display])
+    callbacks = [display, *trackers_of(folder.scenario, folder.path)]
+    rounds = run(folder, callbacks)
     if rounds.status == "finished":
-        run_baselines(folder, display)
+        run_baselines(folder, callbacks)
     own = own_parts(RunRecord.load(folder.path))
     if own is not None:
         console.print(own.sentence, highlight=False)
     report = write_report(folder.path)
-    if folder.scenario.evaluation.tensorboard:
-        write_tensorboard(folder.path)
+    for callback in callbacks:
+        callback.closed()
     if rounds.reason == "interrupted":
         console.print(f"Stopped after round {rounds.round}. Go on: fedlab resume {folder.path}")
     console.print(f"Run folder  {folder.path}\nReport      {report}", highlight=False)

@@ -46,6 +46,7 @@ class RoundRow(Row):
     dropped: int = 0
     bytes_down: int = 0
     bytes_up: int = 0
+    bytes_saved: int = 0
     seconds: dict[str, float] = {}
 
     def value(self, metric: str) -> float:

@@ -62,5 +62,6 @@ def _scalars(row: RoundRow) -> Iterator[Scalar]:
     for name, seconds in row.seconds.items():
         yield f"seconds/{name}", seconds, row.round
     if row.cohort:
-        for name in ("replies", "failures", "bytes_down", "bytes_up"):
+        names = ["replies", "failures", "bytes_down", "bytes_up"]
+        for name in [*names, "bytes_saved"] if row.bytes_saved else names:
             yield f"round/{name}", getattr(row, name), row.round

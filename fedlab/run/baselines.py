@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
@@ -33,15 +33,11 @@ NOT_ALONE = {"early_stopping": None, "stragglers": None}
 Line = dict[str, Any]
 
 
-class BaselineDisplay(Protocol):
-    """What shows a baseline's lines."""
+def run_baselines(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
+    """Run the baselines that the scenario asks for and that the folder does not hold yet.
 
-    def baseline(self, name: str, line: Line) -> None:
-        """Show a line."""
-
-
-def run_baselines(folder: RunFolder, display: BaselineDisplay) -> None:
-    """Run the baselines that the scenario asks for and that the folder does not hold yet."""
+    Callbacks are given each line as it comes.
+    """
     done = {line["baseline"] for line in folder.lines(BASELINES)}
     asked = [name for name in folder.scenario.evaluation.baselines if name not in done]
     if not asked:
@@ -53,7 +49,8 @@ def run_baselines(folder: RunFolder, display: BaselineDisplay) -> None:
         lines = []
         for line in runners[name](scenario, federation):
             lines.append({"baseline": name, **line})
-            display.baseline(name, lines[-1])
+            for callback in callbacks:
+                callback.baseline(name, lines[-1])
         folder.append(BASELINES, lines)
 
 

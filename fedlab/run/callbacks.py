@@ -5,15 +5,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
+from fedlab import registry
 from fedlab.engine.base import Engine
 from fedlab.engine.reports import Failure, Report
 from fedlab.run.checkpoint import Checkpoint
 from fedlab.scenario import Scenario
+from fedlab.settings import Settings
 from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
 
 
@@ -32,6 +35,30 @@ class RoundOutcome:
     record: dict[str, Any]
     reports: Sequence[Report] = field(default_factory=list)
     failures: Sequence[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The outcome of the run that was tested on one fold.
+
+    Attributes:
+        fold: Its number, from 1.
+        train_examples, test_examples: How many examples clients held, and the fold has.
+        rounds: How many rounds were run.
+        best_round: The earliest round with the best value of the metric.
+        metric: The name of the metric that rounds are judged by.
+        best: Its value in that round.
+        test: All test metrics of that round.
+    """
+
+    fold: int
+    train_examples: int
+    test_examples: int
+    rounds: int
+    best_round: int
+    metric: str
+    best: float
+    test: dict[str, float]
 
 
 class RunView(Protocol):
@@ -96,12 +123,51 @@ class Callback:
     def ended(self, run: RunView) -> None:
         """Note that the run is over."""
 
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Take a line of a baseline, as ``baselines.jsonl`` has it."""
+
+    def fold_ended(self, fold: Fold, folds: int) -> None:
+        """Take the outcome of one of the ``folds`` folds of a cross-validation."""
+
+    def closed(self) -> None:
+        """Finish: the run has ended, and its baselines have been run."""
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""
+
+
+class TrackerSettings(Settings):
+    """Keys of a table of ``[[trackers]]`` that every tracker has."""
+
+    name: str
+
+
+class Tracker(Callback):
+    """A callback that a scenario names in ``[[trackers]]``.
+
+    Attributes:
+        settings: The keys of its table.
+        folder: The run folder.
+    """
+
+    Settings: ClassVar[type[TrackerSettings]] = TrackerSettings
+
+    def __init__(self, settings: Any, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder
+
+
+def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
+    """Return the trackers that a scenario asks for, in its order."""
+    settings: Any = scenario
+    tables = list(settings.trackers)
+    if scenario.evaluation.tensorboard and "tensorboard" not in [t.name for t in tables]:
+        tables.append(TrackerSettings(name="tensorboard"))
+    return [registry.trackers.get(table.name)(table, folder) for table in tables]
 
 
 class StopWhenGoodEnough(Callback):

@@ -13,7 +13,7 @@ learning-rate schedule over rounds spans the rounds of each run, so the final fi
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
@@ -25,34 +25,10 @@ from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView, StopWhenGoodEnough
+from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView, StopWhenGoodEnough
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_dataset, split
-
-
-@dataclass(frozen=True)
-class Fold:
-    """How the run went that was tested on one fold.
-
-    Attributes:
-        fold: Its number, from 1.
-        train_examples, test_examples: How many examples clients held, and the fold has.
-        rounds: How many rounds were run.
-        best_round: The earliest round with the best value of the metric.
-        metric: The name of the metric that rounds are judged by.
-        best: Its value in that round.
-        test: All test metrics of that round.
-    """
-
-    fold: int
-    train_examples: int
-    test_examples: int
-    rounds: int
-    best_round: int
-    metric: str
-    best: float
-    test: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -88,14 +64,14 @@ class CrossValidation:
 
 
 def cross_validate(
-    scenario: Scenario, folds: int, done: Callable[[Fold], None] = lambda fold: None
+    scenario: Scenario, folds: int, callbacks: Sequence[Callback] = ()
 ) -> CrossValidation:
     """Run the scenario once per fold, for as many rounds as it asks for.
 
     Args:
         scenario: What is run; its early stopping ends a fold's run, too.
         folds: How many parts the training examples are cut into.
-        done: Called with each fold as its run is over.
+        callbacks: Are given the outcome of each fold as soon as its run has ended.
 
     Raises:
         FedlabError: If the folds are fewer than two or more than the examples, or a run cannot be
@@ -112,7 +88,8 @@ def cross_validate(
     results = []
     for number, dataset in enumerate(fold_datasets(load_dataset(scenario), folds, scenario.seed)):
         results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1))
-        done(results[-1])
+        for callback in callbacks:
+            callback.fold_ended(results[-1], folds)
     return CrossValidation(tuple(results))
 
 

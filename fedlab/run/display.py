@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from fedlab.engine.reports import Report
 from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline, metric_name
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder, strict_json
 
 WORST_SHOWN = 3
@@ -39,8 +40,24 @@ class PlainLines(Callback):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def baseline(self, name: str, line: dict[str, Any]) -> None:
-        """Say how a baseline goes."""
+        """Print a baseline's line."""
         self.say(baseline_line(name, line))
+
+
+class FoldLines(Callback):
+    """One line a fold of a cross-validation."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def fold_ended(self, fold: Fold, folds: int) -> None:
+        """Print a fold's outcome."""
+        metric = metric_name(fold.metric)
+        self._console.print(
+            f"fold {fold.fold}/{folds}: best of {fold.rounds} rounds is {fold.best_round}, "
+            f"{metric.label} {metric.text(fold.best)}",
+            highlight=False,
+        )
 
 
 class JsonLines(Callback):
@@ -56,6 +73,10 @@ class JsonLines(Callback):
     def baseline(self, name: str, line: dict[str, Any]) -> None:
         """Write a baseline's line."""
         self._write(line)
+
+    def fold_ended(self, fold: Fold, folds: int) -> None:
+        """Write a fold's outcome."""
+        self._write(asdict(fold))
 
     def _write(self, line: dict[str, Any]) -> None:
         self._stream.write(strict_json(line) + "\n")

@@ -124,7 +124,7 @@ def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, An
     own: dict[str, Any] = next(
         (line["clients"] for line in reversed(lines) if "clients" in line), {}
     )
-    model = network.model
+    model, saved = network.model, sum(line.get("bytes_saved", 0) for line in lines)
     return {
         "status": rounds.status,
         **({"reason": rounds.reason} if rounds.reason else {}),
@@ -135,6 +135,7 @@ def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, An
         "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
         "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
         "bytes_up": sum(line.get("bytes_up", 0) for line in lines),
+        **({"bytes_saved": saved} if saved else {}),
         "parameters": {
             "total": sum(p.numel() for p in model.module.parameters()),
             "trained": model.parameter.numel(),

@@ -10,6 +10,7 @@ from fedlab import registry
 from fedlab.errors import FedlabError
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import EarlyStoppingSettings
+from fedlab.training.optimizer import OptimizerSettings
 
 Baseline = Literal["centralised", "local", "random"]
 RoundCount = Annotated[int, Field(ge=1, description="rounds of federated training")]
@@ -40,6 +41,10 @@ class EvaluationSettings(Settings):
 class DataKeys(Settings):
     """Keys of ``[data]`` that the federation adds to a source's own."""
 
+    task: Literal["own", "reconstruction"] = Field(
+        "own",
+        description="what is learned: the data set's own task, or its inputs again, without labels",
+    )
     partition: SerializeAsAny[Settings]
     validation: float = Field(
         0.1, ge=0, lt=1, description="fraction of each client's part kept for validation"
@@ -85,6 +90,11 @@ class Scenario(Settings):
         None, description="what malicious clients do, and which they are"
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+    trackers: tuple[SerializeAsAny[Settings], ...] = Field(
+        (),
+        description="where the run's figures are sent beside its folder, a table with a name and "
+        "keys each",
+    )
 
 
 DEFAULT_NAMES = {"client": "supervised", "strategy": "fedavg", "engine": "ray"}
@@ -108,11 +118,11 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
     for table, find in tables.items():
         fields[table] = _field(raw, table, find, problems)
     fields["data"] = _data_field(raw, problems)
-    if raw.get("updates") and isinstance(raw["updates"], list):
-        fields["updates"] = (
-            _each(raw["updates"], "updates", _registered("updates"), problems),
-            ...,
-        )
+    for table in ("updates", "trackers"):
+        if raw.get(table) and isinstance(raw[table], list):
+            each = _each(raw[table], table, _registered(table), problems)
+            # Baselines are written without processors.
+            fields[table] = (SerializeAsAny[each], ...)
     return create_model("Scenario", __base__=Scenario, **fields), problems
 
 
@@ -149,6 +159,7 @@ def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> A
         return (Any, None)
     settings = _with_inner(settings, raw.get(table) or {}, table, find, problems)
     settings = _with_others(settings, raw.get(table) or {}, table, find, problems)
+    settings = _with_optimizer(settings, raw.get(table) or {})
     if table in DEFAULT_NAMES and table not in raw:
         return (_exactly(settings), settings.model_validate({"name": DEFAULT_NAMES[table]}))
     return (_exactly(settings), ...)
@@ -215,6 +226,20 @@ def _with_others(
     return create_model(settings.__name__, __base__=settings, others=(each, ...))
 
 
+def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[Settings]:
+    """Return a client's settings with the keys of its optimiser, where that has some of its own."""
+    field, optimizer = settings.model_fields.get("optimizer"), content.get("optimizer")
+    name = optimizer.get("name") if isinstance(optimizer, dict) else None
+    if field is None or not isinstance(field.default, OptimizerSettings):
+        return settings
+    if not isinstance(name, str) or name not in registry.optimizers:
+        return settings  # The field's own check says what is wrong.
+    own = registry.optimizers.get(name).Settings
+    if own is OptimizerSettings:
+        return settings
+    return create_model(settings.__name__, __base__=settings, optimizer=(_exactly(own), ...))
+
+
 def _each(tables: list[Any], where: str, find: Any, problems: list[str]) -> Any:
     """Return the annotation of a list of tables, each with the keys that its name asks for."""
     kinds = [
@@ -225,8 +250,6 @@ def _each(tables: list[Any], where: str, find: Any, problems: list[str]) -> Any:
 
 
 def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
-    from fedlab.data.transforms import AugmentationSettings
-
     source = _settings(raw.get("data"), "data", _registered("datasets"), problems)
     if source is None:
         return (Any, None)
@@ -237,7 +260,7 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         _registered("partitioners"),
         problems,
     )
-    keys: dict[str, Any] = {"augmentation": (AugmentationSettings | None, None)}
+    keys = {"augmentation": _augmentation_field(content.get("augmentation"), problems)}
     keys["public"] = _public_field(content.get("public"), problems)
     if partition is None:
         keys["partition"] = (Any, None)
@@ -248,6 +271,19 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         keys["partition"] = (Any, None)
     data = create_model("Data", __base__=(source, DataKeys), **keys)
     return (_exactly(data), ...)
+
+
+def _augmentation_field(content: Any, problems: list[str]) -> Any:
+    """Return the field of ``[data.augmentation]``, with all keys of each further change."""
+    from fedlab.data.transforms import AugmentationSettings
+
+    further = content.get("further") if isinstance(content, dict) else None
+    if not further or not isinstance(further, list):
+        return (AugmentationSettings | None, None)
+    where = "data.augmentation.further"
+    each = _each(further, where, _registered("augmentations"), problems)
+    whole = create_model("Augmentation", __base__=AugmentationSettings, further=(each, ...))
+    return (_exactly(whole), ...)
 
 
 def _public_field(content: Any, problems: list[str]) -> Any:

@@ -186,12 +186,19 @@ def communication(record: RunRecord) -> Section | None:
     facts = [("a round, both ways", bytes_text((down + up) / len(rows)))]
     if answers:
         facts.append(("per client's update, up", bytes_text(up / answers)))
+    saved = sum(row.bytes_saved for row in rows)
+    source = f"metrics.jsonl, keys bytes_down, bytes_up, {_rounds(rows)}"
+    if saved:
+        names = ", ".join(table["name"] for table in record.setting("updates", default=[]))
+        share = 100 * saved / (saved + up)
+        facts.append(("saved on the way up", f"{bytes_text(saved)}, {share:.0f}{NBSP}%"))
+        lead += f" Without update processors ({names}) it would have been {bytes_text(saved + up)}."
+        source = f"metrics.jsonl, keys bytes_down, bytes_up, bytes_saved, {_rounds(rows)}"
     picture = Picture(
         "communication",
         plots.draw_communication(record, metric),
         f"Test {metric.label} against {bytes_text(down + up)} moved in {_rounds(rows)}.",
     )
-    source = f"metrics.jsonl, keys bytes_down, bytes_up, {_rounds(rows)}"
     return Section("communication", "Communication", lead, source, [picture], facts)
 
 

@@ -1,0 +1,20 @@
+"""A run's figures as TensorBoard event files."""
+
+from __future__ import annotations
+
+from fedlab.registry import trackers
+from fedlab.results.tensorboard import write_tensorboard
+from fedlab.run.callbacks import Tracker
+
+
+@trackers.register("tensorboard")
+class TensorBoard(Tracker):
+    """TensorBoard: writes event files to ``tensorboard/`` in the run folder, baselines included.
+
+    They are written from the run folder's lines once the run has ended, so that a resumed run's
+    are whole.
+    """
+
+    def closed(self) -> None:
+        """Write the event files."""
+        write_tensorboard(self.folder)
