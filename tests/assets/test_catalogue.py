@@ -22,7 +22,7 @@ def test_no_two_assets_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_every_file_has_a_checksum_unless_a_library_checks_its_own(name: str) -> None:
+def test_every_file_has_a_checksum_unless_a_library_checks_it(name: str) -> None:
     record = CATALOGUE[name]
     library_checks = all(isinstance(way, Torchvision | Dependency) for way in record.ways)
     for file in record.files:

@@ -92,9 +92,7 @@ def test_the_next_way_is_tried_when_one_fails(known: Known) -> None:
     assert any("broken way did not work: no network" in line for line in lines)
 
 
-def test_when_every_way_fails_one_sentence_says_why_and_what_to_type(
-    known: Known, cache: Path
-) -> None:
+def test_when_every_way_fails_a_sentence_says_why_and_what_to_do(known: Known, cache: Path) -> None:
     known(WrittenWay(fail, label="one way"), WrittenWay(fail, label="another"))
     with pytest.raises(AssetMissing) as raised:
         ensure("made-up", lambda line: None)
@@ -148,7 +146,7 @@ def test_the_users_folder_comes_before_package_and_cache(
     assert locate("made-up") == package
 
 
-def test_weights_are_converted_from_an_installed_package_even_offline(
+def test_weights_are_converted_offline_from_an_installed_package(
     known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "package"

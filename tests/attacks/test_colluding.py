@@ -84,12 +84,12 @@ def test_a_strategy_that_takes_a_mean_gets_that_of_what_was_sent() -> None:
 
 
 @pytest.mark.parametrize("clients", [[0, 2], [1, 3]])
-def test_a_round_without_attackers_or_without_victims_stays_as_it_is(clients: list[int]) -> None:
+def test_a_round_without_attackers_or_victims_stays_as_it_is(clients: list[int]) -> None:
     seen = given(besieged(Individuals), clients)
     np.testing.assert_allclose([r.weights for r in seen], SENT + MOVES[clients])
 
 
-def test_nothing_happens_before_the_attack_begins_and_after_it_ends() -> None:
+def test_nothing_happens_before_the_attack_begins_or_after_it() -> None:
     around = besieged(Individuals, start=2, stop=2)
     assert given(around, [0, 1], 1)[1].weights == pytest.approx(SENT + MOVES[1])
     assert given(around, [0, 1], 2)[1].weights != pytest.approx(SENT + MOVES[1])

@@ -42,7 +42,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, from_round: int) -> Iterator[None
         yield
 
 
-def test_a_full_disk_is_told_and_the_run_goes_on_from_the_last_whole_checkpoint(
+def test_after_a_full_disk_the_last_whole_checkpoint_continues(
     typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with full_disk(monkeypatch, from_round=2):
@@ -174,7 +174,7 @@ def test_a_resume_that_cannot_begin_leaves_the_run_as_it_is(interrupted: Path, r
     assert told.startswith("data.partition.clients: 500 clients")
 
 
-def test_a_run_that_another_process_is_at_is_told_with_that_process(
+def test_a_run_that_another_process_holds_names_that_process(
     interrupted: Path, refused, typed
 ) -> None:
     holder = subprocess.Popen(
@@ -217,7 +217,7 @@ def ran_out(kind: str) -> Exception:
 
 
 @pytest.mark.parametrize("kind", ["Python", "torch", "Ray"])
-def test_when_memory_runs_out_it_is_told_and_the_run_goes_on_from_the_last_checkpoint(
+def test_after_memory_ran_out_the_last_checkpoint_continues(
     typed, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     def aggregate(strategy: object, server_round: int, replies: object) -> tuple[object, None]:
@@ -239,7 +239,7 @@ def test_when_memory_runs_out_it_is_told_and_the_run_goes_on_from_the_last_check
     assert typed("resume", run).code == 0
 
 
-def test_when_memory_does_not_suffice_to_begin_no_run_folder_is_left(
+def test_too_little_memory_to_begin_leaves_no_run_folder(
     refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def build(*arguments: object) -> None:

@@ -18,9 +18,7 @@ script()
 
 
 @pytest.mark.parametrize(("word", "code"), [("--version", 0), ("--versoin", 2)])
-def test_the_script_waits_for_threads_runs_what_was_registered_and_tells_its_code(
-    word: str, code: int
-) -> None:
+def test_the_script_waits_for_threads_and_exit_hooks(word: str, code: int) -> None:
     ended = subprocess.run([sys.executable, "-c", LAST, word], capture_output=True, text=True)
     assert ended.returncode == code
     for line in ("from a pool", "a thread's last word", "registered for the end"):

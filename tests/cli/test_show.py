@@ -62,7 +62,7 @@ def test_what_cannot_be_shown_is_told(refused, words: tuple[str, ...], sentence:
         ("attack", registry.attacks.names()),
     ],
 )
-def test_every_key_of_every_algorithm_has_type_default_and_meaning(
+def test_every_key_of_an_algorithm_has_type_default_and_meaning(
     typed, kind: str, names: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")

@@ -102,7 +102,7 @@ def test_statistics_leave_counts_out_where_there_are_no_classes():
     assert described == {"clients": 2, "sizes": [2, 2], "skew": {"size_gini": 0.0}}
 
 
-def test_statistics_leave_counts_out_beyond_128_classes_but_keep_the_skew():
+def test_statistics_beyond_128_classes_are_the_skew_alone():
     described = statistics(Partition.of([[0], [1]]), examples([0, 128]), classification(129))
     assert "counts" not in described
     assert "labels" not in described

@@ -111,7 +111,7 @@ def test_each_checkpoint_keeps_the_states_of_its_round(tmp_path: Path) -> None:
         assert len(again) == len(values)
 
 
-def test_a_restored_store_overwrites_no_file_of_a_round_that_was_lost(tmp_path: Path) -> None:
+def test_a_restored_store_overwrites_no_file_of_a_lost_round(tmp_path: Path) -> None:
     states = ClientStates(tmp_path)
     states.put(1, state(1.0))
     files = states.save()

@@ -66,7 +66,7 @@ def test_no_block_is_named_without_reason(fellows: int, seconds: float, examples
     assert day.said == []
 
 
-def test_fellows_are_those_of_earlier_rounds_too_but_of_the_same_phase() -> None:
+def test_fellows_are_of_all_rounds_but_of_the_same_phase() -> None:
     day = Day()
     with day.dog.watching(messages("train")):
         for block in range(4):

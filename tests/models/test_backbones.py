@@ -71,7 +71,7 @@ def test_a_name_belongs_to_the_library_that_has_it(name: str, library: str | Non
     ("word", "known"),
     [("reznet18", "resnet18"), ("mcmahan-ccn", "mcmahan-cnn"), ("googlenat", "googlenet")],
 )
-def test_an_unknown_name_is_told_the_nearest_of_zoo_and_libraries(word: str, known: str) -> None:
+def test_for_an_unknown_name_the_nearest_known_one_is_suggested(word: str, known: str) -> None:
     assert f"Did you mean '{known}'?" in unknown_model(word)
     with pytest.raises(FedlabError, match=f"^model.name: unknown model '{word}'"):
         load(word)
@@ -119,7 +119,7 @@ def test_every_architecture_gets_a_head_and_stages(name: str, size: int) -> None
     assert outputs.shape == (2, PICTURES.outputs)
 
 
-def test_stages_of_the_two_pretrained_families_run_from_input_to_output() -> None:
+def test_stages_of_pretrained_families_run_from_input_to_output() -> None:
     lite = load(LITE)
     blocks = tuple(f"blocks.{number}" for number in range(7))
     assert lite.stages == ("conv_stem", *blocks, "conv_head")
@@ -190,7 +190,7 @@ def test_efficientnet_carries_the_package_weights_and_a_new_head(asset: Asset) -
     assert torch.equal(whole.module.state_dict()["classifier.weight"], file["classifier.weight"])
 
 
-def test_vit_carries_the_package_weights_with_resampled_positions(asset: Asset) -> None:
+def test_vit_takes_the_package_weights_with_resampled_positions(asset: Asset) -> None:
     file = load_file(asset("dinov2-small") / "model.safetensors")
     backbone = load(DINO, pretrained="package", image_size=56, blocks=6)
     state = backbone.module.state_dict()
@@ -238,7 +238,7 @@ def test_torchvision_vit_resamples_its_positions(tmp_path: Path) -> None:
     torch.testing.assert_close(positions[:, :1], there.encoder.pos_embedding[:, :1])
 
 
-def test_a_model_of_another_shape_is_told_by_its_first_difference(tmp_path: Path) -> None:
+def test_a_model_of_another_shape_is_named_by_its_difference(tmp_path: Path) -> None:
     save_file(timm.create_model("resnet18").state_dict(), tmp_path / "model.safetensors")
     with pytest.raises(FedlabError, match=r"do not fit the model: .*there and .* here"):
         load("resnet50", pretrained=str(tmp_path / "model.safetensors"))

@@ -9,7 +9,7 @@ def small_network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
 
 
-def test_the_vector_orders_personal_before_shared_and_keeps_both_slices_contiguous() -> None:
+def test_the_vector_holds_personal_before_shared_each_contiguous() -> None:
     buffers = ["1.running_mean", "1.running_var"]
     layout = Layout.of(small_network(), buffers, lambda name: name.startswith("1."))
     assert [entry.name for entry in layout.entries] == [
@@ -31,7 +31,7 @@ def test_frozen_parameters_and_integer_buffers_do_not_travel() -> None:
     }  # fmt: skip
 
 
-def test_training_through_the_flat_parameter_equals_training_the_module() -> None:
+def test_training_the_flat_parameter_equals_training_the_module() -> None:
     reference, bound = small_network(), small_network()
     model = FlatModel(bound, Layout.of(bound, ["1.running_mean", "1.running_var"]))
     flat = torch.optim.SGD([model.parameter], 0.1, momentum=0.9)
@@ -79,7 +79,7 @@ def test_wire_views_of_a_travelled_vector_are_the_shared_tensors() -> None:
     assert torch.equal(views["0.weight"], module[0].weight)
 
 
-def test_convolutions_stand_channels_last_and_keep_shape_and_values() -> None:
+def test_convolutions_are_channels_last_with_the_same_values() -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 4, 5), nn.Conv2d(4, 4, 3, groups=4))
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -92,7 +92,7 @@ def test_convolutions_stand_channels_last_and_keep_shape_and_values() -> None:
     torch.testing.assert_close(model.wire()[: flat.numel()], flat)
 
 
-def test_only_a_part_trains_inside_a_block_and_all_of_it_afterwards() -> None:
+def test_only_a_part_trains_inside_a_block_and_all_afterwards() -> None:
     module = small_network()
     layout = Layout.of(module, is_personal=lambda name: name.startswith("2."))
     model = FlatModel(module, layout)

@@ -102,7 +102,7 @@ def wider(weights: dict[str, torch.Tensor]) -> None:
         (wider, "'body.0.weight' is 7×5 there and 6×5 here (5 more differ)"),
     ],
 )
-def test_weights_that_do_not_fit_name_the_first_difference_and_change_nothing(
+def test_weights_that_do_not_fit_change_nothing(
     spoil: Callable[[dict[str, torch.Tensor]], None], sentence: str
 ) -> None:
     here = Small()

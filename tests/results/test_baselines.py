@@ -31,7 +31,7 @@ def said(run: RunRecord) -> tuple[str, str]:
     return verdict.answer, verdict.sentence.replace("\u00a0", " ")
 
 
-def test_yes_where_the_federated_model_is_better_than_clients_alone() -> None:
+def test_yes_where_the_federated_model_beats_clients_alone() -> None:
     answer, sentence = said(record("accuracy", 0.9, [0.5, 0.7, 0.95], 0.97))
     assert answer == "yes"
     assert "reaches 90.0 % test accuracy, 18.3 points better" in sentence

@@ -33,7 +33,7 @@ def record(personalised: bool = True, client_test: float = 0.3) -> RunRecord:
     )
 
 
-def test_personalised_models_stand_beside_the_global_one_and_clients_alone() -> None:
+def test_personalised_models_stand_beside_global_and_local_ones() -> None:
     own = own_parts(record())
     assert own is not None
     assert own.round == 4
@@ -41,7 +41,7 @@ def test_personalised_models_stand_beside_the_global_one_and_clients_alone() -> 
     assert own.sentence.startswith("Mean accuracy on clients' own test parts: personalised")
 
 
-def test_without_personalisation_it_is_the_global_model_that_was_measured() -> None:
+def test_without_personalisation_the_global_model_was_measured() -> None:
     own = own_parts(record(personalised=False, client_test=0.0))
     assert own is not None
     assert own.part == "validation parts"

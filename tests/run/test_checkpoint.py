@@ -48,7 +48,7 @@ def test_only_the_last_two_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["round-00003", "round-00004"]
 
 
-def test_files_of_clients_states_go_when_no_checkpoint_names_them(tmp_path: Path) -> None:
+def test_state_files_go_when_no_checkpoint_names_them(tmp_path: Path) -> None:
     clients = tmp_path / "clients"
     clients.mkdir()
     for number in range(4):

@@ -34,7 +34,7 @@ def fold(best_round: int, best: float) -> Fold:
     return Fold(1, 8, 2, 20, best_round, "accuracy", best, {"accuracy": best})
 
 
-def test_every_example_is_tested_once_and_never_trained_on_in_its_own_fold() -> None:
+def test_every_example_is_tested_once_and_not_trained_on_then() -> None:
     dataset = table([0, 1] * 15)
     parts = list(fold_datasets(dataset, 5, seed=3))
     tested = torch.cat([part.test.inputs for part in parts]).flatten().tolist()
@@ -83,7 +83,7 @@ def test_impossible_numbers_of_folds_are_refused(folds: int, words: str) -> None
         list(fold_datasets(table([0, 1, 0, 1]), folds, seed=0))
 
 
-def test_the_rounds_are_the_mean_of_the_best_ones_rounded_half_up() -> None:
+def test_the_rounds_are_the_rounded_mean_of_the_best_ones() -> None:
     result = CrossValidation((fold(1, 0.8), fold(2, 0.9), fold(4, 1.0), fold(3, 0.9)))
     assert result.rounds == 3
     assert result.mean == pytest.approx(0.9)
@@ -138,7 +138,7 @@ def test_early_stopping_ends_a_fold_and_not_the_final_fit() -> None:
     assert last.evaluation.early_stopping is None
 
 
-def test_engines_whose_clients_load_the_data_themselves_are_refused() -> None:
+def test_engines_whose_clients_load_the_data_are_refused() -> None:
     with pytest.raises(FedlabError, match=r"engine\.name: .*'flower'.*engine\.name=ray"):
         cross_validate(wine("engine.name=flower"), 2)
 
@@ -153,7 +153,7 @@ def fedlab(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return code
 
 
-def test_the_command_trains_on_everything_for_the_rounds_it_chose(
+def test_the_command_trains_on_all_data_for_the_chosen_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["mlp-wine", "--folds", "2", "--json", "--set", "rounds=5", "--set"]

@@ -64,7 +64,7 @@ def shortened(name: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_round_of_every_scenario_gives_finite_results_and_a_whole_run_folder(
+def test_a_round_of_every_scenario_gives_a_whole_run_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(1)
@@ -111,7 +111,7 @@ def test_no_two_built_in_scenarios_have_the_same_name() -> None:
     assert sorted(files) == sorted(built_in())
 
 
-def test_titles_are_one_line_of_their_own_and_descriptions_say_something() -> None:
+def test_titles_are_unique_lines_and_descriptions_say_something() -> None:
     scenarios = shown()
     assert all("\n" not in scenario.title for scenario in scenarios)
     assert len({scenario.title for scenario in scenarios}) == len(scenarios)

@@ -68,7 +68,7 @@ def test_the_perceptron_never_learns_xor(tmp_path: Path, seed: int) -> None:
     assert max(test["accuracy"] for test in curve(folder)) <= 0.75
 
 
-def test_the_perceptron_starts_within_a_half_and_moves_in_steps_of_a_tenth() -> None:
+def test_the_perceptron_moves_in_steps_of_a_tenth() -> None:
     scenario = load("perceptron-xor", ["rounds=5"])
     with Simulation(scenario) as simulation:
         start = simulation.initial_weights.numpy()
@@ -89,9 +89,7 @@ def test_the_delta_rule_settles_on_the_least_squares_line(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_back_propagation_learns_xor_and_with_momentum_in_fewer_epochs(
-    tmp_path: Path, seed: int
-) -> None:
+def test_back_propagation_learns_xor_sooner_with_momentum(tmp_path: Path, seed: int) -> None:
     plain = finished("mlp-xor", tmp_path, f"seed={seed}")
     carried = finished("mlp-xor-momentum", tmp_path, f"seed={seed}")
     for folder in (plain, carried):
@@ -168,9 +166,7 @@ def test_the_large_network_learns_by_heart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("remedy", REMEDIES)
-def test_each_remedy_lowers_the_error_on_the_unseen_and_its_gap_to_that_on_the_seen(
-    remedy: str, seed: int
-) -> None:
+def test_each_remedy_lowers_the_unseen_error_and_its_gap(remedy: str, seed: int) -> None:
     seen, unseen = errors("overfitting", seed)
     seen_with, unseen_with = errors(f"overfitting-{remedy}", seed)
     assert unseen_with < unseen

@@ -86,7 +86,7 @@ def test_a_client_that_did_not_move_counts_like_any_other(kind: str) -> None:
 
 
 @SIDES
-def test_the_norm_moves_with_the_part_of_updates_that_it_does_not_shorten(side: str) -> None:
+def test_the_norm_moves_with_the_part_of_updates_left_unclipped(side: str) -> None:
     strategy = built(
         f"{side}-adaptive", noise_multiplier=0.0, initial_clipping_norm=1.0, clip_norm_lr=0.3
     )
@@ -116,7 +116,7 @@ def test_the_norm_ends_at_the_quantile(
 
 
 @SIDES
-def test_the_noise_is_that_of_the_norm_that_updates_were_clipped_to(side: str) -> None:
+def test_the_noise_is_that_of_the_norm_updates_were_clipped_to(side: str) -> None:
     strategy = built(
         f"{side}-adaptive",
         noise_multiplier=1.0,

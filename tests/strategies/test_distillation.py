@@ -63,7 +63,7 @@ def distilled(student: Any, taught: Any) -> Any:
     return student
 
 
-def test_feddf_draws_the_weighted_mean_to_the_mean_of_the_teachers_scores() -> None:
+def test_feddf_draws_the_mean_to_the_teachers_mean_scores() -> None:
     teachers = [[2.0, -1.0, 0.5, 0.3, 0.1, 0.0], [-0.5, 1.5, 1.0, -2.0, 0.0, 0.4]]
     strategy = feddf(public(nn.Linear(2, 2)))
     np.random.seed(0)

@@ -26,7 +26,7 @@ def built(strategy: Any) -> Any:
     return strategy
 
 
-def test_afl_mixes_weights_by_the_mixture_and_moves_it_along_the_losses() -> None:
+def test_afl_moves_the_mixture_along_the_losses() -> None:
     afl = built(Afl(AflSettings(mixture_rate=0.2)))
     afl.mixture = {"2": 0.5, "3": 0.3, "4": 0.2}
     replies = [

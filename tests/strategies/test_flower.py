@@ -67,7 +67,7 @@ def test_a_wrapper_wraps_the_inner_strategy() -> None:
     assert built.strategy.fraction_train == 0.5
 
 
-def test_only_strategies_that_need_no_individual_update_take_means() -> None:
+def test_strategies_take_means_unless_they_need_each_update() -> None:
     means = {name for name in ADOPTED if own_traits(strategies.get(name)).takes_mean}
     assert means == {
         "fedavg", "fedavgm", "fedprox", "fedadam", "fedyogi", "fedadagrad",

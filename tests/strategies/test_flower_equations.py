@@ -123,7 +123,7 @@ def test_fedmedian_takes_the_median_of_each_coordinate() -> None:
     check(built("fedmedian"), lambda _, x, y: np.sort(y, axis=0)[3])
 
 
-def test_fedtrimmedavg_leaves_out_the_extremes_of_each_coordinate() -> None:
+def test_fedtrimmedavg_leaves_out_each_coordinates_extremes() -> None:
     check(built("fedtrimmedavg", beta=0.3), lambda _, x, y: np.sort(y, axis=0)[2:5].mean(axis=0))
 
 

@@ -21,7 +21,7 @@ def reply(client: int, weights: list[float], **arrays: list[float]) -> Reply:
     return Reply(client, 1.0, np.array(weights), named, {})
 
 
-def test_pfedme_goes_beta_of_the_way_and_averages_running_statistics() -> None:
+def test_pfedme_goes_beta_of_the_way_but_averages_statistics() -> None:
     strategy = built("pfedme", beta=2.0)
     module = nn.Sequential(nn.BatchNorm1d(1))
     strategy.layout = Layout.of(module, ["0.running_mean"])
@@ -33,7 +33,7 @@ def test_pfedme_goes_beta_of_the_way_and_averages_running_statistics() -> None:
     assert strategy.settings.weighting == "clients"
 
 
-def test_fedproto_weighs_prototypes_by_examples_and_keeps_those_that_nobody_holds() -> None:
+def test_fedproto_weighs_by_examples_and_keeps_what_nobody_holds() -> None:
     strategy = built("fedproto", prototype_attraction=0.3)
     assert strategy.values(1) == {"prototype-attraction": 0.3}
     assert strategy.broadcast(1, np.empty(0)) == {}

@@ -30,7 +30,7 @@ def replies(moves: Any = MOVES, counts: Sequence[float] = COUNTS) -> list[Reply]
     ]
 
 
-def test_rfa_takes_smoothed_weiszfeld_steps_from_the_weights_that_were_sent() -> None:
+def test_rfa_takes_smoothed_weiszfeld_steps_from_what_was_sent() -> None:
     strategy = Rfa.from_settings(RfaSettings(name="rfa", iterations=2, smoothing=0.5))
     alphas = [0.1, 0.3, 0.2, 0.4]
     # From the origin: distances 3, 4, 0.1 (counts as 0.5) and √0.05 (counts as 0.5).

@@ -104,9 +104,7 @@ def test_exporting_leaves_the_network_as_it_was(digits: Trained, tmp_path: Path)
     assert next(digits.network.model.module.parameters()).requires_grad
 
 
-def test_a_network_that_reads_padded_text_backwards_is_refused_in_onnx_alone(
-    backwards_run: Path, tmp_path: Path
-) -> None:
+def test_onnx_alone_refuses_padded_text_read_backwards(backwards_run: Path, tmp_path: Path) -> None:
     trained = load_trained(backwards_run)
     with pytest.raises(FedlabError, match="torchscript and safetensors serve it"):
         export(trained, "onnx", tmp_path / "model.onnx")

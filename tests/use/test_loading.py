@@ -62,7 +62,7 @@ def test_a_cut_weights_file_is_named(copied: Path) -> None:
         load_trained(copied)
 
 
-def test_weights_of_another_model_are_refused_with_the_first_difference(copied: Path) -> None:
+def test_another_models_weights_are_refused_with_the_difference(copied: Path) -> None:
     weights = copied / "model.safetensors"
     state = load_file(weights)
     state["head.bias"] = torch.zeros(7)

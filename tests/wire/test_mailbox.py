@@ -60,7 +60,7 @@ def test_a_sum_left_in_a_slot_is_collected_bit_for_bit(shared: Path, clients: in
     box.close()
 
 
-def test_what_is_collected_cannot_be_written_to_and_goes_into_a_larger_sum(shared: Path) -> None:
+def test_what_is_collected_is_read_only_and_joins_larger_sums(shared: Path) -> None:
     box = Mailbox()
     left = leave(total(), slots(box)[0])
     assert left is not None
@@ -88,7 +88,7 @@ def test_where_the_mailbox_is_not_to_be_had_a_sum_stays_whole(tmp_path: Path) ->
     assert arrays_of(added) == arrays_of(total())
 
 
-def test_slots_are_kept_while_they_suffice_and_remade_when_they_do_not(shared: Path) -> None:
+def test_slots_are_kept_while_they_suffice_and_then_remade(shared: Path) -> None:
     box = Mailbox()
     first = slots(box, 3, 4096)
     assert slots(box, 2, 1000) == first[:2]
@@ -100,7 +100,7 @@ def test_slots_are_kept_while_they_suffice_and_remade_when_they_do_not(shared: P
     assert list(shared.iterdir()) == []
 
 
-def test_without_shared_memory_or_with_too_little_there_are_no_slots(
+def test_without_enough_shared_memory_there_are_no_slots(
     shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert Mailbox().slots(2, mailbox.MOST_BYTES) == [None, None]
@@ -113,7 +113,7 @@ def test_without_shared_memory_or_with_too_little_there_are_no_slots(
     assert list(shared.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_live_one_holds_is_not(
+def test_only_what_a_killed_process_left_is_removed(
     shared: Path,
 ) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])

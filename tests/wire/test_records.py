@@ -14,7 +14,7 @@ from fedlab.wire.records import LentArray, array_in_pieces, records_of, without_
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
-def test_a_lent_array_shares_memory_and_is_otherwise_like_flowers_own() -> None:
+def test_a_lent_array_shares_memory_and_else_is_like_flowers() -> None:
     own, lent = Array(VALUES), LentArray(VALUES)
     assert np.shares_memory(without_copying(lent), VALUES)
     assert (lent.dtype, lent.shape, lent.stype) == (own.dtype, own.shape, own.stype)
@@ -42,7 +42,7 @@ def test_an_array_from_pieces_is_the_whole_to_the_byte(kind: str) -> None:
     assert vars(made) == vars(Array(whole))
 
 
-def test_records_are_had_by_kind_and_leave_nothing_to_the_garbage_collector() -> None:
+def test_records_by_kind_leave_no_garbage() -> None:
     content = RecordDict(
         {"a": ArrayRecord({"w": Array(VALUES)}), "m": MetricRecord(), "c": ConfigRecord()}
     )

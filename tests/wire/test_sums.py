@@ -31,7 +31,7 @@ def test_the_mean_is_weighted_by_examples() -> None:
     assert metrics["train_loss"] == pytest.approx((0.5 + 0.3) / 4)
 
 
-def test_the_mean_keeps_thearrays_type() -> None:
+def test_the_mean_keeps_the_arrays_type() -> None:
     assert mean_of(total((1, [1], 0), (2, [4], 0))).dtype == np.float32
 
 
@@ -43,12 +43,12 @@ def test_sums_of_sums_are_the_sum_over_all_clients() -> None:
     np.testing.assert_allclose(mean_of(halves), mean_of(total(*clients)), rtol=1e-6)
 
 
-def test_the_sum_of_one_client_is_itsarrays_bit_for_bit() -> None:
+def test_the_sum_of_one_client_is_its_arrays_bit_for_bit() -> None:
     values = np.random.default_rng(0).normal(size=5).astype(np.float32)
     assert mean_of(total((7, values.tolist(), 0.0))).tobytes() == values.tobytes()
 
 
-def testarrays_that_cannot_be_written_to_are_left_as_they_are() -> None:
+def test_arrays_that_cannot_be_written_to_are_left_as_they_are() -> None:
     added = total((1, [1, 2], 0), (1, [3, 4], 0))
     for array in added.arrays.values():
         array.flags.writeable = False
@@ -60,7 +60,7 @@ def testarrays_that_cannot_be_written_to_are_left_as_they_are() -> None:
     np.testing.assert_allclose(shared, [4, 6])
 
 
-def test_a_replys_content_is_added_like_itsarrays() -> None:
+def test_a_replys_content_is_added_like_its_arrays() -> None:
     content = RecordDict(
         {
             "arrays": ArrayRecord({"weights": Array(np.array([1, 2], dtype=np.float32))}),
@@ -74,7 +74,7 @@ def test_a_replys_content_is_added_like_itsarrays() -> None:
     assert added.examples == 4
 
 
-def testarrays_of_another_shape_are_refused_and_leave_the_sum_as_it_was() -> None:
+def test_arrays_of_another_shape_are_refused_and_change_nothing() -> None:
     added = total((1, [1, 2], 0.0))
     with pytest.raises(FedlabError, match=r"\(3,\).*\(2,\)"):
         added.add(1, {NAME: np.zeros(3, dtype=np.float32)}, {LOSS: 0.0})

@@ -98,7 +98,7 @@ def test_a_free_rider_may_send_uniform_noise() -> None:
     assert sent.var().item() == pytest.approx(0.2**2 / 3, rel=0.05)
 
 
-def test_the_backdoors_trigger_is_a_bright_square_and_means_the_target() -> None:
+def test_the_backdoors_trigger_is_a_bright_square() -> None:
     attack = Backdoor(BackdoorSettings(**WHO, target=7, poisoned=0.25, size=2, boost=4.0))
     poisoned = attack.poisoned(examples(), TASK, generator())
     corners = poisoned.inputs[:, 0, 2:, 2:].reshape(20, 4).eq(255).all(dim=1)
@@ -159,7 +159,7 @@ def test_min_max_goes_as_far_as_benign_updates_are_apart(direction: Any) -> None
     np.testing.assert_allclose(sent, mean + low * p, rtol=1e-9)
 
 
-def test_mimic_learns_the_main_direction_and_copies_who_stands_out() -> None:
+def test_mimic_copies_who_stands_out_in_the_main_direction() -> None:
     attack = Mimic(MimicSettings(**WHO, warmup=2))
     draw = np.random.default_rng(4)
     z = np.random.default_rng(4).normal(size=3)

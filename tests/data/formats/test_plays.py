@@ -36,7 +36,7 @@ The rest is silence.
 """
 
 
-def test_a_role_has_all_its_words_in_order_without_stage_directions():
+def test_a_role_has_all_its_words_but_no_stage_directions():
     roles = speeches(PLAY)
     assert set(roles) == {"HAM", "GHOST"}
     said = "Who's there?  Hm.\nSpeak!\nAlas.\nThe rest is silence.\n"

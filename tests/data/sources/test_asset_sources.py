@@ -142,7 +142,7 @@ def test_emnist_letters_are_upright_and_counted_from_zero(tmp_path, monkeypatch)
     assert (data.task.labels[0], data.task.labels[25]) == ("a", "z")
 
 
-def test_shakespeare_roles_are_clients_whose_windows_tell_the_next_character(asset):
+def test_shakespeare_roles_are_clients_that_predict_characters(asset):
     asset("shakespeare")
     data = load("shakespeare", length=20, stride=50)
     names = data.train.group_names

@@ -76,7 +76,7 @@ def reviews(tmp_path):
     return path
 
 
-def test_text_classification_encodes_words_by_the_training_vocabulary(reviews):
+def test_text_classification_uses_the_training_vocabulary(reviews):
     data = load("text-classification", path=str(reviews), unit="words", length=6, vocabulary=8)
     task = data.task
     assert task.labels == ("down", "up")
@@ -172,7 +172,7 @@ def test_series_csv_tells_what_is_wrong(load_curve, keys, sentence):
         load("series-csv", path=str(load_curve), **keys)
 
 
-def test_ts_files_pad_shorter_series_with_the_mean_and_keep_classes(tmp_path):
+def test_ts_files_pad_shorter_series_with_the_mean(tmp_path):
     header = "@classLabel true low high\n@data\n"
     (tmp_path / "a.ts").write_text(header + "1,1,1:low\n3,3:high\n")
     (tmp_path / "b.ts").write_text(header + "1,3,?,1:high\n")

@@ -12,7 +12,7 @@ def load(name: str, seed: int = 0, **keys) -> Dataset:
     return source(source.Settings(name=name, **keys)).load(seed)
 
 
-def test_digits_are_sixteen_grey_levels_of_all_classes_in_both_parts():
+def test_digits_have_sixteen_grey_levels_and_all_classes():
     data = load("digits")
     assert len(data.train) + len(data.test) == 1797
     assert data.train.inputs.dtype == torch.uint8
@@ -80,7 +80,7 @@ def test_logic_is_the_truth_table(function, truth):
     assert (binary.task.outputs, binary.task.classes) == (1, 2)
 
 
-def test_long_range_class_is_the_first_token_and_noise_tells_nothing():
+def test_long_range_class_is_the_first_token_whatever_the_noise():
     data = load("long-range", symbols=3, noise_symbols=2, noise_steps=7, train_examples=300)
     tokens = data.train.inputs
     assert tokens.shape == (300, 8)
@@ -92,7 +92,7 @@ def test_long_range_class_is_the_first_token_and_noise_tells_nothing():
     )
 
 
-def test_reverse_targets_are_the_source_backwards_and_the_decoder_sees_what_came_before():
+def test_reverse_targets_are_the_source_backwards():
     data = load("reverse", length=5, symbols=9, train_examples=50)
     source, decoder = data.train.inputs[:, :5], data.train.inputs[:, 5:]
     assert data.task.source_length == 5

@@ -18,7 +18,7 @@ def means(data: Dataset) -> np.ndarray:
     return np.stack([inputs[groups == k].mean(0) for k in range(groups.max() + 1)])
 
 
-def test_each_client_holds_fifty_examples_and_more_and_a_tenth_of_them_for_the_test():
+def test_each_client_holds_at_least_fifty_examples():
     data = load(clients=100)
     train, test = (np.bincount(part.groups) for part in (data.train, data.test))
     sizes = train + test
@@ -32,7 +32,7 @@ def test_each_client_holds_fifty_examples_and_more_and_a_tenth_of_them_for_the_t
     assert data.task.outputs == 10
 
 
-def test_inputs_spread_less_and_less_from_one_dimension_to_the_next():
+def test_inputs_spread_less_from_one_dimension_to_the_next():
     data = load()
     largest = np.bincount(data.train.groups).argmax()
     variance = data.train.inputs[data.train.groups == largest].var(0).numpy()
@@ -45,7 +45,7 @@ def test_beta_sets_apart_the_centers_of_clients():
     assert 0.85 < apart < 1.2
 
 
-def test_clients_of_one_seed_have_the_same_sizes_whatever_alpha_and_beta():
+def test_client_sizes_depend_on_the_seed_not_on_alpha_and_beta():
     one, other = load(alpha=0.0, beta=0.0), load(alpha=1.0, beta=1.0)
     np.testing.assert_array_equal(one.train.groups, other.train.groups)
     assert not torch.equal(one.train.inputs, other.train.inputs)

@@ -67,7 +67,7 @@ def wait_for(condition: object) -> None:
         time.sleep(0.05)
 
 
-def test_a_forked_process_is_what_was_asked_for_and_has_torch_but_not_ray(
+def test_a_forked_process_has_torch_but_not_ray(
     server: tuple[subprocess.Popen[str], str], tmp_path: Path
 ) -> None:
     process, socket = server
@@ -84,7 +84,7 @@ def test_a_forked_process_is_what_was_asked_for_and_has_torch_but_not_ray(
 
 
 @pytest.mark.parametrize("reason", ["no server", "an environment of its own"])
-def test_without_a_server_or_with_its_own_environment_a_worker_starts_as_ray_starts_it(
+def test_without_a_server_a_worker_starts_as_ray_starts_it(
     server: tuple[subprocess.Popen[str], str], tmp_path: Path, reason: str
 ) -> None:
     launcher = tmp_path / "launcher.py"
@@ -120,7 +120,7 @@ def test_a_process_with_threads_is_not_forked() -> None:
         thread.join()
 
 
-def test_the_stand_in_for_an_agent_names_its_ports_and_ends_with_the_raylet(tmp_path: Path) -> None:
+def test_an_agents_stand_in_ends_with_the_raylet(tmp_path: Path) -> None:
     files = [tmp_path / "a_port", tmp_path / "another"]
     raylet = subprocess.Popen(
         ["sh", "-c", '"$@" & echo $!; read line', "sh", sys.executable, "-I", "-S",

@@ -48,7 +48,7 @@ def test_what_is_changed_is_rays_own_and_comes_back() -> None:
     assert services.start_ray_process is start
 
 
-def test_a_raylet_starts_stand_ins_for_its_agents_and_asks_the_fork_server_for_workers() -> None:
+def test_a_raylet_starts_stand_ins_and_forks_its_workers() -> None:
     light = dict(part.partition("=")[::2] for part in light_command(RAYLET, "/fork/socket"))
     assert light["--dashboard_agent_command"].endswith("/session/dashboard_agent_listen_port_n1")
     assert "ray/agent.py" in light["--runtime_env_agent_command"]
@@ -67,7 +67,7 @@ def test_other_commands_stay_as_they_are(command: list[str]) -> None:
     assert light_command(command, "/fork/socket") == command
 
 
-def test_ray_runs_without_attendants_and_agents_and_its_workers_are_forked() -> None:
+def test_ray_runs_without_attendants_and_with_forked_workers() -> None:
     done = subprocess.run(
         [sys.executable, "-c", START], capture_output=True, text=True, timeout=300, check=True
     )

@@ -130,7 +130,7 @@ def test_a_call_whose_worker_dies_runs_again(deaths: int) -> None:
     assert stage.started == 2 + deaths
 
 
-def test_a_call_that_kills_every_worker_is_given_up_and_those_behind_it_are_not() -> None:
+def test_only_the_call_that_kills_every_worker_is_given_up() -> None:
     stage = Stage({0: 99, 1: 99})
     outcomes = stage.run(8)
     lost = {number for number, outcome in outcomes.items() if isinstance(outcome, WorkerLost)}
@@ -140,7 +140,7 @@ def test_a_call_that_kills_every_worker_is_given_up_and_those_behind_it_are_not(
     assert stage.started == 2 + 2 * TRIES
 
 
-def test_a_call_that_hung_is_given_up_at_once_with_where_it_stood() -> None:
+def test_a_call_that_hung_is_given_up_with_where_it_stood() -> None:
     stage = Stage({3: 99, 4: 1}, hung=[3])
     outcomes = stage.run(6)
     assert [n for n, outcome in outcomes.items() if isinstance(outcome, WorkerLost)] == [3]
@@ -149,7 +149,7 @@ def test_a_call_that_hung_is_given_up_at_once_with_where_it_stood() -> None:
     assert stage.started == 4
 
 
-def test_what_a_call_raises_is_its_outcome_and_its_worker_lives_on() -> None:
+def test_what_a_call_raises_is_its_outcome_and_its_worker_lives() -> None:
     def play(actor: Actor, number: int) -> int:
         if number == 1:
             raise RayTaskError("work", "a traceback", ValueError("no"))

@@ -82,7 +82,7 @@ def test_other_engines_start_no_ray(started: Started) -> None:
     [{"workers": "many"}, {"workers": 2, "gpus_per_worker": 1}],
     ids=["not yet checked", "needs accounts"],
 )
-def test_where_workers_cannot_be_told_from_the_raw_table_only_ray_is_started(
+def test_with_an_unknown_number_of_workers_only_ray_is_started(
     started: Started, table: dict[str, Any]
 ) -> None:
     start_early(table)

@@ -142,7 +142,7 @@ def test_activation_comes_before_pooling(name: str, function: Callable[[Array], 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", "sigmoid", "none"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_values_and_gradients_are_those_of_activation_then_pooling(
+def test_the_result_is_that_of_activation_then_pooling(
     activation: ActivationName, pooling: Literal["max", "average"]
 ) -> None:
     torch.manual_seed(0)
@@ -166,7 +166,7 @@ def test_values_and_gradients_are_those_of_activation_then_pooling(
         torch.testing.assert_close(own, other)
 
 
-def test_batch_norm_in_training_uses_the_batch_and_moves_its_statistics() -> None:
+def test_batch_norm_in_training_moves_its_statistics() -> None:
     made, inputs = layer(batch_norm=True).train(), pictures()
     maps = plain(made, inputs)
     mean, variance = maps.mean((0, 2, 3)), maps.var((0, 2, 3))
@@ -177,7 +177,7 @@ def test_batch_norm_in_training_uses_the_batch_and_moves_its_statistics() -> Non
     np.testing.assert_allclose(numbers(made.norm.running_var), 0.9 + 0.1 * unbiased, atol=1e-5)
 
 
-def test_batch_norm_in_evaluation_uses_its_running_statistics_scale_and_shift() -> None:
+def test_batch_norm_in_evaluation_uses_its_running_statistics() -> None:
     made, inputs = layer(batch_norm=True).eval(), pictures()
     maps = plain(made, inputs)
     mean, variance = np.array([0.1, -0.2, 0.3, 0.0]), np.array([1.5, 0.5, 2.0, 1.0])
@@ -202,7 +202,7 @@ def test_residual_adds_the_input_before_the_activation() -> None:
     np.testing.assert_allclose(numbers(made(inputs)), wanted, atol=1e-5)
 
 
-def test_residual_projects_the_input_where_channels_and_stride_change() -> None:
+def test_residual_projects_the_input_where_shapes_change() -> None:
     made, inputs = layer(channels=3, padding=1, stride=2, residual=True), pictures()
     assert isinstance(made.shortcut, torch.nn.Conv2d)
     projected = convolve(numbers(inputs), numbers(made.shortcut.weight), None, stride=2)
@@ -210,7 +210,7 @@ def test_residual_projects_the_input_where_channels_and_stride_change() -> None:
     np.testing.assert_allclose(numbers(made(inputs)), wanted, atol=1e-5)
 
 
-def test_layers_follow_each_other_and_end_in_dense_layers_and_a_head() -> None:
+def test_layers_end_in_dense_layers_and_a_head() -> None:
     settings = Cnn.Settings.model_validate(
         {
             "name": "cnn",

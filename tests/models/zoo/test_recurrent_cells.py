@@ -178,7 +178,7 @@ def test_next_token_is_predicted_at_the_end_or_everywhere(name: str) -> None:
     np.testing.assert_allclose(outputs(every, tokens)[:, -1], outputs(last, tokens), atol=1e-6)
 
 
-def test_looking_ahead_is_refused_where_every_next_token_is_asked_for() -> None:
+def test_looking_ahead_is_refused_where_the_next_token_is_wanted() -> None:
     with pytest.raises(FedlabError, match=r"^model\.bidirectional: .*set it to false"):
         build("lstm", text_task("next-token", every_position=True), bidirectional=True)
 
@@ -206,7 +206,7 @@ def test_relu_can_take_the_place_of_tanh() -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_memory_bias_opens_the_gate_that_keeps_the_state_and_no_other(name: str) -> None:
+def test_memory_bias_opens_only_the_gate_that_keeps_the_state(name: str) -> None:
     def biases(memory_bias: float) -> Array:
         torch.manual_seed(3)
         settings = models.get(name).Settings(name=name, hidden=SIZE, memory_bias=memory_bias)

@@ -49,7 +49,7 @@ def test_attention_is_the_softmax_weighted_average() -> None:
         torch.testing.assert_close(model(tokens), model.head(expected), atol=1e-5, rtol=1e-4)
 
 
-def test_an_output_at_every_position_is_the_networks_on_that_prefix() -> None:
+def test_each_positions_output_is_the_networks_on_that_prefix() -> None:
     last = TextGenRNN(SETTINGS, TASK).eval()
     every = TextGenRNN(SETTINGS, replace(TASK, every_position=True)).eval()
     every.load_state_dict(last.state_dict())

@@ -43,7 +43,7 @@ def test_shades_are_the_clients_shares_of_classes():
     assert shares == pytest.approx(np.array([[1, 0.5], [0, 0.5]]))
 
 
-def test_a_thousand_clients_are_sorted_by_their_main_class_and_can_be_saved(tmp_path):
+def test_a_thousand_clients_are_sorted_by_their_main_class(tmp_path):
     figure = draw_partition(described(1000))
     image = figure.axes[1].images[0].get_array()
     main = image[..., 3].argmax(axis=0)
