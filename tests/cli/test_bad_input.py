@@ -97,7 +97,7 @@ IMPOSSIBLE_NUMBERS = [
     ("override", "sentence"),
     [*UNKNOWN_KEYS, *UNKNOWN_NAMES, *WRONG_TYPES, *IMPOSSIBLE_NUMBERS],
 )
-def test_a_wrong_value_is_told_with_file_and_key(refused, override: str, sentence: str) -> None:
+def test_a_wrong_value_is_reported_with_file_and_key(refused, override: str, sentence: str) -> None:
     (told,) = refused("run", "scenario.toml", "--set", override)
     assert told.startswith("scenario.toml: ")
     assert sentence in told
@@ -218,7 +218,7 @@ DO_NOT_FIT_THE_DATA = [
 @pytest.mark.parametrize(
     ("overrides", "sentence"), [*CANNOT_BE_SPLIT, *DO_NOT_GO_TOGETHER, *DO_NOT_FIT_THE_DATA]
 )
-def test_what_only_the_data_show_is_told_before_a_run_begins(
+def test_what_only_the_data_show_is_reported_before_a_run_begins(
     refused, overrides: tuple[str, ...], sentence: str
 ) -> None:
     (told,) = refused("run", "scenario.toml", *(f"--set={override}" for override in overrides))
@@ -228,14 +228,14 @@ def test_what_only_the_data_show_is_told_before_a_run_begins(
 @pytest.mark.parametrize(
     "command", [["run"], ["check"], ["show"], ["crossval"], ["data", "partition"]]
 )
-def test_every_problem_is_told_at_once_a_line_each(refused, command: list[str]) -> None:
+def test_every_problem_is_reported_at_once_a_line_each(refused, command: list[str]) -> None:
     overrides = ("rouns=1", "client.epochs=0", "model.dropout=2", "strategy.name=fedavgg")
     told = refused(*command, "scenario.toml", *(f"--set={override}" for override in overrides))
     keys = sorted(line.split(": ")[1] for line in told)
     assert keys == ["client", "model.dropout", "rouns", "strategy.name"]
 
 
-def test_parts_that_do_not_go_together_are_all_told_at_once(refused) -> None:
+def test_parts_that_do_not_go_together_are_all_reported_at_once(refused) -> None:
     overrides = ("client.name=fedprox", "strategy.min_train_nodes=9", "data.augmentation.flip=true")
     told = refused("run", "scenario.toml", *(f"--set={override}" for override in overrides))
     assert [line.split(":")[0] for line in told] == [

@@ -51,7 +51,7 @@ def write(path: str, content: str | bytes) -> None:
         (["finetune", "--data", ".", "--backbone", "mlp", "--clients", "0"], "data.partition.clie"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_the_right_one(
+def test_a_wrong_command_line_is_refused_with_the_right_one(
     refused, words: list[str], sentence: str
 ) -> None:
     (told,) = refused(*words)
@@ -70,7 +70,7 @@ def test_a_wrong_command_line_is_told_with_the_right_one(
         ('extends = "scenario.toml"\nmodel = 3', "b.toml: model: this is a table, not 3"),
     ],
 )
-def test_a_scenario_file_that_cannot_be_read_is_told(refused, content, sentence: str) -> None:
+def test_a_scenario_file_that_cannot_be_read_is_reported(refused, content, sentence: str) -> None:
     write("b.toml", content)
     write("c.toml", 'extends = "b.toml"')
     (told,) = refused("check", "b.toml")
@@ -115,7 +115,7 @@ SERIES = 'name = "series-csv"\npath = "t.csv"\ncolumns = ["x"]'
         (SERIES, "x\n1\n2\n3\n", "shorten the window"),
     ],
 )
-def test_data_that_cannot_be_read_are_told_with_file_and_place(
+def test_data_that_cannot_be_read_are_reported_with_their_place(
     refused, data: str, make: str | bytes | Callable[[], None] | None, sentence: str
 ) -> None:
     if callable(make):
@@ -146,7 +146,7 @@ def more_than_tensors() -> None:
         (".", None, "model.pretrained: the folder '.' holds no model.safetensors"),
     ],
 )
-def test_weights_that_do_not_serve_are_told_with_their_file(
+def test_weights_that_do_not_serve_are_reported_with_their_file(
     refused, source: str, make: Callable[[], None] | None, sentence: str
 ) -> None:
     if make:
@@ -160,7 +160,7 @@ USES = (["resume"], ["report"], ["evaluate"], ["export"], ["predict", "1.csv"], 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use[0])
 @pytest.mark.parametrize("folder", ["a", "nowhere", "scenario.toml"])
-def test_what_is_no_run_folder_is_told(refused, use: list[str], folder: str) -> None:
+def test_what_is_no_run_folder_is_refused(refused, use: list[str], folder: str) -> None:
     Path("a").mkdir()
     (told,) = refused(use[0], folder, *use[1:])
     assert told.startswith((f"{folder} is not a run folder", f"there is no run folder {folder}"))
@@ -168,14 +168,14 @@ def test_what_is_no_run_folder_is_told(refused, use: list[str], folder: str) -> 
 
 @pytest.mark.parametrize("content", ["x = [", BINARY])
 @pytest.mark.parametrize("use", USES, ids=lambda use: use[0])
-def test_a_run_whose_scenario_is_damaged_is_told_with_its_file(refused, use, content) -> None:
+def test_a_runs_damaged_scenario_is_reported_with_its_file(refused, use, content) -> None:
     write("a/scenario.toml", content)
     (told,) = refused(use[0], "a", *use[1:])
     assert told.startswith("a/scenario.toml")
 
 
 @pytest.mark.parametrize("use", [["evaluate"], ["export"], ["predict", "1.csv"]])
-def test_a_run_that_did_not_finish_is_told_how_to_go_on(refused, use: list[str]) -> None:
+def test_of_an_unfinished_run_the_way_to_resume_is_given(refused, use: list[str]) -> None:
     write("a/scenario.toml", Path("scenario.toml").read_text())
     (told,) = refused(use[0], "a", *use[1:])
     assert "go on with 'fedlab resume a'" in told

@@ -81,7 +81,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_run_folder(
     assert told.endswith("scenario.toml cannot be written: No space left on device")
 
 
-def test_a_folder_that_may_not_be_written_is_told(refused, monkeypatch) -> None:
+def test_a_folder_that_may_not_be_written_is_reported(refused, monkeypatch) -> None:
     def refuse(path: Path, *arguments: object, **options: object) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
@@ -90,7 +90,7 @@ def test_a_folder_that_may_not_be_written_is_told(refused, monkeypatch) -> None:
     assert told == "the run folder cannot be made in runs: Permission denied"
 
 
-def test_a_file_where_a_checkpoint_belongs_is_told(typed, monkeypatch) -> None:
+def test_a_file_where_a_checkpoint_belongs_is_reported(typed, monkeypatch) -> None:
     save = checkpoint.save
 
     def obstructed(folder: Path, state: checkpoint.Checkpoint) -> None:
@@ -104,7 +104,7 @@ def test_a_file_where_a_checkpoint_belongs_is_told(typed, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("engine", ["inline", "ray"])
-def test_when_all_clients_fail_the_first_ones_reason_is_told(typed, engine: str) -> None:
+def test_when_all_clients_fail_the_first_ones_reason_is_given(typed, engine: str) -> None:
     words = [f"engine.name={engine}", "client.optimizer.lr=1e30"]
     outcome = typed("run", "scenario.toml", *(f"--set={word}" for word in words))
     assert outcome.code == 2
@@ -147,7 +147,7 @@ def half_written(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut_off, without_arrays, without_weights, half_written])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_serves(
+def test_a_damaged_checkpoint_is_reported_the_one_before_serves(
     interrupted: Path, refused, typed, damage
 ) -> None:
     newest = interrupted / "checkpoints" / "round-00001"
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_serves(
     assert typed("resume", interrupted).code == 0
 
 
-def test_a_checkpoint_of_another_model_is_told(interrupted: Path, refused) -> None:
+def test_a_checkpoint_of_another_model_is_refused(interrupted: Path, refused) -> None:
     path = interrupted / "checkpoints" / "round-00001" / "arrays.safetensors"
     save_file({name: np.resize(array, 3) for name, array in load_file(path).items()}, path)
     (told,) = refused("resume", interrupted)
@@ -272,7 +272,7 @@ def test_when_ray_does_not_start_the_run_is_refused(
     assert told.endswith("engine.name = 'inline' needs none")
 
 
-def test_a_taken_port_is_told(refused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_is_reported(refused, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*arguments: object) -> None:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))

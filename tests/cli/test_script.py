@@ -26,7 +26,7 @@ def test_the_script_waits_for_threads_and_exit_hooks(word: str, code: int) -> No
     assert ("error: " in ended.stderr) == (code == 2)
 
 
-def test_the_script_tells_when_its_output_could_not_be_written() -> None:
+def test_the_script_fails_when_its_output_could_not_be_written() -> None:
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-c", LAST, "--version"]
         assert subprocess.run(command, stdout=full, stderr=subprocess.DEVNULL).returncode

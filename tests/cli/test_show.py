@@ -49,7 +49,7 @@ def test_a_scenario_is_shown_as_before(typed) -> None:
         (("strategy", "fedadam", "--toml"), "go with a scenario"),
     ],
 )
-def test_what_cannot_be_shown_is_told(refused, words: tuple[str, ...], sentence: str) -> None:
+def test_what_cannot_be_shown_is_refused(refused, words: tuple[str, ...], sentence: str) -> None:
     (told,) = refused("show", *words)
     assert sentence in told
 

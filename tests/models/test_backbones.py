@@ -288,7 +288,7 @@ def test_a_task_that_is_not_about_pictures_is_refused(task: Task, sentence: str)
 @pytest.mark.parametrize(
     ("name", "package"), [(LITE, True), ("resnet18", False), ("torchvision/resnet18", False)]
 )
-def test_a_hub_out_of_reach_is_told_with_what_else_there_is(
+def test_a_hub_out_of_reach_is_reported_with_what_else_there_is(
     name: str, package: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def unreachable(*arguments: Any, **keys: Any) -> NoReturn:

@@ -174,7 +174,7 @@ def numbers_only(folder: Path) -> Path:
         (numbers_only, "holds no dictionary of tensors by name"),
     ],
 )
-def test_a_bad_file_is_told_in_one_sentence(
+def test_a_bad_file_is_refused_in_one_sentence(
     make: Callable[[Path], Path], pattern: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FedlabError) as caught:

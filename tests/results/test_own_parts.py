@@ -1,4 +1,4 @@
-"""What clients reach on their own parts: who is told apart, and where it is shown."""
+"""What clients reach on their own parts: whose models are compared, and where it is shown."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_without_personalisation_the_global_model_was_measured() -> None:
     assert own.means == pytest.approx({"global model": 0.9, "each alone": 0.8})
 
 
-def test_the_report_tells_all_of_them() -> None:
+def test_the_report_shows_all_of_them() -> None:
     section = clients(record())
     assert section is not None
     assert "on their own test parts" in section.lead
@@ -58,7 +58,7 @@ def test_the_report_tells_all_of_them() -> None:
     ]
 
 
-def test_a_rounds_line_tells_personalised_from_global() -> None:
+def test_a_rounds_line_shows_personalised_and_global() -> None:
     means = {"accuracy": 0.9, "global_accuracy": 0.6}
     line = round_line(
         {"round": 1, "clients": {n: {"mean": m, "worst_decile": m} for n, m in means.items()}}, 3

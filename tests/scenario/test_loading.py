@@ -66,7 +66,7 @@ def test_a_circle_of_extends_is_named(tmp_path: Path) -> None:
         load(path)
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     text = MINIMAL.replace("rounds = 2", "rounds = -1\nseeed = 3") + "[client]\nbatchsize = 3\n"
     with pytest.raises(FedlabError) as caught:
         load(write(tmp_path, "a.toml", text))

@@ -70,7 +70,7 @@ def test_weights_come_from_a_package_where_one_ships_them(
         ({"data": Path("absent")}, "there is no folder absent"),
     ],
 )
-def test_a_mistake_is_told_before_anything_is_written(
+def test_a_mistake_is_reported_before_anything_is_written(
     pictures: Path, changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(FedlabError, match=sentence):

@@ -44,7 +44,7 @@ def test_a_run_without_task_file_asks_its_data_set(copied: Path, digits: Trained
     assert load_trained(copied).task == digits.task
 
 
-def test_an_unfinished_run_names_the_command_to_go_on(copied: Path) -> None:
+def test_an_unfinished_run_names_the_command_to_resume(copied: Path) -> None:
     (copied / "model.safetensors").unlink()
     with pytest.raises(FedlabError, match="fedlab resume"):
         load_trained(copied)

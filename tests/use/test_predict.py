@@ -97,7 +97,7 @@ def test_a_table_that_does_not_fit_is_named(
         predict(load_trained(iris_run), [str(path)])
 
 
-def test_a_forecast_is_told_in_the_units_of_the_file(forecast_run: Path, ramp: Path) -> None:
+def test_a_forecast_is_in_the_units_of_the_file(forecast_run: Path, ramp: Path) -> None:
     (prediction,) = predict(load_trained(forecast_run), [str(ramp)])
     assert isinstance(prediction, Numbers)
     ((name, value),) = prediction.values
@@ -160,7 +160,7 @@ def continued(letters: Trained, text: str, sampling: Sampling) -> str:
     return prediction.text
 
 
-def test_a_text_goes_on_for_as_many_tokens_as_asked(letters: Trained) -> None:
+def test_a_text_continues_for_as_many_tokens_as_asked(letters: Trained) -> None:
     text = continued(letters, "abc", Sampling(length=50, temperature=1.0))
     assert len(text) == 50
     assert set(text) <= set("abcdefgh ")

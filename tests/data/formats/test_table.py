@@ -26,7 +26,7 @@ def test_wanted_columns_are_read_whatever_their_order(tmp_path):
         ("", "is empty"),
     ],
 )
-def test_a_bad_table_is_told_with_its_place(tmp_path, text, sentence):
+def test_a_bad_table_is_reported_with_its_place(tmp_path, text, sentence):
     with pytest.raises(FedlabError, match=rf"data\.path: .*x\.csv.*{sentence}"):
         read_table(write(tmp_path, text), ["text", "label"], "data.path")
 

@@ -35,7 +35,7 @@ def test_channels_lengths_missing_values_and_classes_are_read(tmp_path):
         (HEADER.replace("@classLabel true up down", "@classLabel false"), "names no classes"),
     ],
 )
-def test_what_breaks_the_format_is_told_with_its_place(tmp_path, text, sentence):
+def test_what_breaks_the_format_is_reported_with_its_place(tmp_path, text, sentence):
     with pytest.raises(FedlabError, match=f"x_TRAIN.ts.*{sentence}"):
         read_ts(write(tmp_path, text))
 

@@ -93,7 +93,7 @@ def test_usps_is_read_through_torchvision(own_usps):
     assert data.test.inputs[0, 0, 15].tolist() == [255] * 16
 
 
-def test_a_damaged_torchvision_file_is_told_in_a_sentence(own_usps):
+def test_a_damaged_torchvision_file_is_reported_in_a_sentence(own_usps):
     (own_usps / "usps.bz2").write_bytes(b"no bz2")
     with pytest.raises(FedlabError, match=r"data set 'usps': the files in .* cannot be read"):
         load("usps")

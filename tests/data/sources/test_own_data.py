@@ -167,7 +167,7 @@ def test_series_csv_tests_on_what_comes_later(load_curve):
         ({"columns": ["load"], "window": 10, "group": "site"}, r"data\.window: .* test part"),
     ],
 )
-def test_series_csv_tells_what_is_wrong(load_curve, keys, sentence):
+def test_series_csv_reports_what_is_wrong(load_curve, keys, sentence):
     with pytest.raises(FedlabError, match=sentence):
         load("series-csv", path=str(load_curve), **keys)
 

@@ -60,7 +60,7 @@ def test_the_scaling_of_a_table_leads_back_to_its_numbers():
     assert data.task.kind == "regression"
 
 
-def test_too_few_examples_for_a_stratified_test_set_are_told():
+def test_too_few_examples_for_a_stratified_test_are_refused():
     with pytest.raises(FedlabError, match=r"data\.test_fraction: 0\.001 of 150"):
         load("iris", test_fraction=0.001)
 

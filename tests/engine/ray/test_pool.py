@@ -69,7 +69,7 @@ class Ray:
         for actor in actors.values():
             if actor.queue and not actor.is_dead:
                 actor.step()
-        # The last one first: a dead worker's calls may be told in any order.
+        # The last one first: a dead worker's calls may be reported in any order.
         told = references if self.in_order else list(reversed(references))
         return [next(reference for reference in told if reference.outcome is not None)], []
 
@@ -110,7 +110,7 @@ class Stage:
         return dict(outcomes)
 
 
-def test_every_call_is_answered_once_and_told_when_it_begins(
+def test_every_call_is_answered_once_and_reported_when_it_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stage = Stage({})

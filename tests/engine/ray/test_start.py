@@ -90,13 +90,13 @@ def test_with_an_unknown_number_of_workers_only_ray_is_started(
     assert (len(started.inits), started.workers) == (1, 0)
 
 
-def test_a_table_that_is_none_is_told_by_the_check_and_not_here(started: Started) -> None:
+def test_a_table_that_is_none_is_left_to_the_check(started: Started) -> None:
     start_early("ray")
     wait()
     assert len(started.inits) == 1
 
 
-def test_what_went_wrong_early_is_told_when_ray_is_needed(started: Started) -> None:
+def test_what_went_wrong_early_is_reported_when_ray_is_needed(started: Started) -> None:
     started.fails = True
     start_early({"workers": 1})
     wait()

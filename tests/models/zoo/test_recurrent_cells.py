@@ -109,7 +109,7 @@ def test_every_state_follows_the_cell_equations(name: str) -> None:
 
 @every_cell
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
-def test_a_class_is_told_from_the_pooled_states(name: str, pooling: str) -> None:
+def test_a_class_is_predicted_from_the_pooled_states(name: str, pooling: str) -> None:
     model = build(name, series_task(), pooling=pooling)
     inputs = torch.randn(2, 6, 3)
     reduce = {"last": lambda s: s[-1], "mean": lambda s: s.mean(0), "max": lambda s: s.max(0)}
