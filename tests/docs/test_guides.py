@@ -1,4 +1,4 @@
-"""The guide is true: its files and commands work, in the order in which it gives them."""
+"""The guides are true: their files and commands work, in the order in which they give them."""
 
 import os
 import re
@@ -7,19 +7,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fedlab
 
-GUIDE = Path(fedlab.__file__).parent.parent / "docs" / "writing-a-strategy.md"
+DOCS = Path(fedlab.__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_the_guides_files_and_commands_work_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("guide", ["writing-a-strategy", "writing-an-update-processor"])
+def test_a_guides_files_and_commands_work_in_order(tmp_path: Path, guide: str) -> None:
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(GUIDE.parent.parent)]),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(DOCS.parent)]),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     commands = 0
-    for language, name, content in BLOCK.findall(GUIDE.read_text()):
+    for language, name, content in BLOCK.findall((DOCS / f"{guide}.md").read_text()):
         if language == "sh":
             for line in content.splitlines():
                 done = subprocess.run(
