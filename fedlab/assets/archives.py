@@ -1,7 +1,7 @@
-"""Taking named files out of archives, and nothing else.
+"""Extracting named files from archives, and nothing else.
 
 Only members that the catalogue names are read, and they are written to paths that the catalogue
-names: an archive has no say in where anything lands.
+names: an archive cannot choose where its content is written.
 """
 
 from __future__ import annotations
@@ -26,32 +26,34 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 def unpack(
     archive: Path, files: Iterable[File], folder: Path, *, prefix: str, suffix: str = ""
 ) -> None:
-    """Write ``files`` out of a zip (wheel) or tar archive into ``folder``.
+    """Extract ``files`` from a zip (wheel) or tar archive into ``folder``.
 
     Args:
         archive: A zip file, or a tar file under any compression that Python reads.
-        files: What to take; the member is called ``prefix/path`` plus ``suffix``.
-        folder: Where each file is written, under its own path.
+        files: The files to extract; the member is called ``prefix/path`` plus ``suffix``.
+        folder: The target; each file is written under its own path.
         prefix: Folder inside the archive.
-        suffix: ".gz" where the archive holds compressed files; they are written decompressed.
+        suffix: ".gz" if the archive holds compressed files; they are written decompressed.
 
     Raises:
-        WayFailed: If the archive is damaged, or a member is missing or no ordinary file.
+        WayFailed: If the archive is damaged, or a member is missing or not a regular file.
     """
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened_zip:
-                _take(lambda member: opened_zip.open(member), files, folder, prefix, suffix)
+                _extract(lambda member: opened_zip.open(member), files, folder, prefix, suffix)
         else:
             with tarfile.open(archive) as opened_tar:
-                _take(lambda member: _tar_file(opened_tar, member), files, folder, prefix, suffix)
+                _extract(
+                    lambda member: _tar_file(opened_tar, member), files, folder, prefix, suffix
+                )
     except KeyError as error:
         raise WayFailed(f"{archive.name} lacks {error.args[0]}") from error
     except _DAMAGE as error:
         raise WayFailed(f"{archive.name} is damaged ({error})") from error
 
 
-def _take(
+def _extract(
     open_member: _Opener, files: Iterable[File], folder: Path, prefix: str, tail: str
 ) -> None:
     for file in files:

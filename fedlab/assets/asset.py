@@ -1,4 +1,4 @@
-"""The record of an asset: a data set or a set of weights that fedlab knows how to get."""
+"""The record of an asset: a data set or a set of weights that fedlab can fetch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 class WayFailed(Exception):
-    """One way to get an asset did not work; the message says why, in a few words."""
+    """A way to get an asset failed; the message is a short reason."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class File:
     """One file of an asset.
 
     Attributes:
-        path: Where it lies under the asset's folder, and under the folder that carries it.
-        sha256: Of its content, decompressed where the carrier compresses it; empty only where the
-            library that downloads it checks a sum of its own.
+        path: Its path in the asset's folder, and in the folder of the package or download.
+        sha256: The digest of its content, decompressed if it is distributed compressed; empty only
+            if the library that downloads it verifies a checksum of its own.
     """
 
     path: str
@@ -41,23 +41,23 @@ class Way(Protocol):
 
     @property
     def label(self) -> str:
-        """Return the command or source, as it stands in progress lines and error messages."""
+        """Return the command or source, as shown in progress lines and error messages."""
         ...
 
     @property
     def is_packaged(self) -> bool:
-        """Return whether a package of a registry carries the files."""
+        """Return whether a package in a registry contains the files."""
         ...
 
     def installed(self) -> Path | None:
-        """Return the folder where an installed package would hold the files, if it is there."""
+        """Return the folder in which an installed package has the files, or None."""
         ...
 
     def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
-        """Write the files into ``folder``; ``scratch`` is an empty folder for what lies between.
+        """Write the files into ``folder``; ``scratch`` is an empty folder for temporary files.
 
         Raises:
-            WayFailed: If this way does not work here and now.
+            WayFailed: If the files cannot be fetched in this way.
         """
         ...
 
@@ -67,16 +67,16 @@ class Asset:
     """A data set or a set of pretrained weights.
 
     Attributes:
-        name: What the user types.
-        kind: Data, or weights.
+        name: Its name in commands and scenarios.
+        kind: Data or weights.
         title: One line for ``fedlab assets list``.
-        licence: The licence of the content, as far as it is known.
+        licence: The licence of the content, as far as known.
         size: Bytes to download.
-        files: The files, as they are carried.
-        ways: The ways to get them, in order.
+        files: The files, as they are distributed.
+        ways: The ways to get them, in order of preference.
         convert: For weights: ``convert(folder of the files, folder to write to)``.
-        products: What ``convert`` writes; an asset without conversion is its files.
-        needs: Distributions that the conversion imports beyond fedlab's dependencies.
+        products: The files that ``convert`` writes; without a conversion the asset is ``files``.
+        needs: Packages that the conversion imports beyond fedlab's dependencies.
         extra: fedlab's extra that installs ``needs``.
     """
 
@@ -94,15 +94,15 @@ class Asset:
 
     @property
     def ready_paths(self) -> tuple[str, ...]:
-        """Return the paths that make the asset ready to use."""
+        """Return the paths of the files of an asset that is ready to use."""
         return self.products if self.convert else tuple(file.path for file in self.files)
 
     @property
     def is_packaged(self) -> bool:
-        """Return whether some registry's package carries it."""
+        """Return whether a package in some registry contains it."""
         return any(way.is_packaged for way in self.ways)
 
     @property
     def noun(self) -> str:
-        """Return how error messages call it."""
+        """Return what error messages call it."""
         return f"{'data set' if self.kind == 'data' else 'set of weights'} '{self.name}'"

@@ -1,4 +1,4 @@
-"""Ways to get an asset without a package: plain downloads, torchvision's, a dependency's files."""
+"""Ways to get an asset without a package: plain downloads, torchvision, a dependency's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS_WITHOUT_AN_ANSWER = 15
 
 @dataclass(frozen=True)
 class Download:
-    """Files behind one base address, each under its own path."""
+    """Files under one base address, each at its own path."""
 
     address: str
 
@@ -61,8 +61,8 @@ class Torchvision:
 
     Attributes:
         dataset: Name of the class in ``torchvision.datasets``.
-        parts: Arguments of one construction for each part that downloads by itself.
-        folder: Where torchvision puts the files under its root; empty for the root itself.
+        parts: Constructor arguments, one mapping for each part that is downloaded by itself.
+        folder: The folder of the files under torchvision's root; empty for the root itself.
     """
 
     dataset: str
@@ -102,7 +102,7 @@ class Torchvision:
 
 @dataclass(frozen=True)
 class Dependency:
-    """Files that a distribution installs which fedlab depends on anyway."""
+    """Files that one of fedlab's dependencies installs."""
 
     distribution: str
     folder: str
@@ -122,5 +122,5 @@ class Dependency:
         return folder_in_package(self.folder)
 
     def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
-        """Refuse: another program's installation is not fedlab's to mend."""
+        """Raise: fedlab does not repair the installation of a dependency."""
         raise WayFailed("a dependency of fedlab that this installation lacks")

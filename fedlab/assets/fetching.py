@@ -1,4 +1,4 @@
-"""Finding an asset, or fetching it into the cache: checked, locked, and whole or not at all."""
+"""Finding an asset, or fetching it into the cache: checked, locked and atomic."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def find(name: str) -> Asset:
 def locate(name: str) -> Path | None:
     """Return the folder that holds the asset ready to use, or None; fetches nothing.
 
-    Looked for in ``FEDLAB_DATA/<name>``, where a package installs it, and in fedlab's cache.
-    Weights are ready once they are converted: see :func:`ensure`.
+    Searches ``FEDLAB_DATA/<name>``, installed packages and fedlab's cache. Weights are ready once
+    they are converted: see :func:`ensure`.
 
     Raises:
         FedlabError: If there is no such asset.
@@ -42,16 +42,16 @@ def locate(name: str) -> Path | None:
 
 
 def ensure(name: str, say: Say | None = None) -> Path:
-    """Return the folder that holds the asset, after fetching or converting it if need be.
+    """Return the folder that holds the asset; fetch or convert it if necessary.
 
-    Two processes may ask at once: one fetches, the other waits and finds it.
+    If two processes call this at once, one fetches and the other waits for it.
 
     Args:
         name: The asset's name.
-        say: Called with one line for every step; standard error if left out.
+        say: Called with one line for every step; prints to standard error by default.
 
     Raises:
-        AssetMissing: If it is not there and cannot be fetched; the message says what to type.
+        AssetMissing: If it is missing and cannot be fetched; the message names the command to run.
         FedlabError: If there is no such asset, its conversion needs a package that is not
             installed, or the cache cannot be written.
     """
@@ -89,7 +89,7 @@ def is_offline() -> bool:
 def _obtain(asset: Asset, say: Say) -> Path:
     _check_needs(asset)
     partial = places.cache_folder() / "partial" / asset.name
-    # The lock is ours, so anything here is what a killed process left behind.
+    # This process holds the lock, so anything here was left by a killed process.
     shutil.rmtree(partial, ignore_errors=True)
     try:
         files = _source(asset, partial, say)
@@ -138,7 +138,7 @@ def _fetch(asset: Asset, way: Way, partial: Path) -> Path:
 
 
 def _settle(folder: Path, final: Path) -> Path:
-    """Move a complete folder to its place in one step."""
+    """Move a complete folder to its final place atomically."""
     final.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(final, ignore_errors=True)
     os.replace(folder, final)
@@ -162,7 +162,7 @@ def _check_needs(asset: Asset) -> None:
 
 @contextmanager
 def _locked(asset: Asset) -> Iterator[None]:
-    """Hold the asset's lock; the system releases it when a process dies, however it dies."""
+    """Hold the asset's lock; the operating system releases it when the process ends."""
     path = places.cache_folder() / "locks" / f"{asset.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):

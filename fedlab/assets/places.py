@@ -1,4 +1,4 @@
-"""Where an asset may already be: the user's folder, an installed package, fedlab's cache."""
+"""Where an asset may be found: the user's folder, an installed package, fedlab's cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 
 
 def cached(asset: Asset) -> Path:
-    """Return where the cache keeps this asset once it is fetched."""
+    """Return the folder of this asset in the cache, fetched or not."""
     return cache_folder() / "assets" / asset.name
 
 
@@ -45,11 +45,11 @@ def unconverted(asset: Asset) -> Path | None:
 def open_file(folder: Path, path: str) -> IO[bytes]:
     """Open ``folder/path`` for reading, or ``folder/path.gz`` decompressed.
 
-    Debian keeps data sets compressed, fedlab's cache does not: a source that reads through this
-    function need not care.
+    Debian packages contain data sets compressed, fedlab's cache uncompressed; this function serves
+    both.
 
     Raises:
-        FedlabError: If neither is there.
+        FedlabError: If neither exists.
     """
     plain = folder / path
     if plain.is_file():
@@ -61,7 +61,7 @@ def open_file(folder: Path, path: str) -> IO[bytes]:
 
 
 def first_wrong(folder: Path, files: Iterable[File]) -> str | None:
-    """Return what is wrong with the first file whose content is not the catalogue's, or None."""
+    """Describe the first file whose digest differs from the catalogue's, or return None."""
     for file in files:
         with open_file(folder, file.path) as content:
             found = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """The command line, one file per command.
 
-A command's file holds one function and imports what is heavy inside it, so that ``fedlab --help``
-answers at once. Mistakes that the user can mend come out as one sentence and exit code 2.
+A command's file has one function with the heavy imports inside, so that ``fedlab --help`` is fast.
+Errors that the user can correct are printed as one sentence, with exit code 2.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _root(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Carry the options that stand before the command."""
+    """Hold the options that precede the command."""
 
 
 @cache
@@ -116,27 +116,27 @@ def main() -> None:
     except FedlabError as error:
         code = _complain(str(error))
     except click.ClickException as error:
-        code = _complain(_what_click_said(error))
+        code = _complain(_click_message(error))
     except click.Abort:
         code = 130
     except OSError as error:
-        code = _complain(_what_the_system_said(error))
+        code = _complain(_system_message(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _complain(message: str) -> int:
-    """Print each line of the message as an error of its own; return the exit code."""
+    """Print each line of the message as a separate error; return the exit code."""
     for line in message.splitlines():
         print(f"error: {line}", file=sys.stderr)
     return 2
 
 
-def _what_click_said(error: click.ClickException) -> str:
-    # Typer and newer Clicks both append the nearest command.
+def _click_message(error: click.ClickException) -> str:
+    # Typer and newer versions of Click both append the nearest command.
     return error.message if "Did you mean" in error.message else error.format_message()
 
 
-def _what_the_system_said(error: OSError) -> str:
+def _system_message(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno == errno.EADDRINUSE:
         return f"a port that is needed is taken by another program: {reason}"

@@ -1,4 +1,4 @@
-"""``fedlab assets``: what data sets and weights there are, and fetching them."""
+"""``fedlab assets``: list and fetch data sets and weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app = typer.Typer(help="Data sets and pretrained weights.", no_args_is_help=True
 def list_assets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Show every data set and set of weights: whether it is there, where, size, licence."""
+    """List every data set and set of weights: where it is, its size and licence."""
     from fedlab.assets.catalogue import CATALOGUE
 
     rows = [_describe(asset) for asset in CATALOGUE.values()]
@@ -32,10 +32,10 @@ def list_assets(
 def get_assets(
     names: Annotated[list[str] | None, typer.Argument(help="Names of assets.")] = None,
     all_packaged: Annotated[
-        bool, typer.Option("--all-packaged", help="Everything that a package carries.")
+        bool, typer.Option("--all-packaged", help="Everything that is in a package.")
     ] = False,
 ) -> None:
-    """Fetch assets into fedlab's cache, without root; what is there already is left alone."""
+    """Fetch assets into fedlab's cache, without root, unless they are there already."""
     from rich.console import Console
 
     from fedlab.assets import ensure, find
@@ -110,7 +110,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _place(row: dict[str, Any]) -> str:
-    """Return the folder in few letters, or where the asset would come from."""
+    """Return the folder, shortened, or the source of a missing asset."""
     from fedlab.assets import cache_folder
 
     if row["where"] is None:

@@ -1,4 +1,4 @@
-"""``fedlab check``: every mistake in a scenario at once."""
+"""``fedlab check``: validate a scenario."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check(
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
 ) -> None:
-    """Check a scenario and tell every mistake in it; exit code 2 if there is one."""
+    """Check a scenario and report every mistake in it; exit code 2 if there is one."""
     from fedlab.scenario import load_with_origins
 
     loaded = load_with_origins(scenario, overrides or [])

@@ -1,4 +1,4 @@
-"""``fedlab compare``: several runs of one task side by side."""
+"""``fedlab compare``: compare runs of one task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def compare(
         Path, typer.Option("--output", "-o", help="where the plot is written")
     ] = Path("compare.png"),
 ) -> None:
-    """Show several runs of one task in a table and a plot."""
+    """Compare runs of one task in a table and a plot."""
     from rich.console import Console
 
     from fedlab.results.comparison import Comparison
@@ -28,7 +28,7 @@ def compare(
     table = _table(comparison.title)
     for place, header in enumerate(comparison.headers()):
         side: Literal["left", "right"] = "left" if place < 2 else "right"
-        # Only the run's name gives way in a narrow terminal.
+        # Only the run's name is shortened in a narrow terminal.
         width = 9 if place == 0 else None
         table.add_column(header, justify=side, no_wrap=place > 0, min_width=width, overflow="fold")
     for row in comparison.rows():

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 def crossval(
     scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
-    folds: Annotated[int, typer.Option(help="parts that the training examples are cut into")] = 5,
+    folds: Annotated[int, typer.Option(help="number of folds of the training examples")] = 5,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
-    runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
+    runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[
-        bool, typer.Option("--json", help="one JSON line a fold and a round, for machines")
+        bool, typer.Option("--json", help="print one JSON line per fold and round")
     ] = False,
 ) -> None:
-    """Choose the number of rounds by k-fold cross-validation, then train on everything with it."""
+    """Choose the number of rounds by k-fold cross-validation, then train on all examples."""
     from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 

@@ -1,4 +1,4 @@
-"""``fedlab data``: what a scenario's data looks like."""
+"""``fedlab data``: inspect a scenario's data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(name="data", help="Look at a scenario's data.", no_args_is_help=True)
+app = typer.Typer(name="data", help="Inspect a scenario's data.", no_args_is_help=True)
 
 _MEANINGS = {
     "size_gini": "Gini coefficient of the sizes (0: all equal)",
@@ -21,7 +21,7 @@ _MEANINGS = {
 
 @app.callback()
 def _root() -> None:
-    """Carry the group's name: with a single command Typer would drop it."""
+    """Keep the group's name: with a single command Typer would drop it."""
 
 
 @app.command()
@@ -30,11 +30,9 @@ def partition(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="override a key: data.partition.alpha=0.1")
     ] = None,
-    output: Annotated[Path, typer.Option(help="where to write the picture")] = Path(
-        "partition.png"
-    ),
+    output: Annotated[Path, typer.Option(help="the image file to write")] = Path("partition.png"),
 ) -> None:
-    """Draw which client holds what, and print sizes and skew."""
+    """Plot which client holds which examples, and print sizes and skew."""
     from rich.console import Console
 
     from fedlab.data.description import statistics

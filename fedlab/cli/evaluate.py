@@ -1,4 +1,4 @@
-"""``fedlab evaluate``: a trained network's metrics on its test set or on other data."""
+"""``fedlab evaluate``: evaluate a trained network on its test set or on other data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="a folder with a folder of pictures or texts for each class, or a CSV file; "
+            help="a folder with one subfolder of pictures or texts per class, or a CSV file; "
             "by default the run's own test set"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, for machines")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Evaluate a trained network."""
     from fedlab.use.evaluate import evaluate_trained

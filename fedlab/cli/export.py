@@ -1,4 +1,4 @@
-"""``fedlab export``: a trained network for other software."""
+"""``fedlab export``: write a trained network for other software."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def export(
         Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
     ] = None,
 ) -> None:
-    """Write a trained network as safetensors, ONNX or TorchScript, with how to prepare inputs."""
+    """Write a trained network as safetensors, ONNX or TorchScript, with its preprocessing."""
     from fedlab.use.export import export as write
     from fedlab.use.export import known_format
     from fedlab.use.loading import load_trained

@@ -1,4 +1,4 @@
-"""``fedlab finetune``: a scenario for a folder of pictures, written and run."""
+"""``fedlab finetune``: write and run a scenario for a folder of pictures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import typer
 
 
 def finetune(
-    data: Annotated[Path, typer.Option(help="folder with a folder of pictures for each class")],
+    data: Annotated[Path, typer.Option(help="folder with one subfolder of pictures per class")],
     backbone: Annotated[str, typer.Option(help="any timm or torchvision model, or a zoo model")],
-    clients: Annotated[int, typer.Option(help="clients that the pictures are dealt to")] = 5,
-    partition: Annotated[str, typer.Option(help="how they are dealt")] = "iid",
+    clients: Annotated[int, typer.Option(help="number of clients")] = 5,
+    partition: Annotated[
+        str, typer.Option(help="partitioner that distributes the pictures")
+    ] = "iid",
     rounds: Annotated[int, typer.Option(help="rounds of federated training")] = 5,
-    image_size: Annotated[int, typer.Option(help="side of the pictures in pixels")] = 112,
+    image_size: Annotated[
+        int, typer.Option(help="side of the model's square inputs in pixels")
+    ] = 112,
     trainable: Annotated[str, typer.Option(help="'all', 'head', 'last:K' or 'norm+head'")] = "all",
     pretrained: Annotated[
         str | None,
@@ -29,12 +33,10 @@ def finetune(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="set a key: client.optimizer.lr=0.01")
     ] = None,
-    runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
-    json: Annotated[
-        bool, typer.Option("--json", help="one JSON line a round, for machines")
-    ] = False,
+    runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
-    """Fine-tune a pretrained network on a folder of your own pictures, federated over clients."""
+    """Fine-tune a pretrained network on a folder of pictures, federated over clients."""
     from fedlab.engine.ray.start import start_early
     from fedlab.use.finetune import FineTuning, compose, write
 

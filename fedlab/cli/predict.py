@@ -1,4 +1,4 @@
-"""``fedlab predict``: what a trained network says to pictures, texts, tables or series."""
+"""``fedlab predict``: predictions for pictures, texts, tables or series."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def predict(
             help="picture files; text, or text files; CSV files for tables and series",
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, help="how many classes to tell")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="number of classes to report")] = 3,
     length: Annotated[
         int, typer.Option(min=1, max=100_000, help="tokens that continue a text")
     ] = 200,
     temperature: Annotated[
-        float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 draws as learned")
+        float,
+        typer.Option(
+            min=0.0, help="0 takes the most probable token, 1 draws from the learned distribution"
+        ),
     ] = 0.8,
-    seed: Annotated[int, typer.Option(min=0, help="what the drawing of tokens derives from")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="one JSON line an input, for machines")
-    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the token draws")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON line per input")] = False,
 ) -> None:
-    """Tell classes, numbers, or how a text goes on."""
+    """Predict classes, numbers, or the continuation of a text."""
     from dataclasses import asdict
 
     from fedlab.use.loading import load_trained
@@ -63,10 +64,10 @@ def _show(predictions: Sequence[Prediction]) -> None:
         if isinstance(prediction, Continuation):
             console.print(Text.assemble((prediction.input, "dim"), prediction.text))
         elif isinstance(prediction, Ranked):
-            told = [f"{name} {100 * share:.1f} %" for name, share in prediction.classes]
-            table.add_row(Text(prediction.input), Text(", ".join(told)))
+            classes = [f"{name} {100 * share:.1f} %" for name, share in prediction.classes]
+            table.add_row(Text(prediction.input), Text(", ".join(classes)))
         else:
-            told = [f"{name} {value:.6g}".strip() for name, value in prediction.values]
-            table.add_row(Text(prediction.input), Text(", ".join(told)))
+            values = [f"{name} {value:.6g}".strip() for name, value in prediction.values]
+            table.add_row(Text(prediction.input), Text(", ".join(values)))
     if table.row_count:
         console.print(table)

@@ -1,4 +1,4 @@
-"""``fedlab report``: write a run's report anew."""
+"""``fedlab report``: write a run's report again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fedlab resume``: go on with a run that was stopped or killed."""
+"""``fedlab resume``: continue a run that was stopped or killed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import typer
 
 def resume(
     run: Annotated[Path, typer.Argument(help="the run folder")],
-    json: Annotated[
-        bool, typer.Option("--json", help="one JSON line a round, for machines")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
-    """Go on with a run from its last whole round, to the same final weights."""
+    """Continue a run after its last complete round, to the same final weights."""
     from fedlab.engine.ray.start import start_early
     from fedlab.run.folder import RunFolder
 

@@ -13,16 +13,14 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
-    runs: Annotated[Path, typer.Option(help="where run folders are made")] = Path("runs"),
-    json: Annotated[
-        bool, typer.Option("--json", help="one JSON line a round, for machines")
-    ] = False,
+    runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
+    json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
     from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
-    # Ray takes seconds to start: it does so while everything else is loaded.
+    # Ray takes seconds to start: it does so while other modules are imported.
     start_early(read_table(scenario, "engine", overrides or []))
 
     from fedlab.cli.session import execute

@@ -1,4 +1,4 @@
-"""Running a run folder with the display that fits: live, plain lines, or JSON."""
+"""Runs of a run folder with a suitable display: live, plain lines, or JSON."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def _execute(folder: RunFolder, as_json: bool) -> None:
     for callback in callbacks:
         callback.closed()
     if rounds.reason == "interrupted":
-        console.print(f"Stopped after round {rounds.round}. Go on: fedlab resume {folder.path}")
+        console.print(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
     console.print(f"Run folder  {folder.path}\nReport      {report}", highlight=False)

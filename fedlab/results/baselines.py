@@ -1,4 +1,4 @@
-"""A run against its baselines: is federating worth it?"""
+"""A run compared with its baselines: does federated training pay off?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class LocalSpread:
-    """How clients do that train alone: mean, 10th and 90th percentile, and each one's value."""
+    """Test metrics of clients that train alone: mean, 10th and 90th percentile, and each value."""
 
     mean: float
     low: float
@@ -30,7 +30,7 @@ class LocalSpread:
 
 
 def baseline_curve(record: RunRecord, name: str, metric: MetricName) -> Curve | None:
-    """Return a baseline that has a line a round ("centralised", "random"), or None."""
+    """Return a baseline with one line per round ("centralised", "random"), or None."""
     rows = [
         (row.round, row.test[metric.name])
         for row in record.baselines
@@ -54,10 +54,10 @@ def local_spread(record: RunRecord, metric: MetricName) -> LocalSpread | None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer in one sentence, with the numbers that it rests on.
+    """The answer in one sentence, with the numbers that support it.
 
     Attributes:
-        answer: "yes", "no", or "open" where nothing was run to compare with.
+        answer: "yes", "no", or "open" if the baseline was not run.
         sentence: The answer in words.
     """
 
@@ -91,7 +91,7 @@ def is_federating_worth_it(record: RunRecord) -> Verdict:
 
 
 def _against_curves(record: RunRecord, metric: MetricName, reached: float) -> str:
-    """Return a further sentence on pooled data and on random weights, where they were run."""
+    """Return a sentence on pooled data and on random weights, if these baselines were run."""
     starts = {
         "centralised": "training on the pooled data",
         "random": "starting from random weights",

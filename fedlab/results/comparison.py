@@ -26,7 +26,7 @@ class Comparison:
 
     Attributes:
         records: The runs, in the order in which they were named.
-        metric: The metric that they are all judged by.
+        metric: Their common headline metric.
     """
 
     records: Sequence[RunRecord]
@@ -58,7 +58,7 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Return a name for each run: its folder's, or its path where two folders share one."""
+        """Return a name for each run: its folder's, or its path if names repeat."""
         count = Counter(record.name for record in self.records)
         return [
             record.name if count[record.name] == 1 else str(record.path) for record in self.records
@@ -66,13 +66,13 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """Return what the table is about."""
+        """Return the title of the table."""
         kind = "higher is better" if self.metric.higher_is_better else "lower is better"
         data = self.records[0].setting("data", "name")
         return f"Test {self.metric.label} on {data} ({kind})"
 
     def headers(self) -> list[str]:
-        """Return the headers of the table; after the first two columns all are numbers."""
+        """Return the headers of the table; all columns after the first two are numeric."""
         return [
             *("run", "strategy", "rounds", "final", "best (round)"),
             *("worst 10\u00a0%", "moved", "time"),
@@ -83,12 +83,12 @@ class Comparison:
         return [self._row(name, r) for name, r in zip(self.names, self.records, strict=True)]
 
     def fairness_headers(self) -> list[str]:
-        """Return the headers of :meth:`fairness_rows`; after the first column all are numbers."""
+        """Return the headers of :meth:`fairness_rows`; all columns after the first are numeric."""
         worst = f"worst{NBSP}10{NBSP}%"
         return ["run", "round", "clients", "std", worst, "Jain", "Gini"]
 
     def fairness_rows(self) -> list[list[str]]:
-        """Return how the metric is spread over clients, a row of texts for each run that has it.
+        """Return the spread of the metric over clients, a row for each run that reports it.
 
         It is measured on the clients' own validation parts (``evaluation.federated``).
         """
@@ -96,7 +96,7 @@ class Comparison:
         return [row for name, record in named if (row := self._fairness(name, record))]
 
     def draw(self) -> Figure:
-        """Draw the test metric of every run over rounds, and over megabytes moved."""
+        """Draw the test metric of every run over rounds, and over megabytes transferred."""
         figure, (over_rounds, over_megabytes) = new_figure(panels=2, size=(9.6, 4.2))
         for place, (name, record) in enumerate(zip(self.names, self.records, strict=True)):
             role = SERIES[place % len(SERIES)]

@@ -1,4 +1,4 @@
-"""What clients reach on their own parts: personalised, with the global model, and alone."""
+"""Metrics on the clients' own parts: personalised, of the global model, and trained alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class OwnParts:
     """Means over clients, in the last round in which clients were evaluated.
 
     Attributes:
-        part: What they were evaluated on: "test parts" or "validation parts".
-        metric: What was measured.
+        part: The examples: "test parts" or "validation parts".
+        metric: The metric.
         round: The round.
-        means: The mean by who was measured: "personalised", "global model" or "before
+        means: The mean by model: "personalised", "global model" or "before
             collaboration", "each alone".
     """
 
@@ -30,19 +30,19 @@ class OwnParts:
 
     @property
     def sentence(self) -> str:
-        """Return all of it in one line."""
-        told = ", ".join(f"{who} {self.metric.text(mean)}" for who, mean in self.means.items())
-        return f"Mean {self.metric.label} on clients' own {self.part}: {told}"
+        """Return a description in one line."""
+        values = ", ".join(f"{who} {self.metric.text(mean)}" for who, mean in self.means.items())
+        return f"Mean {self.metric.label} on clients' own {self.part}: {values}"
 
 
 def part_name(record: RunRecord) -> str:
-    """Return what federated evaluation is on."""
+    """Return the name of the parts that federated evaluation uses."""
     own = record.setting("data", "client_test", default=0.0)
     return "test parts" if own else "validation parts"
 
 
 def own_parts(record: RunRecord) -> OwnParts | None:
-    """Return what clients reached on their own parts, or None where that was not measured."""
+    """Return the metrics on the clients' own parts, or None if they were not measured."""
     row = next((row for row in reversed(record.rounds) if row.clients), None)
     metric = headline(row.clients) if row else None
     if row is None or metric is None:

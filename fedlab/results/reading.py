@@ -1,4 +1,4 @@
-"""Reading a run folder: of a finished run, of one that was killed, and of one still going on."""
+"""Reading run folders: of runs that have finished, were killed, or are still in progress."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run left, read from its folder.
+    """A run, read from its folder.
 
     Attributes:
         path: The folder.
         scenario_text: The resolved scenario as TOML.
         scenario: The same, read.
-        environment, task: Content of the JSON files of these names; empty where there is none.
+        environment, task: Content of the JSON files of these names; empty if missing.
         partition: Content of ``partition.json``, or None.
-        rounds: Lines of ``metrics.jsonl`` by ascending round, one a round.
+        rounds: Lines of ``metrics.jsonl`` by ascending round, one per round.
         failures: Lines of ``failures.jsonl``.
         baselines: Lines of ``baselines.jsonl``.
         confusion: The confusion matrix, or None.
-        summary: The summary, or None: then the run did not finish.
+        summary: The summary, or None if the run did not finish.
     """
 
     path: Path
@@ -53,8 +53,8 @@ class RunRecord:
     def load(cls, path: Path) -> RunRecord:
         """Read the run folder at ``path``.
 
-        A half-written last line is passed over: the run was killed while it wrote. The clients'
-        lines stay on disk (see :meth:`client_values`), since there may be millions.
+        An incomplete last line is ignored: the run was killed while writing it. The clients' lines
+        stay on disk (see :meth:`client_values`), since there may be millions.
 
         Raises:
             FedlabError: If this is not a run folder, or a file in it is damaged.
@@ -86,12 +86,12 @@ class RunRecord:
 
     @property
     def title(self) -> str:
-        """Return the scenario's title, or the folder's name where it has none."""
+        """Return the scenario's title, or the folder's name if it has none."""
         return self.scenario.get("title") or self.name
 
     @property
     def status(self) -> Status:
-        """Return how the run ended; "unfinished" without a summary."""
+        """Return the status in the summary; "unfinished" without a summary."""
         return self.summary.status if self.summary else "unfinished"
 
     @cached_property
@@ -101,13 +101,13 @@ class RunRecord:
 
     @cached_property
     def metric(self) -> MetricName | None:
-        """Return the metric that the run is judged by, or None if nothing was evaluated."""
+        """Return the headline metric, or None if nothing was evaluated."""
         names = [name for row in self.tested for name in row.test]
         return headline(names)
 
     @cached_property
     def best(self) -> RoundRow | None:
-        """Return the round with the best headline metric, the first of equal ones."""
+        """Return the earliest round with the best headline metric."""
         if self.metric is None:
             return None
         found = self.tested[0]
@@ -118,7 +118,7 @@ class RunRecord:
 
     @property
     def bytes_moved(self) -> int:
-        """Return the bytes that all rounds moved, down and up."""
+        """Return the bytes transferred in all rounds, down and up."""
         return sum(row.bytes_down + row.bytes_up for row in self.rounds)
 
     @property
@@ -128,7 +128,7 @@ class RunRecord:
 
     @property
     def clients(self) -> int:
-        """Return the population, or 0 where the run did not get so far as to say."""
+        """Return the number of clients, or 0 if the run ended before recording it."""
         return int((self.partition or {}).get("clients", 0))
 
     def setting(self, *keys: str, default: Any = "") -> Any:
@@ -158,7 +158,7 @@ class RunRecord:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a JSON Lines file; a last one without its end may be half-written."""
+    """Yield the lines of a JSON Lines file, except an incomplete last one."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
@@ -198,7 +198,7 @@ def _checked(content: dict[str, Any], kind: type[R], where: str) -> R:
 
 
 def _last_of_each_round(rows: Iterator[RoundRow]) -> list[RoundRow]:
-    """Return one row a round: a run that was killed and resumed may have written one twice."""
+    """Return one row per round: a run that was killed and resumed may have written one twice."""
     by_round = {row.round: row for row in rows}
     return [by_round[number] for number in sorted(by_round)]
 

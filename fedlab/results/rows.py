@@ -1,6 +1,6 @@
-"""The lines and files of a run folder, as docs/run-folder.md lays them down.
+"""The lines and files of a run folder, as specified in docs/run-folder.md.
 
-Unknown keys are passed over: an older fedlab reads a newer one's runs.
+Unknown keys are ignored, so that an older fedlab can read runs of a newer one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Status = Literal["finished", "stopped", "failed", "unfinished"]
 
 
 class Row(BaseModel):
-    """A line or a file that was read."""
+    """A line or file of a run folder."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Spread(Row):
-    """One number over the cohort's clients."""
+    """Statistics of one metric over the cohort's clients."""
 
     mean: Number
     std: Number
@@ -50,7 +50,7 @@ class RoundRow(Row):
     seconds: dict[str, float] = {}
 
     def value(self, metric: str) -> float:
-        """Return a metric on the server's test set, not-a-number where it was not measured."""
+        """Return a metric on the server's test set, NaN if it was not measured."""
         return self.test.get(metric, math.nan)
 
 

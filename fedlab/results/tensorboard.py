@@ -14,10 +14,10 @@ Scalar = tuple[str, float, int]
 
 
 def write_tensorboard(run_folder: Path) -> Path:
-    """Write ``tensorboard/`` in a run folder, in place of an older one; return its path.
+    """Write ``tensorboard/`` in a run folder, replacing an older one; return its path.
 
-    The federated run and each baseline are TensorBoard runs of their own, so that the same tag
-    shows them in one chart.
+    The federated run and each baseline are separate TensorBoard runs, so that one chart per tag
+    shows them together.
 
     Raises:
         FedlabError: If TensorBoard is not installed, this is not a run folder, or it cannot be

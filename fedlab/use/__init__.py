@@ -1,1 +1,1 @@
-"""Using what a run has trained: evaluation, prediction, export, and fine-tuning."""
+"""Use of trained models: evaluation, prediction, export, and fine-tuning."""

@@ -1,4 +1,4 @@
-"""How good a trained network is, on its own test set or on other labelled data."""
+"""Evaluation of a trained network on its own test set or on other labelled data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def evaluate_trained(trained: Trained, data: Path | None = None) -> Evaluation:
 
     Args:
         trained: The network.
-        data: Where the data are (see :func:`fedlab.use.labelled.read_labelled`); None for the
-            test set of the run's own data set, which gives the figures of the run's summary.
+        data: The path of the data (see :func:`fedlab.use.labelled.read_labelled`); None for the
+            test set of the run's own data set, which reproduces the figures of the run's summary.
 
     Raises:
-        FedlabError: If the data cannot be had or do not fit the network.
+        FedlabError: If the data cannot be read or do not fit the network.
     """
     test = (
         load_dataset(trained.scenario).test if data is None else read_labelled(trained.task, data)

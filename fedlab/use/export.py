@@ -1,4 +1,4 @@
-"""Writing a trained network in formats that other software reads."""
+"""Export of a trained network in formats that other software reads."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
 
 
 def known_format(form: str) -> Format:
-    """Return ``form`` if there is such a format.
+    """Return ``form`` if it is a known format.
 
     Raises:
-        FedlabError: If there is none.
+        FedlabError: If it is not.
     """
     if form not in get_args(Format):
         raise FedlabError(f"--format: {unknown('format', form, get_args(Format))}")
@@ -66,10 +66,10 @@ def known_format(form: str) -> Format:
 
 
 def metadata(trained: Trained) -> dict[str, str]:
-    """Return what a user of the file needs to know, each value as text or JSON.
+    """Return the metadata that users of the file need, each value as text or JSON.
 
     Keys: "fedlab" (version), "title", "model", "task" (as in ``task.json``), "labels", and
-    "preprocessing" (what turns raw inputs into those that the network takes).
+    "preprocessing" (the steps from raw inputs to the network's).
     """
     scenario, task = trained.scenario, trained.task
     return {
@@ -83,7 +83,7 @@ def metadata(trained: Trained) -> dict[str, str]:
 
 
 def preprocessing(trained: Trained) -> dict[str, object]:
-    """Return the constants of the preparation, for pictures in the order of their use."""
+    """Return the constants of the preprocessing, for pictures in the order in which they apply."""
     shape = list(example(trained).shape[1:])
     if trained.task.modality != "image":
         kind = "int64 tokens" if trained.task.modality == "text" else "float32 numbers"
@@ -100,9 +100,9 @@ def preprocessing(trained: Trained) -> dict[str, object]:
 
 
 def example(trained: Trained, count: int = 2) -> torch.Tensor:
-    """Return ``count`` prepared inputs of the right shape and type, at random but always the same.
+    """Return ``count`` random prepared inputs of the right shape and type, always the same.
 
-    A batch of one would not do: exporters take a dimension of size one for fixed.
+    A batch of one would not do: exporters treat a dimension of size one as fixed.
     """
     task = trained.task
     generator = torch.Generator().manual_seed(0)
@@ -140,8 +140,7 @@ def _torchscript(
     module: nn.Module, inputs: torch.Tensor, described: dict[str, str], path: Path
 ) -> None:
     with torch.no_grad(), warnings.catch_warnings():
-        # PyTorch recommends torch.export for new code; whoever asks for TorchScript has a reader
-        # of TorchScript.
+        # PyTorch recommends torch.export for new code; users of TorchScript need this format.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(module, inputs)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, path, _extra_files={TORCHSCRIPT_METADATA: json.dumps(described)})
@@ -155,7 +154,7 @@ def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], pa
         )
     try:
         with warnings.catch_warnings():
-            # Recurrent layers keep a list of their weights, which torch.export remarks on in vain.
+            # Recurrent layers keep a list of their weights, of which torch.export warns needlessly.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 module,

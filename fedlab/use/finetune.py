@@ -1,4 +1,4 @@
-"""A scenario for a folder of one's own pictures."""
+"""A scenario that fine-tunes a backbone on a folder of pictures."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ HEADER = "# Written by 'fedlab finetune'; 'fedlab run' with this file runs it ag
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What is to be fine-tuned on what.
+    """A fine-tuning task: backbone, data, and how to train.
 
     Attributes:
-        data: A folder with a folder of pictures for each class.
-        backbone: A timm or torchvision model, or one of the zoo.
-        clients: How many clients the pictures are dealt to.
-        partition: The partitioner that deals them.
+        data: A folder with one subfolder of pictures per class.
+        backbone: A timm, torchvision or zoo model.
+        clients: Number of clients.
+        partition: The partitioner that distributes the pictures.
         rounds: Rounds of federated training.
-        image_size: Side in pixels of the squares that the backbone sees.
+        image_size: Side in pixels of the square inputs of the backbone.
         trainable: As ``model.trainable``.
-        pretrained: As ``model.pretrained``; None takes the weights that a package ships where
-            fedlab knows one, else the library's hub.
+        pretrained: As ``model.pretrained``; None takes weights from a package if fedlab knows one,
+            else from the library's hub.
         overrides: Further keys of the scenario, ``table.key=value`` each.
     """
 
@@ -50,10 +50,11 @@ class FineTuning:
 
 
 def compose(wanted: FineTuning) -> tuple[dict[str, Any], Scenario]:
-    """Return the keys of the scenario that were set, and the checked scenario.
+    """Return the keys that are set, and the validated scenario.
 
     Raises:
-        FedlabError: If there is no such folder, or with every problem of the scenario.
+        FedlabError: If the folder does not exist, or the scenario is invalid; the message names
+            every problem.
     """
     if not wanted.data.is_dir():
         raise FedlabError(f"--data: there is no folder {wanted.data}")
@@ -80,10 +81,10 @@ def compose(wanted: FineTuning) -> tuple[dict[str, Any], Scenario]:
 
 
 def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
-    """Write the scenario and return the file: ``output``, or a free name in the present folder.
+    """Write the scenario and return the file: ``output``, or an unused name in the current folder.
 
     Raises:
-        FedlabError: If the file is there already or cannot be written.
+        FedlabError: If the file exists or cannot be written.
     """
     final = output or _free(name)
     if final.suffix != ".toml":
@@ -99,7 +100,7 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
 
 
 def _free(name: str) -> Path:
-    """Return the first of name.toml, name-2.toml, ... that is not there."""
+    """Return the first of name.toml, name-2.toml, ... that does not exist."""
     number = 1
     while (path := Path(f"{name}.toml" if number == 1 else f"{name}-{number}.toml")).exists():
         number += 1

@@ -1,4 +1,4 @@
-"""From files and text to stored inputs, encoded as the run's own data set encodes its examples."""
+"""Files and text as stored inputs, encoded like the examples of the run's data set."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Read = Callable[[Task, Sequence[str]], "Inputs"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Stored inputs and what each is called.
+    """Stored inputs and their names.
 
     Attributes:
-        names: A name per input: the file, or the file and the row.
+        names: One per input: the file, or the file and the row.
         stored: (N, ...) as the data set stores them, not yet prepared for the network.
     """
 
@@ -31,10 +31,10 @@ class Inputs:
 
 
 def read_inputs(task: Task, arguments: Sequence[str]) -> Inputs:
-    """Return the inputs that the arguments stand for.
+    """Return the inputs that the arguments name.
 
     Args:
-        task: What the network was trained for.
+        task: The task that the network was trained for.
         arguments: Picture files; text or text files; CSV files, for tables and series.
 
     Raises:
@@ -64,7 +64,7 @@ def _tables(task: Task, arguments: Sequence[str]) -> Inputs:
 
 
 def _series(task: Task, arguments: Sequence[str]) -> Inputs:
-    """Read one series a file: a forecast goes on from its end, classes are told per window."""
+    """Read one series per file: forecasts continue its end, classes are predicted per window."""
     length = task.input_shape[0]
     names: list[str] = []
     windows: list[torch.Tensor] = []
@@ -92,11 +92,11 @@ _READERS: dict[Modality, Read] = {
 def read_rows(table: list[list[str]], where: str, task: Task) -> torch.Tensor:
     """Return a table's rows, (rows, features) float32, scaled as in training.
 
-    A first line that is not all numbers is a header. Where the run knows its columns' names, a
-    header may have further columns and any order.
+    A first line that is not entirely numeric is a header. If the run knows its columns' names, a
+    header may have further columns, in any order.
 
     Raises:
-        FedlabError: If the table has no such columns, or holds what is not a number.
+        FedlabError: If columns are missing, or a value is not a number.
     """
     header: list[str] | None = None
     lines = list(enumerate(table, 1))
@@ -132,7 +132,7 @@ def read_table(path: Path) -> list[list[str]]:
 
 
 def class_names(task: Task) -> tuple[str, ...]:
-    """Return the names of a classification's classes: their numbers where they have none."""
+    """Return the names of a classification's classes, or their numbers if they have none."""
     return task.labels or tuple(str(number) for number in range(max(task.outputs, 2)))
 
 
@@ -146,7 +146,7 @@ def is_number(cell: str) -> bool:
 
 
 def _positions(where: str, task: Task, header: list[str] | None, width: int) -> list[int]:
-    """Return where each feature stands in a row."""
+    """Return the column of each feature."""
     features = task.input_shape[-1]
     scaling = task.encoding.features if task.encoding is not None else None
     columns = scaling.columns if scaling is not None else ()

@@ -1,4 +1,4 @@
-"""Labelled data from a user's own files, with the classes that a run has learned."""
+"""Labelled data from a user's files, with the classes of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_labelled(task: Task, path: Path) -> Examples:
 
     Args:
         task: A classification of pictures, texts or rows of a table.
-        path: For pictures and texts a folder with a folder for each class; for a table a CSV file
+        path: For pictures and texts a folder with one subfolder per class; for a table a CSV file
             whose header has a column "label", "class" or "target".
 
     Raises:

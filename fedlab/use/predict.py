@@ -1,4 +1,4 @@
-"""What a trained network says to new inputs."""
+"""Predictions of a trained network for new inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Ranked:
-    """The likeliest classes of one input, the likeliest first, each with its probability."""
+    """The most probable classes of one input with their probabilities, in descending order."""
 
     input: str
     classes: tuple[tuple[str, float], ...]
@@ -27,7 +27,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a regression says to one input: a number for each target, with the target's name."""
+    """A regression's outputs for one input: a number for each target, with the target's name."""
 
     input: str
     values: tuple[tuple[str, float], ...]
@@ -35,7 +35,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Continuation:
-    """A text, and how the network goes on from there."""
+    """A text, and its continuation by the network."""
 
     input: str
     text: str
@@ -49,9 +49,9 @@ class Sampling:
     """How a text is continued.
 
     Attributes:
-        length: How many tokens are drawn.
-        temperature: What scores are divided by before the softmax; 0 takes the likeliest token.
-        seed: What the draws derive from.
+        length: Number of tokens to draw.
+        temperature: Divides the scores before the softmax; 0 takes the most probable token.
+        seed: Seed of the draws.
     """
 
     length: int = 200
@@ -67,11 +67,11 @@ def predict(
     Args:
         trained: The network.
         arguments: Files, or text; see :func:`fedlab.use.inputs.read_inputs`.
-        top: How many classes to tell.
+        top: Number of classes to report.
         sampling: How a next-token network continues a text.
 
     Raises:
-        FedlabError: If an input cannot be read, or the task is one that has no single answer.
+        FedlabError: If an input cannot be read, or the task is not supported.
     """
     task = trained.task
     if task.kind == "next-token":
@@ -104,12 +104,12 @@ def raw_targets(task: Task, outputs: torch.Tensor) -> torch.Tensor:
 
 
 def rank(task: Task, scores: torch.Tensor, top: int) -> tuple[tuple[str, float], ...]:
-    """Return the ``top`` likeliest classes with their probabilities.
+    """Return the ``top`` most probable classes with their probabilities.
 
     Args:
-        task: Names the classes.
-        scores: (K,) before the softmax; a single one stands for class 1 against class 0.
-        top: How many.
+        task: The task, which names the classes.
+        scores: (K,) before the softmax; a single score is that of class 1 against class 0.
+        top: Number of classes.
     """
     if len(scores) == 1:
         scores = torch.cat([torch.zeros_like(scores), scores])
@@ -122,7 +122,7 @@ def rank(task: Task, scores: torch.Tensor, top: int) -> tuple[tuple[str, float],
 
 
 def continuation(trained: Trained, argument: str, sampling: Sampling) -> Continuation:
-    """Return the text that the network draws, token by token, after the one that it is given."""
+    """Return the continuation of a text that the network draws, token by token."""
     task = trained.task
     encoding = encoding_of(task)
     text = read_text(argument)

@@ -1,4 +1,4 @@
-"""From text to tokens, by the run's own vocabulary, and back."""
+"""Encoding of text as tokens of the run's vocabulary, and decoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_text(argument: str) -> str:
     """Return the content of the file that ``argument`` names, or ``argument`` itself as text.
 
     Raises:
-        FedlabError: If it looks like a file's name and there is none, or the file is not text.
+        FedlabError: If it looks like a file name and no such file exists, or it is not text.
     """
     path = Path(argument)
     if not _is_file(path):
@@ -34,7 +34,7 @@ def encode(task: Task, text: str) -> torch.Tensor:
     """Return the tokens of ``text``, (length,) int64.
 
     Raises:
-        FedlabError: If the text is empty, or the run does not say how text was encoded.
+        FedlabError: If the text is empty, or the run does not record how text was encoded.
     """
     encoding = encoding_of(task)
     tokens = split_tokens(text, encoding.unit)
@@ -48,7 +48,7 @@ def encoding_of(task: Task) -> Encoding:
     """Return how the task's text was encoded.
 
     Raises:
-        FedlabError: If the run does not say.
+        FedlabError: If the run does not record it.
     """
     if task.encoding is None or not task.encoding.tokens:
         raise FedlabError(
@@ -58,10 +58,10 @@ def encoding_of(task: Task) -> Encoding:
 
 
 def fit_length(task: Task, tokens: torch.Tensor) -> torch.Tensor:
-    """Return the first tokens, (T,), filled up at the end where there are fewer.
+    """Return the first tokens, (T,), padded at the end if there are fewer.
 
     Raises:
-        FedlabError: If there are fewer, and the task has no token to fill up with.
+        FedlabError: If there are fewer, and the task has no padding token.
     """
     length = task.input_shape[0]
     missing = length - len(tokens)
@@ -77,5 +77,5 @@ def fit_length(task: Task, tokens: torch.Tensor) -> torch.Tensor:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a long text is no possible file name
+    except OSError:  # A long text is not a valid file name.
         return False

@@ -1,4 +1,4 @@
-"""The catalogue: every asset that fedlab knows. Data only; one file for each kind."""
+"""The catalogue of assets: data only, one file for each kind."""
 
 from __future__ import annotations
 

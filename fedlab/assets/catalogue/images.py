@@ -132,7 +132,7 @@ ASSETS = (
                 "astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
             ),
         ),
-        # One wheel for each platform, so no one archive's sum; each picture's is checked.
+        # Each platform has its own wheel, so the archive has no single digest; the pictures have.
         ways=(Pip("scikit-image==0.26.0", "skimage/data"),),
     ),
 )

@@ -7,7 +7,7 @@ from fedlab.assets.packages import Pip
 
 _AEON = "d05227086706f80111ac5fee8de4d5d3115bb3bcfd1c786c8629393055816409"
 
-# Name, the archive's own name, what it holds, SHA-256 of the training file and of the test file.
+# Name, name in the archive, content, SHA-256 of the training file and of the test file.
 _SERIES = (
     (
         "japanese-vowels",

@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn installs; they are always there."""
+"""Data sets that scikit-learn installs; they are always available."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ ASSETS = (
     Asset(
         name="dinov2-small",
         kind="weights",
-        # The package names no source: that the backbone descends from DINOv2-small is inferred
+        # The package names no source: that the backbone derives from DINOv2-small is inferred
         # from its architecture and parameter names.
         title="ViT-S/14, DINOv2-small derivative (provenance inferred); timm "
         "vit_small_patch14_dinov2",

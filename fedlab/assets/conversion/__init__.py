@@ -1,4 +1,4 @@
-"""Conversions of weights, from the files that packages carry to one ``model.safetensors``.
+"""Conversions of weights, from the files in packages to one ``model.safetensors``.
 
-Each is ``convert(source folder, target folder)`` and imports what is heavy inside.
+Each is ``convert(source folder, target folder)`` and defers heavy imports.
 """

@@ -2,8 +2,8 @@
 
 The file's exporter kept the names of embeddings, norms, biases and layer scales. It turned the
 weights of linear layers into anonymous, transposed constants: those are found through the names of
-the MatMul nodes that read them. The positions were split in two constants, the class token's and
-the patches'.
+the MatMul nodes that read them. The position embeddings were split into two constants, the class
+token's and the patches'.
 """
 
 from __future__ import annotations

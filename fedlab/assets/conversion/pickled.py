@@ -1,4 +1,4 @@
-"""Weights that are torch state dicts already; read with ``weights_only=True``, never unpickled."""
+"""Weights that are torch state dicts; read with ``weights_only=True``, never unpickled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 def convert_efficientnet_lite(source: Path, target: Path) -> None:
     """Write the EfficientNet-Lite of the folder under timm's parameter names.
 
-    The tensors stand in the order and the shapes of timm's ``tf_efficientnet_liteN``, under other
-    names: they are matched one by one, and every shape is checked.
+    The tensors have the order and shapes of timm's ``tf_efficientnet_liteN`` under other names:
+    they are matched one by one, and every shape is checked.
 
     Raises:
-        FedlabError: If a tensor's shape is not the one that timm's network has there.
+        FedlabError: If a tensor's shape differs from that of timm's network.
     """
     import timm
     from safetensors.torch import save_file

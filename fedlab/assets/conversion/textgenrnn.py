@@ -1,7 +1,7 @@
 """textgenrnn's Keras weights, under the names of the zoo model ``textgenrnn``.
 
-The two LSTMs stand in Keras's CuDNN layout: the gates i, f, c, o side by side, in PyTorch's order,
-and PyTorch's two biases one after the other.
+The two LSTMs are stored in Keras's CuDNN layout: the gates i, f, c, o side by side, in PyTorch's
+order, and PyTorch's two biases concatenated.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _STORED = (
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write the network and keep its vocabulary beside it."""
+    """Write the network, and its vocabulary next to it."""
     import h5py
     from safetensors.numpy import save_file
 
@@ -48,7 +48,7 @@ def convert(source: Path, target: Path) -> None:
 def _lstm(arrays: dict[str, Array], layer: str) -> dict[str, Array]:
     kernel, recurrent = arrays[f"{layer}/kernel:0"], arrays[f"{layer}/recurrent_kernel:0"]
     width = recurrent.shape[0]
-    # The memory of each gate's kernel is PyTorch's (width, inputs) already, under a wrong shape.
+    # Each gate's kernel has PyTorch's memory layout (width, inputs), declared with another shape.
     gates = [gate.ravel().reshape(width, -1) for gate in np.hsplit(kernel, _GATES)]
     bias = arrays[f"{layer}/bias:0"]
     return {

@@ -1,4 +1,4 @@
-"""The picture of a partition: who holds what."""
+"""The plot of a partition: which client holds which examples."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _Array = npt.NDArray[Any]
 def draw_partition(statistics: dict[str, Any]) -> Figure:
     """Draw each client's size above its shares of the classes.
 
-    Where more than 60 clients stand side by side they are sorted: by the class that they hold most
-    of, then by size; without classes by size alone.
+    More than 60 clients are sorted: by their most frequent class, then by size; without classes by
+    size alone.
 
     Args:
         statistics: The content of ``partition.json`` (see docs/run-folder.md). Without ``counts``
@@ -74,7 +74,7 @@ def _draw_classes(axes: Axes, counts: _Array, labels: list[str]) -> None:
     shares = (counts / counts.sum(axis=1, keepdims=True)).T
     image = np.empty((*shares.shape, 4))
     image[..., :3] = to_rgb(LIGHT["federated"])
-    # The square root lets small shares show beside a client's main class.
+    # The square root keeps small shares visible next to a client's main class.
     image[..., 3] = 0.95 * np.sqrt(shares)
     axes.imshow(image, interpolation="none", aspect="auto")
     axes.grid(visible=False)

@@ -29,8 +29,8 @@ BASELINE_LABELS = {"centralised": "pooled data", "random": "random weights"}
 def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
     """Draw a metric on the server's test set over rounds, with the baselines that were run.
 
-    Clients that train alone are drawn for the headline metric only: a single one's loss, of classes
-    that it has never seen, would press all curves to the bottom.
+    Clients that train alone are drawn for the headline metric only: the loss of a single client, on
+    classes that it has never seen, would compress all other curves.
     """
     figure, (axes,) = new_figure()
     local = local_spread(record, metric) if metric == record.metric else None
@@ -49,7 +49,7 @@ def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
 
 
 def draw_spread(record: RunRecord, phase: str, metric: MetricName) -> Figure:
-    """Draw how a metric spreads over the cohort's clients, round by round.
+    """Draw the spread of a metric over the cohort's clients, round by round.
 
     Args:
         record: The run.
@@ -77,7 +77,7 @@ def draw_spread(record: RunRecord, phase: str, metric: MetricName) -> Figure:
 
 
 def draw_histogram(values: Sequence[float], metric: MetricName) -> Figure:
-    """Draw how many clients have which value, with the mean and the worst tenth marked."""
+    """Draw a histogram of the clients' values, with the mean and the worst tenth marked."""
     figure, (axes,) = new_figure()
     numbers = np.asarray(values, dtype=float)
     numbers = numbers[np.isfinite(numbers)]
@@ -98,7 +98,7 @@ def draw_histogram(values: Sequence[float], metric: MetricName) -> Figure:
 
 
 def draw_communication(record: RunRecord, metric: MetricName) -> Figure:
-    """Draw the metric against the megabytes that all clients together had moved until then."""
+    """Draw the metric against the cumulative megabytes transferred by all clients."""
     figure, (axes,) = new_figure()
     megabytes, values = communication(record, metric)
     line(axes, megabytes, values, "federated", "federated")
@@ -118,7 +118,7 @@ def communication(record: RunRecord, metric: MetricName) -> tuple[list[float], l
 
 
 def draw_seconds(record: RunRecord) -> Figure:
-    """Draw where each round's seconds went."""
+    """Draw the seconds of each round by phase."""
     figure, (axes,) = new_figure()
     rounds, seconds = phase_seconds(record)
     if len(rounds) <= BARS_UP_TO:
@@ -137,13 +137,13 @@ def draw_seconds(record: RunRecord) -> Figure:
 
 
 def phase_seconds(record: RunRecord) -> tuple[list[int], dict[str, FloatArray]]:
-    """Return the timed rounds, and their seconds by phase; what no phase claims is "other"."""
+    """Return the timed rounds and their seconds by phase; the remainder is "other"."""
     timed = [row for row in record.rounds if row.seconds]
     named = {
         phase: np.array([row.seconds.get(phase, 0.0) for row in timed]) for phase in PHASES[:-1]
     }
     total = np.array([row.seconds.get("total", 0.0) for row in timed])
-    # The checkpoint is written after the round's total was taken.
+    # The checkpoint is written after the round's total is measured.
     within = sum(named[phase] for phase in PHASES[:-1] if phase != "checkpoint")
     named["other"] = np.clip(total - within, 0, None)
     return [row.round for row in timed], {p: v for p, v in named.items() if v.sum() > 0}
@@ -157,7 +157,7 @@ def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Fi
     figure, (axes,) = new_figure(size=(4.8, 4.2))
     image = np.empty((classes, classes, 4))
     image[..., :3] = to_rgb(LIGHT["federated"])
-    # The square root lets rare confusions show beside a strong diagonal.
+    # The square root keeps rare confusions visible next to a strong diagonal.
     image[..., 3] = 0.9 * np.sqrt(shares)
     axes.imshow(image, interpolation="none", aspect="auto")
     axes.grid(visible=False)
@@ -195,13 +195,13 @@ def _draw_local(axes: Axes, local: LocalSpread) -> None:
 def line(
     axes: Axes, x: Sequence[float], y: Sequence[float], role: str, label: str, style: str = "-"
 ) -> None:
-    """Draw a line in the colour of ``role``; its points are marked where they are few."""
+    """Draw a line in the colour of ``role``, with markers if it has few points."""
     marker = "o" if len(x) <= MARKED_UP_TO else None
     axes.plot(x, y, style, color=LIGHT[role], label=label, marker=marker, markersize=3.5)
 
 
 def finish(axes: Axes, metric: MetricName, label: str, across: str = "round") -> None:
-    """Name the axes; the upright one has the metric's unit, the other is ``across``."""
+    """Label the axes: the metric and its unit on the vertical one, ``across`` on the other."""
     axes.xaxis.set_major_locator(
         MaxNLocator(8 if across == "round" else 6, integer=across == "round")
     )

@@ -1,7 +1,7 @@
-"""How plots look: one palette for paper and screen, light and dark.
+"""The style of plots: one palette for paper and screen, light and dark.
 
-Figures are drawn with the light palette. In an SVG that stands inside the report's page each of its
-colours becomes a CSS variable, so that the page's colour scheme also governs the plots.
+Figures are drawn with the light palette. In an SVG inside the report each of its colours becomes a
+CSS variable, so that the page's colour scheme applies to the plots as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from fedlab.files import write_whole
 
-# Role: (light, dark). Hues keep apart for colour-blind readers, and baselines are dashed besides.
+# Role: (light, dark). The hues are distinguishable for colour-blind readers; baselines are dashed
+# as well.
 PALETTE = {
     "ink": ("#1f2430", "#e8eaf0"),
     "muted": ("#646b7a", "#9aa2b4"),
@@ -63,7 +64,7 @@ PARAMETERS: Any = {
 }
 
 FAST_COMPRESSION = 3
-"""zlib's level: a third of the time of the usual 6, files a few per cent larger."""
+"""The zlib level: a third of the default level's time, files a few per cent larger."""
 
 
 def new_figure(panels: int = 1, size: tuple[float, float] = SIZE) -> tuple[Figure, list[Axes]]:
@@ -75,7 +76,7 @@ def new_figure(panels: int = 1, size: tuple[float, float] = SIZE) -> tuple[Figur
 
 
 def legend(axes: Axes, columns: int = 3) -> None:
-    """Put the legend above the plot, where it covers nothing; what was drawn on top comes first."""
+    """Place the legend above the plot; the line drawn on top comes first."""
     with mpl.rc_context(PARAMETERS):
         axes.legend(
             loc="lower left",
@@ -87,7 +88,7 @@ def legend(axes: Axes, columns: int = 3) -> None:
 
 
 def shared_legend(figure: Figure, axes: Axes) -> None:
-    """Put one legend, of the lines of ``axes``, below all panels of a figure."""
+    """Place one legend, of the lines of ``axes``, below all panels of a figure."""
     with mpl.rc_context(PARAMETERS):
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
@@ -109,7 +110,7 @@ def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG, at once or not at all.
+    """Write the figure as a PNG, atomically.
 
     Raises:
         FedlabError: If it cannot be written.
@@ -121,7 +122,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     """Return the figure as an SVG element for an HTML page.
 
     Its colours are the CSS variables ``--plot-<role>``, its identifiers begin with ``name`` (a page
-    holds many figures), and ``alt`` is what a screen reader says.
+    contains many figures), and ``alt`` is the text for screen readers.
     """
     buffer = io.StringIO()
     with mpl.rc_context({**PARAMETERS, "svg.hashsalt": name}):
@@ -140,7 +141,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
 
 
 def _lay_out(figure: Figure) -> None:
-    """Work out the places of a figure's parts, once: saving it does so twice for each format."""
+    """Compute the layout of a figure once: saving would do so twice for each format."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)

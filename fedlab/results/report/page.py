@@ -20,7 +20,7 @@ from fedlab.results.report.sections import Picture, Section, sections
 
 @dataclass(frozen=True)
 class Tile:
-    """A headline figure: what it is, its value, and a note on where it stands."""
+    """A headline figure: label, value, and a note."""
 
     label: str
     value: str
@@ -29,7 +29,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Bar:
-    """One of the results that are compared: its name, its text, and its length in per cent."""
+    """A bar in the comparison with baselines: name, text, and length in per cent."""
 
     role: str
     label: str
@@ -81,7 +81,7 @@ def render(record: RunRecord, parts: list[Section]) -> str:
 
 
 def subtitle(record: RunRecord) -> str:
-    """Return what was run, in one line."""
+    """Return a description of the run in one line."""
     model = record.setting("model", "name")
     if record.setting("model", "pretrained", default=False):
         model = f"pretrained {model}"
@@ -128,7 +128,7 @@ def tiles(record: RunRecord) -> list[Tile]:
 
 
 def bars(record: RunRecord) -> list[Bar]:
-    """Return the run beside its baselines, on the last evaluated round; empty without baselines."""
+    """Return bars of the run and its baselines at the last evaluated round, if it has baselines."""
     metric = record.metric
     if metric is None or not record.baselines:
         return []
@@ -155,7 +155,7 @@ def bars(record: RunRecord) -> list[Bar]:
 
 
 def _length(share: float) -> float:
-    """Return a bar's length in per cent; 0 for what is not a number."""
+    """Return a bar's length in per cent; 0 for NaN."""
     return 100 * min(max(share, 0.0), 1.0) if share == share else 0.0
 
 

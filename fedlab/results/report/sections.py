@@ -1,4 +1,4 @@
-"""The sections of a report: what each shows, and which lines of the run it comes from."""
+"""The sections of a report: what each shows, and the lines of the run folder that it uses."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fedlab.results.rows import RoundRow
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot: the name of its PNG file, the figure, and what it shows, in words.
+    """A plot: the name of its PNG file, the figure, and a description in words.
 
-    A ``wide`` one is scrolled sideways on a phone rather than made too small to read.
+    A ``wide`` plot scrolls horizontally on a phone rather than shrinking until illegible.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Section:
 
 
 def sections(record: RunRecord) -> list[Section]:
-    """Return the sections that the run has lines for, in the order of the page."""
+    """Return the sections for which the run has data, in the order of the page."""
     builders = (learning, clients, partition, confusion, communication, seconds, failures)
     return [section for build in builders if (section := build(record))]
 
@@ -81,7 +81,7 @@ def learning(record: RunRecord) -> Section | None:
 
 
 def clients(record: RunRecord) -> Section | None:
-    """How the clients differ: over rounds, and at the end."""
+    """Differences between clients: over rounds, and at the end."""
     phase = "clients" if any(row.clients for row in record.rounds) else "train"
     rows = [row for row in record.rounds if getattr(row, phase)]
     if not rows:
@@ -126,7 +126,7 @@ def clients(record: RunRecord) -> Section | None:
 
 
 def partition(record: RunRecord) -> Section | None:
-    """Who holds what."""
+    """The partition: which client holds which examples."""
     found = record.partition
     if not found:
         return None
@@ -150,7 +150,7 @@ def partition(record: RunRecord) -> Section | None:
 
 
 def confusion(record: RunRecord) -> Section | None:
-    """What the final model takes for what."""
+    """The confusion matrix of the final model."""
     found = record.confusion
     if found is None or not found.matrix:
         return None
@@ -176,7 +176,7 @@ def confusion(record: RunRecord) -> Section | None:
 
 
 def communication(record: RunRecord) -> Section | None:
-    """What the result costs in bytes."""
+    """The communication cost in bytes."""
     metric, rows = record.metric, [row for row in record.rounds if row.bytes_down or row.bytes_up]
     if metric is None or not rows:
         return None
@@ -203,7 +203,7 @@ def communication(record: RunRecord) -> Section | None:
 
 
 def seconds(record: RunRecord) -> Section | None:
-    """Where the time went."""
+    """The time spent in each phase."""
     rounds, by_phase = plots.phase_seconds(record)
     if not by_phase:
         return None
@@ -221,7 +221,7 @@ def seconds(record: RunRecord) -> Section | None:
 
 
 def failures(record: RunRecord) -> Section | None:
-    """Which clients failed, and why; the section also says that none did."""
+    """Failed clients and the reasons; included also if no client failed."""
     trained = [row for row in record.rounds if row.cohort]
     if not trained:
         return None
@@ -267,7 +267,7 @@ def _fairness(values: list[float], metric: MetricName) -> list[tuple[str, str]]:
 
 
 def _stragglers(rows: list[RoundRow]) -> str:
-    """Return a sentence on clients that were dropped for being slow, where there were any."""
+    """Return a sentence on clients that were dropped for being slow, if any."""
     dropped = sum(row.dropped for row in rows)
     return f" {dropped:,} stragglers were dropped (client.stragglers)." if dropped else ""
 

@@ -19,7 +19,7 @@ CONFUSIONS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; all columns after the first ``words`` ones are numbers."""
+    """A table of texts; all columns after the first ``words`` ones are numeric."""
 
     headers: list[str]
     rows: list[list[str]]
