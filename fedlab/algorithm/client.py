@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, model_validator
 
 from fedlab import registry
 from fedlab.algorithm.setup import Setup, raised
@@ -16,7 +16,7 @@ from fedlab.metrics.names import GLOBAL
 from fedlab.models.network import Network
 from fedlab.settings import Settings
 from fedlab.systems.stragglers import StragglerSettings, local_epochs
-from fedlab.training.criterion import Criterion, CriterionName
+from fedlab.training.criterion import Criterion, CriterionName, build_criterion
 from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings, unknown_metric
 from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit, Steps, fit
@@ -32,7 +32,7 @@ class ClientSettings(Settings):
     epochs: int = Field(1, ge=0, description="local epochs a round")
     steps: int | None = Field(None, ge=1, description="local steps a round, instead of epochs")
     batch_size: int = Field(32, ge=1, description="examples per step")
-    optimizer: OptimizerSettings = OptimizerSettings()
+    optimizer: SerializeAsAny[OptimizerSettings] = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     criterion: CriterionName = Field("auto", description="the task loss")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="for cross-entropy")
@@ -246,13 +246,13 @@ class ClientAlgorithm:
     def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
         """Return what each trained parameter's step is multiplied by, (trained,); None for 1.
 
-        It goes with plain sgd, and comes of what the server sent to all clients of the round.
+        It goes with plain sgd, and depends on what the server sent to all clients of the round.
         """
         return None
 
     def criterion(self, task: Task) -> Criterion:
         """Return the task loss."""
-        return Criterion(self.settings.criterion, task, self.settings.label_smoothing)
+        return build_criterion(self.settings.criterion, task, self.settings.label_smoothing)
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
         """Return what federated evaluation reports of the client.
@@ -282,5 +282,5 @@ def _patterns(personal: str | tuple[str, ...]) -> list[tuple[str, ...]]:
 
 
 def of_global_model(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return metrics under the names that tell the global model's from a personalised one's."""
+    """Return metrics under the global model's names, as opposed to a personalised one's."""
     return {f"{GLOBAL}{name}": value for name, value in metrics.items()}

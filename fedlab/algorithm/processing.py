@@ -163,7 +163,7 @@ class UpdateChain:
         return bool(self.processors) and all(p.decodes_sums for p in self.processors)
 
     def begin_round(self, server_round: int) -> dict[str, Scalar]:
-        """Return what processors have to tell the clients of a round, by config key."""
+        """Return what processors send to the clients of a round, by config key."""
         return {
             update_key(number, name): value
             for number, processor in enumerate(self.processors)
@@ -234,7 +234,7 @@ class UpdateChain:
             yield from processor.objections(setup)
 
     def _order(self) -> Iterator[str]:
-        """Tell which processor is given what it cannot take."""
+        """Yield which processor is given what it cannot take."""
         for number, (first, then) in enumerate(
             zip(self.processors, self.processors[1:], strict=False)
         ):

@@ -67,7 +67,7 @@ class Setup:
 
 
 def raised(build: Callable[[], object]) -> Iterator[str]:
-    """Yield what building a part says against it."""
+    """Yield the error that building a part raises, if any."""
     try:
         build()
     except FedlabError as error:

@@ -160,7 +160,7 @@ def _cohort(settings: Any, population: int) -> Iterator[str]:
 def too_many_malicious(
     settings: Any, strategy: Any, cohort: int, key: str = "strategy", what: str = "cohort"
 ) -> Iterator[str]:
-    """Tell whether a cohort is too small for the malicious nodes that it shall withstand.
+    """Yield whether a cohort is too small for the malicious nodes that it shall withstand.
 
     Args:
         settings: The strategy's own.
@@ -182,7 +182,7 @@ def too_many_malicious(
 
 
 def _partners(setup: Setup) -> Iterator[str]:
-    """Tell whether a strategy counts on another client, or on more than its wrapper hands on."""
+    """Yield whether a strategy needs another client, or more than its wrapper passes on."""
     settings, needed = setup.scenario, own_traits(setup.strategy).client
     if needed and not isinstance(setup.algorithm, registry.clients.get(needed)):
         yield (

@@ -1,8 +1,8 @@
 """The base of fedlab's own strategies: Flower's sampling, and vectors instead of messages.
 
-An algorithm says in :meth:`VectorStrategy.step` how new weights come of the old ones and the
-replies, and, where clients need more than the weights, in :meth:`VectorStrategy.broadcast` and
-:meth:`VectorStrategy.values` what else they get.
+An algorithm computes the new weights from the old ones and the replies in
+:meth:`VectorStrategy.step` and, where clients need more than the weights, says in
+:meth:`VectorStrategy.broadcast` and :meth:`VectorStrategy.values` what else they get.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class VectorStrategy(CohortSampling):
         return {}
 
     def record(self) -> dict[str, Any]:
-        """Return what is to be told of the last round, for ``metrics.jsonl``, key "strategy"."""
+        """Return what to record of the last round, for ``metrics.jsonl``, key "strategy"."""
         return {}
 
     @property
@@ -156,7 +156,7 @@ class VectorStrategy(CohortSampling):
     def participation(self, replies: Sequence[Reply]) -> float:
         """Return the fraction of all clients whose updates are in the replies.
 
-        A mean tells how many clients it is of where each weighs 1; where they weigh by examples,
+        A mean says how many clients it is of where each weighs 1; where they weigh by examples,
         those that did not answer are counted.
         """
         if self.settings.weighting == "clients":
@@ -200,7 +200,7 @@ class VectorStrategy(CohortSampling):
         return attributes_state(self, self._not_state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)
 

@@ -56,7 +56,7 @@ class StrategyWrapper(Strategy):
         return {"strategy": getattr(self.strategy, "state_dict", dict)()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned."""
         if state["strategy"]:
             self.strategy.load_state_dict(state["strategy"])  # type: ignore[attr-defined]
 

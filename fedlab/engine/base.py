@@ -50,7 +50,7 @@ class EngineSettings(Settings):
     )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
-        description="train so many clients' dense networks at once in a worker; 'auto': 5, or 10 "
+        description="train this many clients' dense networks at once in a worker; 'auto': 5, or 10 "
         "of a cohort of 100 and more; a change changes the last bits of results",
     )
     feature_cache: Literal["auto", False] = Field(
@@ -154,12 +154,12 @@ class Engine(Grid):
         combine: bool = False,
         progress: Progress | None = None,
     ) -> Exchange:
-        """Send messages, run the clients, and return all that came of it.
+        """Send messages, run the clients, and return replies and reports.
 
         Args:
             messages: One per client.
             combine: Whether workers add up their clients' replies, so that one reply, their
-                weighted mean, comes of it all.
+                weighted mean, is the result.
             progress: Called with the reports of each block that is done.
         """
         sent = list(messages)
@@ -199,7 +199,7 @@ class Engine(Grid):
         return self.federation.partition.size(client) if is_client else 0
 
     def _watch(self, index: int, block: Sequence[ClientJob]) -> None:
-        """Let the watchdog know that a block's clients are at work."""
+        """Tell the watchdog that a block's clients are running."""
         clients = [job.client for job in block]
         self._watchdog.began(index, clients, sum(map(self._size, clients)))
 
@@ -208,7 +208,7 @@ class Engine(Grid):
         return ClientJob(client, message)
 
     def _with_states(self, block: Sequence[ClientJob]) -> list[ClientJob]:
-        """Return a block's jobs with what their clients kept, right before they are run."""
+        """Return a block's jobs with their clients' states, right before they are run."""
         return [replace(job, state=self.states.get(job.client)) for job in block]
 
     def _collect(self, results: Sequence[BlockResult]) -> Exchange:

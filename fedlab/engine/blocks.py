@@ -32,7 +32,7 @@ class ClientJob:
 
 @dataclass
 class BlockResult:
-    """What came of a block: its clients' replies or their sum, reports, failures, states.
+    """The outcome of a block: its clients' replies or their sum, reports, failures, states.
 
     A worker that shares memory with the engine has left the sum's arrays there.
     """
@@ -45,7 +45,7 @@ class BlockResult:
     states: dict[int, RecordDict] = field(default_factory=dict)
 
     def drop(self, failure: Failure) -> None:
-        """Let a client that answered have failed: its reply is of no use."""
+        """Count a client that answered as failed: its reply cannot be used."""
         self.reports = [r for r in self.reports if r.client != failure.client]
         node = node_of(failure.client)
         self.replies = [r for r in self.replies if r.metadata.src_node_id != node]

@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass
 class Exchange:
-    """What came of sending messages and waiting for replies.
+    """The outcome of sending messages and waiting for replies.
 
     Attributes:
         replies: In the order of clients; one that stands for all where the strategy takes a mean.

@@ -1,4 +1,4 @@
-"""Names clients that take much longer than their fellows, while they are still at work."""
+"""Warns of clients that take much longer than the others, while they are still running."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 1.0
 TIMES_THE_MEDIAN = 3.0
 LEAST_SECONDS = 5.0
-LEAST_FELLOWS = 3
-FELLOWS = 200
-"""So many of the latest blocks are what others are held against."""
+FEWEST_BLOCKS = 3
+BLOCKS_KEPT = 200
+"""How many of the latest blocks others are compared with."""
 MOST_NAMED = 8
 
 
@@ -36,7 +36,7 @@ class _Work:
 
 
 class Watchdog:
-    """Watches blocks of clients at work.
+    """Watches blocks of clients while they run.
 
     A block is slow that takes three times as long as blocks took in the median, and three times as
     long as they would have taken for as many examples.
@@ -44,13 +44,13 @@ class Watchdog:
 
     def __init__(
         self,
-        tell: Callable[[str], None] = logger.warning,
+        warn: Callable[[str], None] = logger.warning,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tell = tell
+        self._warn = warn
         self._clock = clock
         self._under_way: dict[int, _Work] = {}
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         self._done: dict[str, deque[tuple[float, int]]] = {}
         self._what = ("", 0)
         self._lock = threading.Lock()
@@ -62,7 +62,7 @@ class Watchdog:
         """Look every second at the blocks that answer messages, from a thread of its own."""
         with self._lock:
             self._what = _occasion(messages)
-            self._under_way, self._told = {}, set()
+            self._under_way, self._reported = {}, set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, daemon=True, name="watchdog")
             self._thread.start()
@@ -82,42 +82,42 @@ class Watchdog:
         self._over.set()
 
     def began(self, block: int, clients: Sequence[int], examples: int) -> None:
-        """Note that a block's clients are at work from now on."""
+        """Note that a block's clients are running from now on."""
         with self._lock:
             self._under_way[block] = _Work(clients, examples, self._clock())
 
     def ended(self, block: int) -> None:
-        """Note that a block is done."""
+        """Note that a block has finished."""
         with self._lock:
             work = self._under_way.pop(block, None)
             if work is not None:
-                done = self._done.setdefault(self._what[0], deque(maxlen=FELLOWS))
+                done = self._done.setdefault(self._what[0], deque(maxlen=BLOCKS_KEPT))
                 done.append((self._clock() - work.since, work.examples))
 
     def look(self) -> None:
-        """Tell, once for each block, which takes much longer than its fellows."""
+        """Warn, once for each block, of those that take much longer than the others."""
         with self._lock:
             slow = [number for number in self._under_way if self._is_slow(number)]
-            told = [self._sentence(self._under_way[number]) for number in slow]
-            self._told.update(slow)
-        for sentence in told:
-            self._tell(sentence)
+            sentences = [self._sentence(self._under_way[number]) for number in slow]
+            self._reported.update(slow)
+        for sentence in sentences:
+            self._warn(sentence)
 
     def _is_slow(self, block: int) -> bool:
         work = self._under_way[block]
-        if block in self._told or len(self._fellows) < LEAST_FELLOWS:
+        if block in self._reported or len(self._finished) < FEWEST_BLOCKS:
             return False
         limit = max(LEAST_SECONDS, TIMES_THE_MEDIAN * self._usual(work))
         return self._clock() - work.since > limit
 
     @property
-    def _fellows(self) -> Sequence[tuple[float, int]]:
+    def _finished(self) -> Sequence[tuple[float, int]]:
         return self._done.get(self._what[0], ())
 
     def _usual(self, work: _Work) -> float:
         """Return how long a block with these examples may be expected to take."""
-        seconds = median(seconds for seconds, _ in self._fellows)
-        rate = median(seconds / max(examples, 1) for seconds, examples in self._fellows)
+        seconds = median(seconds for seconds, _ in self._finished)
+        rate = median(seconds / max(examples, 1) for seconds, examples in self._finished)
         return max(seconds, rate * work.examples)
 
     def _sentence(self, work: _Work) -> str:

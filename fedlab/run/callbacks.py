@@ -1,4 +1,4 @@
-"""What only watches a run: progress, metrics, early stopping, checkpoints, signals."""
+"""What watches a run: progress, metrics, early stopping, checkpoints, trackers, signals."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
 
 @dataclass
 class RoundOutcome:
-    """What came of one round.
+    """The outcome of one round.
 
     Attributes:
         round: Its number; 0 is the evaluation before training.
         record: Its line of ``metrics.jsonl`` (docs/run-folder.md).
-        reports: What each client said of itself.
+        reports: What each client reported.
         failures: The clients that failed.
     """
 
@@ -102,7 +102,7 @@ class Callback:
     name: str = ""
 
     def started(self, run: RunView) -> None:
-        """Note that the run begins, or goes on from a checkpoint."""
+        """Note that the run begins, or continues from a checkpoint."""
 
     def round_started(self, server_round: int, phase: str, clients: int) -> None:
         """Note that messages go out to ``clients`` clients."""
@@ -111,7 +111,7 @@ class Callback:
         """Note that these clients are done."""
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        """Note what came of a round."""
+        """Note the outcome of a round."""
 
     def round_failed(self, outcome: RoundOutcome) -> None:
         """Note that a round has too few replies: the run stops with the round before it."""
@@ -137,7 +137,7 @@ class Callback:
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's state."""
+        """Continue from a checkpoint's state."""
 
 
 class TrackerSettings(Settings):
@@ -194,7 +194,7 @@ class StopWhenGoodEnough(Callback):
         return self._stopping.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         self._stopping.restore(state)
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on, written to a temporary name and renamed.
+"""Checkpoints: all that a run needs to continue, written to a temporary name and renamed.
 
 A checkpoint is a folder: ``arrays.safetensors`` holds every array, ``state.json`` the rest, with
 ``{"array": key}`` where an array belongs. Nothing is pickled. What clients keep stands in files of
@@ -30,7 +30,7 @@ ARRAYS, STATE, CLIENTS = "arrays.safetensors", "state.json", "clients"
 
 @dataclass
 class Checkpoint:
-    """What a run is after a round.
+    """The state of a run after a round.
 
     Attributes:
         round: The round that is done; 0 before the first.

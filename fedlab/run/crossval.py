@@ -33,7 +33,7 @@ from fedlab.scenario.parts import load_dataset, split
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What came of all folds."""
+    """The outcomes of all folds."""
 
     folds: tuple[Fold, ...]
 

@@ -1,4 +1,4 @@
-"""What a person, or a machine, sees while a run goes on."""
+"""What a person, or a machine, sees of a run in progress."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class PlainLines(Callback):
         self._console = console
 
     def started(self, run: RunView) -> None:
-        """Say what runs."""
+        """Print what runs."""
         self.say(introduction(self._folder, run))
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        """Say how the round went."""
+        """Print the round's figures."""
         self.say(round_line(outcome.record, run.scenario.rounds))
 
     def say(self, text: str) -> None:
@@ -84,7 +84,7 @@ class JsonLines(Callback):
 
 
 class LiveDisplay(PlainLines):
-    """A live picture: round, cohort, time left, test metric, worst clients, data moved."""
+    """A live display: round, cohort, time left, test metric, worst clients, data moved."""
 
     def __init__(self, folder: RunFolder, console: Console) -> None:
         super().__init__(folder, console)
@@ -133,7 +133,7 @@ class LiveDisplay(PlainLines):
         self._worst = []
 
     def ended(self, run: RunView) -> None:
-        """Take the picture away; the lines stay."""
+        """Remove the bars; the lines stay."""
         self._live.stop()
 
     def _draw(self) -> None:
@@ -147,7 +147,7 @@ class LiveDisplay(PlainLines):
 
 
 def introduction(folder: RunFolder, run: RunView) -> str:
-    """Return the line that says what runs."""
+    """Return the lines that describe what runs."""
     scenario: Any = run.scenario
     engine, model = run.engine, scenario.model
     names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *model.others))
@@ -175,9 +175,9 @@ def round_line(record: dict[str, Any], total: int) -> str:
         metric, value = tested
         parts.append(f"test {metric.label} {metric.text(value)}")
         parts.append(f"loss {record['test']['loss']:.4f}")
-    told = headline_value({n: s["mean"] for n, s in record.get("clients", {}).items()})
-    if told:
-        metric, value = told
+    reached = headline_value({n: s["mean"] for n, s in record.get("clients", {}).items()})
+    if reached:
+        metric, value = reached
         worst = record["clients"][metric.name]["worst_decile"]
         general = record["clients"].get(GLOBAL + metric.name)
         before = record["clients"].get(BEFORE + metric.name)
@@ -203,7 +203,7 @@ def baseline_line(name: str, line: dict[str, Any]) -> str:
     """Return one line of a baseline as text."""
     tested = headline_value(line["test"])
     where = f"round {line['round']}" if "round" in line else f"client {line['client']}"
-    told = f"test {tested[0].label} {tested[0].text(tested[1])}" if tested else "no metric"
+    text = f"test {tested[0].label} {tested[0].text(tested[1])}" if tested else "no metric"
     own = headline_value(line.get("own", {}))
-    told += f", on its own part {own[0].text(own[1])}" if own else ""
-    return f"baseline {name}, {where}: {told}"
+    text += f", on its own part {own[0].text(own[1])}" if own else ""
+    return f"baseline {name}, {where}: {text}"

@@ -42,8 +42,8 @@ class FolderLock:
                 self._lock.acquire(blocking=False)
             except Timeout as error:
                 raise FedlabError(
-                    f"{self._folder} is in use by {_told(holder)}; wait until it has ended, or end "
-                    "it"
+                    f"{self._folder} is in use by {_holder(holder)}; wait until it has ended, or "
+                    "end it"
                 ) from error
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n")
         self._depth += 1
@@ -57,7 +57,7 @@ class FolderLock:
             self._lock.release()
 
 
-def _told(holder: Path) -> str:
+def _holder(holder: Path) -> str:
     """Return who holds a lock, as far as that is written down."""
     try:
         return holder.read_text().strip() or "another process"

@@ -60,5 +60,5 @@ class Recorder(Callback):
         return {"seconds": self._seconds}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
+        """Continue counting."""
         self._seconds = state["seconds"]

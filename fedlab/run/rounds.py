@@ -78,7 +78,7 @@ class Rounds:
 
     def run(self) -> None:
         """Run to the last round, or until a callback asks to stop."""
-        self._tell(lambda callback: callback.started(self))
+        self._notify(lambda callback: callback.started(self))
         try:
             if self.round == 0:
                 self._end_round(RoundOutcome(0, {"round": 0, **self._tested()}))
@@ -88,10 +88,10 @@ class Rounds:
             if self.status == "running":
                 self.status = "finished"
         finally:
-            self._tell(lambda callback: callback.ended(self))
+            self._notify(lambda callback: callback.ended(self))
 
     def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
-        """Return all that the run needs to go on from here."""
+        """Return all that the run needs to continue from here."""
         state: dict[str, Any] = getattr(self.strategy, "state_dict", dict)()
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         kept = self.engine.states.save()
@@ -99,7 +99,7 @@ class Rounds:
         return Checkpoint(self.round, self.weights.numpy(), state, kept, record, extra, updates)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint.
+        """Continue from a checkpoint.
 
         Raises:
             FedlabError: If its weights are not this model's.
@@ -130,8 +130,8 @@ class Rounds:
             gc.collect()
         due = self._is_evaluated(server_round)
         record = {"round": server_round, **(self._tested() if due else {})}
-        told: dict[str, Any] = getattr(self.strategy, "record", dict)()
-        record |= {"strategy": told} if told else {}
+        recorded: dict[str, Any] = getattr(self.strategy, "record", dict)()
+        record |= {"strategy": recorded} if recorded else {}
         record |= self._described("train", trained.reports)
         evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
         record |= self._described("clients", evaluated.reports)
@@ -143,7 +143,7 @@ class Rounds:
         self._end_round(RoundOutcome(server_round, record, reports, failures))
 
     def _train(self, server_round: int) -> tuple[Exchange, int, int]:
-        """Let a cohort train, and aggregate; return what came of it, its size, how many dropped."""
+        """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
         arrays = ArrayRecord({WEIGHTS: self._carried()})
         asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
         client: Any = self.scenario.client
@@ -180,11 +180,11 @@ class Rounds:
     def _exchange(
         self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
     ) -> Exchange:
-        self._tell(lambda callback: callback.round_started(server_round, phase, len(messages)))
+        self._notify(lambda callback: callback.round_started(server_round, phase, len(messages)))
         return self.engine.exchange(
             messages,
             combine=combine,
-            progress=lambda reports: self._tell(lambda callback: callback.progressed(reports)),
+            progress=lambda reports: self._notify(lambda callback: callback.progressed(reports)),
         )
 
     def _aggregate(self, server_round: int, replies: Sequence[Message]) -> None:
@@ -220,7 +220,7 @@ class Rounds:
         wanted = min(self.scenario.evaluation.minimum_replies, sent)
         if len(trained.reports) < max(wanted, 1):
             failed = RoundOutcome(server_round, {}, trained.reports, trained.failures)
-            self._tell(lambda callback: callback.round_failed(failed))
+            self._notify(lambda callback: callback.round_failed(failed))
             cause = f"; the first said: {trained.failures[0].reason}" if trained.failures else ""
             raise TooFewReplies(
                 f"round {server_round}: {len(trained.reports)} of {sent} clients answered, and "
@@ -261,7 +261,7 @@ class Rounds:
         }
 
     def _end_round(self, outcome: RoundOutcome) -> None:
-        self._tell(lambda callback: callback.round_ended(self, outcome))
+        self._notify(lambda callback: callback.round_ended(self, outcome))
 
     def _should_stop(self) -> bool:
         reasons = [callback.reason_to_stop() for callback in self._callbacks]
@@ -270,7 +270,7 @@ class Rounds:
             self.status = "stopped"
         return self.reason is not None
 
-    def _tell(self, call: Callable[[Callback], None]) -> None:
+    def _notify(self, call: Callable[[Callback], None]) -> None:
         for callback in self._callbacks:
             call(callback)
 

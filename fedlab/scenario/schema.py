@@ -122,7 +122,7 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
         if raw.get(table) and isinstance(raw[table], list):
             each = _each(raw[table], table, _registered(table), problems)
             # Baselines are written without processors.
-            fields[table] = (SerializeAsAny[each], ...)
+            fields[table] = (_exactly(each), ...)
     return create_model("Scenario", __base__=Scenario, **fields), problems
 
 
@@ -232,9 +232,12 @@ def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[S
     name = optimizer.get("name") if isinstance(optimizer, dict) else None
     if field is None or not isinstance(field.default, OptimizerSettings):
         return settings
-    if not isinstance(name, str) or name not in registry.optimizers:
+    if not isinstance(name, str):
+        return settings
+    try:
+        own = registry.optimizers.get(name).Settings
+    except FedlabError:
         return settings  # The field's own check says what is wrong.
-    own = registry.optimizers.get(name).Settings
     if own is OptimizerSettings:
         return settings
     return create_model(settings.__name__, __base__=settings, optimizer=(_exactly(own), ...))

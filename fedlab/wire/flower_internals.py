@@ -27,7 +27,7 @@ SERVER_NODE = 1
 
 
 def assume_identity(node: int = SERVER_NODE) -> None:
-    """Let this process create messages as ``node``."""
+    """Allow this process to create messages as ``node``."""
     TaskIdentity.run_id = RUN_ID
     TaskIdentity.node_id = node
     TaskIdentity.task_id = 1
@@ -44,5 +44,5 @@ def empty_run() -> Run:
 
 
 def set_source(message: Message, node: int) -> None:
-    """Let a reply come from ``node``, so that replies can be told apart by client."""
+    """Let a reply come from ``node``, so that replies can be distinguished by client."""
     message.metadata.__dict__["_src_node_id"] = node

@@ -61,7 +61,9 @@ class Forms:
         for form, clients in self._clients.items():
             if usual is None or form == usual:
                 continue
-            error = BadReply(f"the reply holds {_told(form)}; most clients sent {_told(usual)}")
+            error = BadReply(
+                f"the reply holds {_described(form)}; most clients sent {_described(usual)}"
+            )
             for client in clients:
                 yield client, error
 
@@ -109,7 +111,7 @@ class Tally:
         return None if usual is None else self._sums[usual]
 
 
-def _told(form: Form) -> str:
+def _described(form: Form) -> str:
     arrays = [f"{key}/{name} of {'×'.join(map(str, shape))}" for (key, name), shape in form[0]]
     numbers = [name for _, name in form[1] if name != EXAMPLES]
     return ", ".join([*arrays, *numbers]) or "nothing"

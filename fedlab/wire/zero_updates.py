@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 
 LEAST = 1e-15
-"""A change that float32 tells from 0 even when it is squared."""
+"""A change that float32 distinguishes from 0 even when it is squared."""
 
 
 def set_apart(sent: ArrayRecord, content: RecordDict) -> None:

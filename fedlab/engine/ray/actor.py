@@ -44,15 +44,15 @@ class RayWorker:
         scenario_text: str,
         federation: Federation,
         threads: int,
-        last_words: str | None = None,
+        crash_log: str | None = None,
     ) -> None:
-        """Get ready for a scenario; should that fail, whoever asks for work is told.
+        """Get ready for a scenario; a failure is raised when work is asked for.
 
         Args:
             scenario_text: The scenario.
             federation: The data of all clients.
             threads: torch threads.
-            last_words: The file to write to before this process ends itself; None: a temporary one.
+            crash_log: The file to write to before this process ends itself; None: a temporary one.
         """
         from fedlab.engine.worker.block_runner import BlockRunner
         from fedlab.engine.worker.worker import Worker
@@ -66,14 +66,14 @@ class RayWorker:
         try:
             worker = Worker(loads(scenario_text), federation)
             if worker.time_limit.seconds is not None:
-                worker.time_limit.end_process(_opened(last_words))
+                worker.time_limit.end_process(_opened(crash_log))
             self._runner = BlockRunner(worker, scenario_text)
         except Exception as error:
             self._error = error
 
     def _ready(self) -> BlockRunner:
         if self._runner is None:
-            raise self._error or RuntimeError("the worker was not told what to work on")
+            raise self._error or RuntimeError("the worker has not been prepared")
         return self._runner
 
     def ping(self) -> int:

@@ -63,10 +63,10 @@ class RayEngine(Engine):
         self._data = self._ray.put(federation)
         self._pool = RayPool(self._ray, early, self.workers, self._prepared)
 
-    def _prepared(self, worker: Any, last_words: str) -> Any:
-        """Tell a worker, or a new one, what to work on."""
+    def _prepared(self, worker: Any, crash_log: str) -> Any:
+        """Prepare a worker, or a new one, for the scenario."""
         worker = worker or start_worker(self._ray, self._options)
-        path = None if self._on_cluster else last_words
+        path = None if self._on_cluster else crash_log
         worker.prepare.remote(self._text, self._data, self.settings.threads, path)
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
@@ -112,7 +112,7 @@ class RayEngine(Engine):
     def _apart(
         self, block: Sequence[ClientJob], combine: bool, shelf: _Shelf, error: WorkerLost
     ) -> BlockResult:
-        """Run the clients of a lost block each by itself, so that the one at fault is found."""
+        """Run the clients of a lost block one by one, so that the one that fails is found."""
         if len(block) == 1:
             return _failed(block, error)
 

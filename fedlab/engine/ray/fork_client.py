@@ -43,8 +43,8 @@ def _is_for_launcher(argument: str) -> bool:
 
 def _wants_environment(arguments: list[str]) -> bool:
     """Return whether the worker shall have an environment of its own, which Ray must prepare."""
-    told = [a.partition("=")[2] for a in arguments if a.startswith("--serialized-runtime-env")]
-    return any(json.loads(text or "{}") for text in told)
+    contexts = [a.partition("=")[2] for a in arguments if a.startswith("--serialized-runtime-env")]
+    return any(json.loads(text or "{}") for text in contexts)
 
 
 if __name__ == "__main__":

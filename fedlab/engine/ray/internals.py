@@ -23,7 +23,7 @@ AGENTS = {
     ),
     "--runtime_env_agent_command": ("runtime_env_agent_port",),
 }
-"""Options of the raylet that start its agents, and the files in which these tell their ports."""
+"""Options of the raylet that start its agents, and the files to which these write their ports."""
 WORKERS = "--python_worker_command"
 ALONE = [sys.executable, "-I", "-S"]
 """Python without site packages, which starts in a few milliseconds."""

@@ -25,7 +25,7 @@ class WorkerLost(FedlabError):
     """A call whose worker died each time it was tried.
 
     Attributes:
-        trace: Where the worker stood, if it could tell.
+        trace: Where the worker stood, if it could write that down.
         hung: Whether it was ended since a client took too long and could not be stopped.
     """
 
@@ -48,7 +48,7 @@ class RayPool:
         ray: The module.
         workers: Actor handles that there are already.
         count: How many workers there shall be.
-        start: Starts a worker, given the file for its last words.
+        start: Starts a worker, given the file for its crash log.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class RayPool:
     ) -> None:
         self._ray = ray
         self._start = start
-        self._folder = tempfile.TemporaryDirectory(prefix="fedlab-last-words-")
+        self._folder = tempfile.TemporaryDirectory(prefix="fedlab-crash-logs-")
         early = [*workers[:count], *[None] * (count - len(workers))]
-        self.actors = [start(worker, self._last_words(slot)) for slot, worker in enumerate(early)]
+        self.actors = [start(worker, self._crash_log(slot)) for slot, worker in enumerate(early)]
 
-    def _last_words(self, slot: int) -> str:
+    def _crash_log(self, slot: int) -> str:
         return str(Path(self._folder.name) / f"{slot}.txt")
 
     def run(
@@ -158,13 +158,13 @@ class RayPool:
         return WorkerLost(f"the worker was lost {TRIES} times: {kind}", str(death.error))
 
     def _replace_if_dead(self, slot: int) -> str:
-        """Start a new worker where one died, once for all its calls; return its last words."""
+        """Start a new worker where one died, once for all its calls; return its crash log."""
         from ray.exceptions import RayActorError
 
         try:
             self._ray.get(self.actors[slot].ping.remote())
         except RayActorError:
-            path = Path(self._last_words(slot))
+            path = Path(self._crash_log(slot))
             trace = path.read_text() if path.exists() else ""
             path.unlink(missing_ok=True)
             logger.warning("a worker process was lost; its clients are run again")

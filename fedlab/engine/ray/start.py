@@ -22,7 +22,7 @@ QUIET = {
 
 
 class EarlyStart(threading.Thread):
-    """Ray's start under way, and the workers that wait to be told what to work on.
+    """Ray's start under way, and the workers that wait for a scenario.
 
     Attributes:
         workers: Actor handles, once Ray has started.
@@ -40,7 +40,7 @@ class EarlyStart(threading.Thread):
         self._wanted = workers
 
     def run(self) -> None:
-        """Start Ray; what it has to say against it is said again when it is needed.
+        """Start Ray; an error is raised again when Ray is needed.
 
         The thread stays: Ray's processes end with the thread that started them.
         """
@@ -58,7 +58,7 @@ def start_early(engine: Any) -> None:
     """Begin to start Ray in the background, if the raw table ``[engine]`` asks for it.
 
     Call it before anything starts a thread: workers are forked off this process, where that is
-    possible. Whatever is wrong with the table is told when the scenario is checked.
+    possible. Mistakes in the table are reported when the scenario is checked.
     """
     table = engine if isinstance(engine, dict) else {}
     if table.get("name", "ray") != "ray" or _early:

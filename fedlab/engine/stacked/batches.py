@@ -104,7 +104,7 @@ class StackedBatches:
         return inputs.view(count, -1, math.prod(inputs.shape[1:])), list(by_step)
 
     def fits(self) -> list[Fit]:
-        """Return what came of each client's fit."""
+        """Return each client's fit."""
         seen = self._counts.sum(0).tolist()
         losses = -(self._picked * (self._weights > 0)).sum((0, 2)).double()
         return [

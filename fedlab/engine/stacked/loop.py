@@ -69,7 +69,7 @@ def fit_stacked(
         steps: How.
 
     Returns:
-        What came of each client's fit, and the stack, which holds the clients' weights after.
+        Each client's fit, and the stack, which holds the clients' weights after it.
     """
     batches = StackedBatches(tasks, steps.batch_size, steps.epochs, steps.limit)
     layout = tasks[0].network.model.layout

@@ -82,7 +82,7 @@ class Decoder:
 
     All clients of a round share the record of the global weights on one worker, and so its tensor,
     which nobody writes to. The last few records are kept, of large models the last one; what is
-    only lent costs nothing to read again, and is not held on to.
+    only lent costs nothing to read again, and is not kept.
     """
 
     def __init__(self, capacity: int = 8, most_bytes: int = 1 << 28) -> None:

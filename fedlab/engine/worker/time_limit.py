@@ -24,7 +24,7 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 SECONDS_TO_STOP = 1.0
-"""After this time a client that went on in spite of the signal gets it again."""
+"""After this time a client that ignored the signal gets it again."""
 
 
 class ClientTimeout(FedlabError):
@@ -40,16 +40,16 @@ class TimeLimit:
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
-        self._last_words: IO[str] | None = None
+        self._crash_log: IO[str] | None = None
         self._applies = seconds is not None
 
-    def end_process(self, last_words: IO[str]) -> None:
+    def end_process(self, crash_log: IO[str]) -> None:
         """End this process, too, where a client in native code cannot be stopped.
 
         Args:
-            last_words: An open file, which tells what was under way then.
+            crash_log: An open file, which receives where every thread stood.
         """
-        self._last_words = last_words
+        self._crash_log = crash_log
 
     def run(
         self,
@@ -58,7 +58,7 @@ class TimeLimit:
         *arguments: Arguments.args,
         **options: Arguments.kwargs,
     ) -> Answer:
-        """Return what a call returns that runs so many clients at once.
+        """Return the result of a call that runs this many clients at once.
 
         Raises:
             ClientTimeout: If it takes longer than they may.
@@ -81,15 +81,15 @@ class TimeLimit:
         start = time.monotonic()
         handler = signal.signal(signal.SIGALRM, self._stop)
         earlier = signal.setitimer(signal.ITIMER_REAL, seconds, SECONDS_TO_STOP)[0]
-        if self._last_words is not None:
-            faulthandler.dump_traceback_later(hard_limit(seconds), exit=True, file=self._last_words)
+        if self._crash_log is not None:
+            faulthandler.dump_traceback_later(hard_limit(seconds), exit=True, file=self._crash_log)
 
         def leave() -> None:
             left = max(earlier - (time.monotonic() - start), 1e-3) if earlier else 0.0
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, handler)
             signal.setitimer(signal.ITIMER_REAL, left)
-            if self._last_words is not None:
+            if self._crash_log is not None:
                 faulthandler.cancel_dump_traceback_later()
 
         try:

@@ -179,7 +179,7 @@ class Worker:
         """Train a block's clients; yield each one's number and its update, or what it raised.
 
         Where the network can be stacked they are trained at once; should that fail, one after the
-        other, so that the one at fault is found.
+        other, so that the one that fails is found.
         """
         if self.stacking.decision.used:
             try:
