@@ -240,6 +240,10 @@ KINDS = (
         "How the training examples are split over clients.",
     ),
     Kind(
+        *("augmentations", "augmentation", "[[data.augmentation.further]]", augmentations),
+        "Random changes of training batches, a table each, in order.",
+    ),
+    Kind(
         *("models", "model", "[model]", models),
         "The zoo. Any timm or torchvision model goes by its name, see above.",
     ),

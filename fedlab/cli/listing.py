@@ -1,4 +1,4 @@
-"""``fedlab list``: what there is, by kind."""
+"""``fedlab list``: list scenarios, data sets, models, algorithms and engines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedlab.errors import FedlabError, unknown
-from fedlab.registry import KINDS
+from fedlab.registry import KINDS, criteria, draws, metrics, optimizers
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-PLURALS = {kind.plural: kind.registry for kind in KINDS}
+PLURALS = {kind.plural: kind.registry for kind in KINDS} | {
+    "criteria": criteria,
+    "optimizers": optimizers,
+    "metrics": metrics,
+    "draws": draws,
+}
 
 
 def listing(
     kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(PLURALS)}")] = "scenarios",
 ) -> None:
-    """List the built-in scenarios, or everything of another kind, one line each."""
+    """List the built-in scenarios, or all parts of another kind, one line each."""
     from rich.console import Console
 
     if kind == "scenarios":

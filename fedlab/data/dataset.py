@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedlab.data.task_kinds import KINDS, ONE_SCORE, Conventions
 from fedlab.settings import Settings
 
-TaskKind = Literal["classification", "next-token", "tagging", "sequence-to-sequence", "regression"]
 Modality = Literal["image", "text", "series", "tabular"]
 IntArray = npt.NDArray[np.int64]
 
@@ -53,11 +53,14 @@ class Task:
         kind: "classification" (targets: (N,) class), "next-token" (targets: (N,) or (N, T) token),
             "tagging" (targets: (N, T) class), "sequence-to-sequence" (inputs: source tokens and the
             decoder's input tokens side by side, (N, source_length + T); targets: (N, T) token),
-            "regression" (targets: (N, outputs) float; forecasting is regression on a series).
+            "regression" (targets: (N, outputs) float; forecasting is regression on a series),
+            "reconstruction" (the targets are the inputs; those that are stored are not looked at).
+            Any other kind says its own criterion and metrics.
         modality: What the inputs are; it decides how they are prepared for a model.
         input_shape: Shape of one input: (C, H, W), (T,) tokens, (T, F) series, (F,) tabular.
-        outputs: Number of classes, size of the target vocabulary, or number of regression targets;
-            1 for two classes that the sign of one score tells apart.
+        outputs: Number of classes, size of the target vocabulary, number of regression targets, or
+            number of values of an input that is reconstructed; 1 for two classes that the sign of
+            one score tells apart.
         labels: Names of the classes or tokens, where they have names.
         vocabulary: Size of the input vocabulary for token inputs, else 0.
         padding: The target value that no loss and no metric counts (PyTorch's ``ignore_index``).
@@ -68,9 +71,14 @@ class Task:
             where all sequences are full.
         encoding: How raw inputs became the stored ones; None for pictures, and where raw inputs
             are the stored ones.
+        criterion, metrics, draw: What the task counts as, by name, where that is not what its kind
+            does (see :class:`fedlab.data.task_kinds.Conventions`).
+
+    Raises:
+        ValueError: If the kind is none that fedlab knows, and the task lacks criterion or metrics.
     """
 
-    kind: TaskKind
+    kind: str
     modality: Modality
     input_shape: tuple[int, ...]
     outputs: int
@@ -81,6 +89,28 @@ class Task:
     every_position: bool = False
     input_padding: int | None = None
     encoding: Encoding | None = None
+    criterion: str = ""
+    metrics: str = ""
+    draw: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS and not (self.criterion and self.metrics):
+            raise ValueError(
+                f"kind: '{self.kind}' is none of {', '.join(KINDS)}; a task of another kind names "
+                "its criterion and its metrics"
+            )
+
+    @property
+    def conventions(self) -> Conventions:
+        """Return what the task counts as: what it says itself, and else what its kind does."""
+        usual = KINDS.get(self.kind, Conventions(self.criterion, self.metrics))
+        if self.kind == "classification" and self.outputs == 1:
+            usual = ONE_SCORE
+        return Conventions(
+            self.criterion or usual.criterion,
+            self.metrics or usual.metrics,
+            self.draw or usual.draw,
+        )
 
     @property
     def classes(self) -> int:

@@ -30,6 +30,8 @@ def read(path: Path) -> Task:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        # An objection of the task's own begins with the key.
+        reason = first.get("ctx", {}).get("error", first["msg"])
         raise FedlabError(
-            f"{path} does not describe a task: {f'{key}: ' if key else ''}{first['msg']}"
+            f"{path} does not describe a task: {f'{key}: ' if key else ''}{reason}"
         ) from error

@@ -5,15 +5,17 @@ torchvision is imported where it is first needed: that takes seconds and memory 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from pydantic import Field
-from torch.nn import functional
+from pydantic import Field, SerializeAsAny
 
-from fedlab import seeding
+from fedlab.data.augmentation import Change, Changed, ChangeSettings
 from fedlab.data.dataset import Modality, Task
 from fedlab.errors import FedlabError
+from fedlab.registry import augmentations
 from fedlab.settings import Settings
 
 Statistics = tuple[float, ...]
@@ -109,6 +111,24 @@ class AugmentationSettings(Settings):
     mixup: float = Field(
         0.0, ge=0, le=10, description="alpha of mixup's Beta distribution (Zhang et al. 2018)"
     )
+    further: tuple[SerializeAsAny[ChangeSettings], ...] = Field(
+        (), description="further changes after those above, in order, a table with a name each"
+    )
+
+    def changes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield key, registered name and settings of each change that the keys ask for, in order.
+
+        Those of ``further`` are not among them.
+        """
+        if self.crop_padding:
+            yield "crop_padding", "crop", {"padding": self.crop_padding}
+        if self.flip:
+            yield "flip", "flip", {}
+        if self.randaugment:
+            keys = {"operations": self.randaugment, "magnitude": self.magnitude}
+            yield "randaugment", "randaugment", keys
+        if self.mixup:
+            yield "mixup", "mixup", {"alpha": self.mixup}
 
 
 @dataclass(frozen=True)
@@ -116,56 +136,27 @@ class Augmentation:
     """Changes prepared training batches at random, drawing only from the generator it is given.
 
     Attributes:
-        settings: What is done.
-        classes: Number of classes, for mixup; 0 where targets are numbers.
+        changes: What is done, in order.
         mean, std: What pictures were normalised with; they are changed in the range 0..1.
     """
 
-    settings: AugmentationSettings
-    classes: int
+    changes: tuple[Change, ...]
     mean: Statistics | None = None
     std: Statistics | None = None
 
     def __call__(
         self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> Changed:
         """Return the changed inputs and targets; with mixup, classes become (N, classes) shares."""
-        settings = self.settings
-        if settings.crop_padding or settings.flip or settings.randaugment:
-            changed = self._change(self._to_unit_range(inputs), generator)
-            inputs = _normalise(changed, self.mean, self.std)
-        if settings.mixup:
-            return self._mix(inputs, targets, generator)
-        return inputs, targets
-
-    def _change(self, batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        settings = self.settings
-        if settings.crop_padding:
-            batch = _crop(batch, settings.crop_padding, generator)
-        if settings.flip:
-            mirrored = torch.rand(len(batch), generator=generator) < 0.5
-            batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
-        if settings.randaugment:
-            from torchvision.transforms.v2 import RandAugment
-
-            operation = RandAugment(settings.randaugment, settings.magnitude)
-            # torchvision draws from torch's global generator, so that is seeded from ours.
-            with seeding.scope(_draw_seed(generator), "randaugment"):
-                batch = torch.stack([operation(picture) for picture in batch])
-        return batch
-
-    def _mix(
-        self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return λ x + (1 − λ) x' with the targets mixed alike; one λ a batch."""
-        alpha = self.settings.mixup
-        # torch has no Beta that takes a generator.
-        share = seeding.numpy_generator(_draw_seed(generator), "mixup").beta(alpha, alpha)
-        other = torch.randperm(len(inputs), generator=generator)
-        if self.classes:
-            targets = functional.one_hot(targets, self.classes).to(inputs.dtype)
-        mixed = share * inputs + (1 - share) * inputs[other]
-        return mixed, share * targets + (1 - share) * targets[other]
+        is_in_unit_range = False
+        for change in self.changes:
+            if change.on_pictures and not is_in_unit_range:
+                inputs = self._to_unit_range(inputs)
+            elif is_in_unit_range and not change.on_pictures:
+                inputs = _normalise(inputs, self.mean, self.std)
+            is_in_unit_range = change.on_pictures
+            inputs, targets = change(inputs, targets, generator)
+        return _normalise(inputs, self.mean, self.std) if is_in_unit_range else inputs, targets
 
     def _to_unit_range(self, batch: torch.Tensor) -> torch.Tensor:
         if self.mean is None or self.std is None:
@@ -192,23 +183,15 @@ def build_augmentation(
     """
     if settings is None:
         return None
-    for key in ("crop_padding", "flip", "randaugment"):
-        if getattr(settings, key) and task.modality != "image":
-            raise FedlabError(
-                f"data.augmentation.{key}: it changes pictures, and this data set holds "
-                f"{task.modality} inputs"
-            )
-    if settings.mixup and (
-        task.modality == "text" or task.kind not in ("classification", "regression")
-    ):
-        raise FedlabError(
-            "data.augmentation.mixup: it mixes numbers with one target an example, and this data "
-            f"set's task is {task.kind} on {task.modality} inputs"
-        )
-    if not (settings.crop_padding or settings.flip or settings.randaugment or settings.mixup):
-        return None
-    classes = task.outputs if task.kind == "classification" and task.outputs > 1 else 0
-    return Augmentation(settings, classes, mean, std)
+    changes: list[Change] = []
+    for key, name, keys in settings.changes():
+        found: type[Change] = augmentations.get(name)
+        own = found.Settings(name=name, **keys)
+        changes.append(found(own, task, f"data.augmentation.{key}"))
+    for number, table in enumerate(settings.further):
+        where = f"data.augmentation.further.{number}"
+        changes.append(augmentations.get(table.name)(table, task, where))
+    return Augmentation(tuple(changes), mean, std) if changes else None
 
 
 def _grey(batch: torch.Tensor) -> torch.Tensor:
@@ -226,19 +209,3 @@ def _normalise(
         return batch
     shifted = batch - batch.new_tensor(mean)[:, None, None]
     return shifted.div_(batch.new_tensor(std)[:, None, None])
-
-
-def _crop(batch: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
-    """Return each picture padded with black and cut to its size at a random place."""
-    height, width = batch.shape[-2:]
-    padded = functional.pad(batch, [padding] * 4)
-    corners = torch.randint(2 * padding + 1, (len(batch), 2), generator=generator).tolist()
-    cut = [
-        picture[:, top : top + height, left : left + width]
-        for picture, (top, left) in zip(padded, corners, strict=True)
-    ]
-    return torch.stack(cut)
-
-
-def _draw_seed(generator: torch.Generator) -> int:
-    return int(torch.randint(2**62, (), generator=generator))

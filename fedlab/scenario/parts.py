@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from fedlab import registry, seeding
@@ -12,6 +14,7 @@ from fedlab.attacks.attack import Attack
 from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.transforms import Preparation, build_preparation
+from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network
 from fedlab.scenario.schema import Scenario
@@ -27,23 +30,49 @@ def load_federation(scenario: Scenario) -> Federation:
 
 
 def split(scenario: Scenario, dataset: Dataset) -> Federation:
-    """Split a data set over clients as the scenario says.
+    """Split a data set over clients as the scenario says, and pose the scenario's task on it.
+
+    The split may look at the labels of the data set's own task; nothing else does where the
+    scenario poses another.
 
     Raises:
         FedlabError: If it cannot be split so.
     """
     strategy: Any = scenario.strategy
-    return split_dataset(
+    federation = split_dataset(
         scenario.data,
         dataset,
         scenario.seed,
         scenario.evaluation.test_examples,
         getattr(getattr(strategy, "inner", strategy), "root_examples", 0),
     )
+    posed = replace(federation.dataset, task=task_of(scenario, dataset.task))
+    return replace(federation, dataset=posed)
+
+
+def task_of(scenario: Scenario, own: Task) -> Task:
+    """Return what the scenario lets clients learn.
+
+    Args:
+        scenario: The scenario; its ``data.task`` says what.
+        own: The data set's own task.
+
+    Raises:
+        FedlabError: If the data set's inputs cannot be reconstructed.
+    """
+    if scenario.data.task != "reconstruction":
+        return own
+    if own.modality == "text":
+        raise FedlabError(
+            "data.task: 'reconstruction' compares numbers, and this data set holds text; take one "
+            "of pictures, series or tables"
+        )
+    values = math.prod(own.input_shape)
+    return Task("reconstruction", own.modality, own.input_shape, values, encoding=own.encoding)
 
 
 def load_dataset(scenario: Scenario) -> Dataset:
-    """Load the scenario's data set.
+    """Load the scenario's data set, with its own task and labels.
 
     Raises:
         FedlabError: If it cannot be had.

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from fedlab.registry import KINDS
 from fedlab.scenario.schema import DataKeys, EvaluationSettings, Scenario
+from fedlab.training.names import NameIn
 
 HEAD = """# Scenarios
 
@@ -91,6 +92,9 @@ def _table(settings: type[BaseModel], left_out: set[str]) -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
+    named = next((part for part in field.metadata if isinstance(part, NameIn)), None)
+    if named is not None:
+        return ", ".join(f"`{name!r}`" for name in named.names())
     bounds = [
         f"{sign} {getattr(bound, name):g}"
         for bound in field.metadata

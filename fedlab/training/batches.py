@@ -54,7 +54,7 @@ class Batches:
         self._prepared = self._prepare_whole() if repeats else None
 
     def epoch(self, taken: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield one epoch of prepared batches, or those left of all steps.
+        """Yield one epoch of prepared batches as the task draws them, or those left of all steps.
 
         Args:
             taken: Steps taken before.
@@ -65,25 +65,22 @@ class Batches:
         rows = self._rows[order]
         targets = self._whole.targets[rows]
         if self._prepared is not None:
-            yield from self._augmented(self._prepared[order], targets, bounds)
+            yield from self._drawn(self._prepared[order], targets, bounds)
             return
         inputs = self._whole.inputs[rows]
         if self._is_small(len(inputs)):
-            yield from self._augmented(self._task.prepare(inputs), targets, bounds)
+            yield from self._drawn(self._task.prepare(inputs), targets, bounds)
             return
         for start, stop in bounds:
             batch = self._task.prepare(inputs[start:stop])
-            yield from self._augmented(batch, targets[start:stop], [(0, stop - start)])
+            yield from self._drawn(batch, targets[start:stop], [(0, stop - start)])
 
-    def _augmented(
+    def _drawn(
         self, inputs: torch.Tensor, targets: torch.Tensor, bounds: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        augment = self._task.augment
+        draw, augment, generator = self._task.draw, self._task.augment, self._task.generator
         for start, stop in bounds:
-            batch, wanted = inputs[start:stop], targets[start:stop]
-            if augment is not None:
-                batch, wanted = augment(batch, wanted, self._task.generator)
-            yield batch, wanted
+            yield draw(inputs[start:stop], targets[start:stop], augment, generator)
 
     def _prepare_whole(self) -> torch.Tensor | None:
         """Return all inputs of the client, prepared, or None where they would take much memory."""

@@ -1,92 +1,120 @@
-"""Task losses: what a batch's outputs cost against its targets."""
+"""Task losses: what a batch's outputs cost against its targets.
+
+A task loss is a small class in ``fedlab/training/criteria``, or anywhere by ``module:Class``.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.registry import criteria
+from fedlab.training.names import NameIn
 
-CriterionName = Literal["auto", "cross-entropy", "sum-of-squares", "binary", "perceptron"]
+AUTO = "auto"
+CriterionName = Annotated[str, NameIn(criteria, (AUTO,))]
+"""What ``client.criterion`` holds; "auto" is the criterion of the task."""
 
 
-class Criterion:
-    """The task loss of a scenario.
+class Criterion(ABC):
+    """The task loss of a scenario. The docstring's first line says what it computes.
 
     Args:
-        name: "cross-entropy"; "sum-of-squares", ½ Σ (y − t)² over the outputs; "binary",
-            cross-entropy of each output's sigmoid; "perceptron", Rosenblatt's criterion
-            Σ (o − t) a with the step output o = [a ≥ 0] held constant, whose gradient step is
-            w ← w + α x (t − o). "auto" takes cross-entropy for classes and tokens,
-            binary for two classes with one output, and sum-of-squares for regression.
-        task: The task; classes become one-hot targets where the criterion compares numbers.
-        label_smoothing: For cross-entropy (Szegedy et al. 2016).
+        task: The task.
+        label_smoothing: Share of the uniform distribution in the wanted one; 0 unless the class
+            says that it smooths labels.
 
     Raises:
         FedlabError: If the criterion does not fit the task.
     """
 
-    def __init__(self, name: CriterionName, task: Task, label_smoothing: float = 0.0) -> None:
-        if name == "auto":
-            name = _usual(task)
-        if name == "cross-entropy" and _has_one_score(task):
-            raise FedlabError(
-                "client.criterion: cross-entropy needs an output for each class, and this data "
-                "set's task has one output for both; 'binary' fits it"
-            )
-        if name == "cross-entropy" and task.kind == "regression":
-            raise FedlabError(
-                "client.criterion: cross-entropy needs classes, and this data set's task is "
-                "regression; 'sum-of-squares' fits it"
-            )
-        if label_smoothing and name != "cross-entropy":
-            raise FedlabError(f"client.label_smoothing: it goes with cross-entropy, not '{name}'")
-        self.name = name
-        self._task = task
-        self._label_smoothing = label_smoothing
+    smooths_labels: ClassVar[bool] = False
+    """Whether ``client.label_smoothing`` goes with it."""
+
+    def __init__(self, task: Task, label_smoothing: float = 0.0) -> None:
+        self.task = task
+        self.label_smoothing = label_smoothing
 
     def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss over the batch's counted targets.
+        """Return the mean loss over the batch's counted targets, a scalar.
 
         Args:
-            outputs: (N, K), or (N, T, K) where every position is predicted.
+            outputs: (N, K), or (N, T, K) where every position is predicted; (V, N, K) where the
+                task's draw makes V views of each input.
             targets: (N,) or (N, T) classes; (N, K) numbers; (N, K) class probabilities (mixup).
         """
         if outputs.ndim == 3:
             outputs = outputs.flatten(0, 1)
             targets = targets.flatten(0, 1)
-        if self.name == "cross-entropy":
-            return functional.cross_entropy(
-                outputs,
-                targets,
-                ignore_index=self._task.padding,
-                label_smoothing=self._label_smoothing,
-            )
-        wanted = self._numbers(targets, outputs)
-        if self.name == "binary":
-            return functional.binary_cross_entropy_with_logits(outputs, wanted)
-        if self.name == "perceptron":
-            step = (outputs.detach() >= 0).to(outputs.dtype)
-            return ((step - wanted) * outputs).sum() / len(outputs)
-        return 0.5 * (outputs - wanted).square().sum() / len(outputs)
+        return self.loss(outputs, targets)
 
-    def _numbers(self, targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
-        if targets.is_floating_point():
-            return targets.view_as(outputs)
-        if outputs.shape[-1] == 1:
-            return targets.view_as(outputs).to(outputs.dtype)
-        return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+    @abstractmethod
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss of outputs (N, K) against targets (N,) or (N, K), a scalar."""
 
 
-def _usual(task: Task) -> CriterionName:
-    """Return the criterion that goes with a task."""
-    if task.kind == "regression":
-        return "sum-of-squares"
-    return "binary" if _has_one_score(task) else "cross-entropy"
+def build_criterion(name: str, task: Task, label_smoothing: float = 0.0) -> Criterion:
+    """Return the task loss of this name.
+
+    Args:
+        name: A registered criterion, ``module:Class``, or "auto" for the task's own.
+        task: The task.
+        label_smoothing: For cross-entropy (Szegedy et al. 2016).
+
+    Raises:
+        FedlabError: If there is none, or it does not fit the task.
+    """
+    if name == AUTO:
+        name = task.conventions.criterion
+    found: type[Criterion] = criteria.get(name)
+    if label_smoothing and not found.smooths_labels:
+        raise FedlabError(f"client.label_smoothing: it goes with cross-entropy, not '{name}'")
+    return found(task, label_smoothing)
 
 
-def _has_one_score(task: Task) -> bool:
-    return task.kind == "classification" and task.outputs == 1
+def as_numbers(targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """Return targets as numbers to compare outputs (N, K) with; classes become one-hot vectors."""
+    if targets.is_floating_point():
+        return targets.view_as(outputs)
+    if outputs.shape[-1] == 1:
+        return targets.view_as(outputs).to(outputs.dtype)
+    return functional.one_hot(targets, outputs.shape[-1]).to(outputs.dtype)
+
+
+def adapted(found: type[Any]) -> type[Any]:
+    """Return a criterion of somebody else's as one of ours.
+
+    A loss of PyTorch's (a module that is called on outputs and targets, such as
+    ``torch.nn:HuberLoss``) gets outputs and targets as they are, numbers in the outputs' shape.
+
+    Raises:
+        FedlabError: If it is neither a criterion nor a module.
+    """
+    if issubclass(found, Criterion):
+        return found
+    if not issubclass(found, nn.Module):
+        raise FedlabError(
+            f"client.criterion: '{found.__module__}:{found.__qualname__}' is neither a Criterion "
+            "nor a loss of PyTorch's"
+        )
+
+    class Adapted(Criterion):
+        __doc__ = found.__doc__
+
+        def __init__(self, task: Task, label_smoothing: float = 0.0) -> None:
+            super().__init__(task, label_smoothing)
+            self._module = found()
+
+        def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            wanted = targets.view_as(outputs) if targets.is_floating_point() else targets
+            value: torch.Tensor = self._module(outputs, wanted)
+            return value
+
+    Adapted.__name__ = Adapted.__qualname__ = found.__qualname__
+    return Adapted

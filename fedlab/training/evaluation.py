@@ -10,6 +10,7 @@ from fedlab.data.dataset import Examples, Task
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.training.criterion import Criterion
+from fedlab.training.draw import build_draw, merged, parted
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Preparation
@@ -44,11 +45,11 @@ def evaluate(
 ) -> Evaluation:
     """Return the metrics' sums of ``network`` on ``examples``, to be merged and computed."""
     network.model.module.eval()
-    evaluation = Evaluation(task)
+    evaluation, draw = Evaluation(task), build_draw(task)
     for start in range(0, len(examples), batch_size):
-        inputs = prepare(examples.inputs[start : start + batch_size])
-        targets = examples.targets[start : start + batch_size]
-        outputs = network.model.call(inputs)
+        prepared = prepare(examples.inputs[start : start + batch_size])
+        inputs, targets = draw(prepared, examples.targets[start : start + batch_size])
+        outputs = parted(network.model.call(merged(inputs, draw.views)), draw.views)
         loss = criterion(outputs, targets).item()
-        evaluation.update(outputs, targets, loss * len(inputs), len(inputs))
+        evaluation.update(outputs, targets, loss * len(targets), len(targets))
     return evaluation

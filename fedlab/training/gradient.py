@@ -31,8 +31,9 @@ def gradient_received(task: LocalTask, objective: Objective, batch_size: int) ->
     model.zero_gradient()
     count = len(task.examples)
     for start, stop in batch_bounds(task, batch_size):
-        inputs = task.prepare(task.examples.inputs[start:stop])
-        _, loss = losses_of(task, objective, inputs, task.examples.targets[start:stop])
+        prepared = task.prepare(task.examples.inputs[start:stop])
+        inputs, targets = task.draw(prepared, task.examples.targets[start:stop])
+        _, loss = losses_of(task, objective, inputs, targets)
         # Gradients add up over batches; the statistics of batch norm are put back below.
         (loss * ((stop - start) / count)).backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():

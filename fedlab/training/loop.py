@@ -11,6 +11,7 @@ import torch
 from fedlab.models.layout import FlatModel
 from fedlab.models.representation import represented
 from fedlab.training.batches import Batches
+from fedlab.training.draw import merged, parted
 from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
 from fedlab.training.optimizer import decay
@@ -97,8 +98,8 @@ def fit(
             task.network.train_mode()
             for inputs, targets in batches.epoch(taken):
                 steps.set_rates(rates, taken, batches.steps)
-                losses += step(task, objective, steps, inputs, targets, is_fused) * len(inputs)
-                seen += len(inputs)
+                losses += step(task, objective, steps, inputs, targets, is_fused) * len(targets)
+                seen += len(targets)
                 taken += 1
             epoch += 1
             if stopping is not None and validate is not None:
@@ -199,10 +200,12 @@ def losses_of(
     task: LocalTask, objective: Objective, inputs: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the task loss of a batch, and its sum with the batch terms."""
+    views = task.draw.views
+    taken = merged(inputs, views)
     if not objective.batch_terms:
-        loss = objective.criterion(task.network.model.call(inputs), targets)
+        loss = objective.criterion(parted(task.network.model.call(taken), views), targets)
         return loss, loss
-    outputs, representations = represented(task.network, inputs)
+    outputs, representations = (parted(part, views) for part in represented(task.network, taken))
     loss = objective.criterion(outputs, targets)
     batch = Batch(task, inputs, targets, outputs, representations)
     return loss, sum((term(batch) for term in objective.batch_terms), loss)

@@ -1,24 +1,32 @@
-"""Local optimisers and learning-rate schedules."""
+"""Local optimisers and learning-rate schedules.
+
+An optimiser is a small class in ``fedlab/training/optimizers``, or anywhere by ``module:Class``.
+"""
 
 from __future__ import annotations
 
+import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 
+from fedlab.errors import FedlabError
+from fedlab.registry import optimizers
 from fedlab.settings import Settings
+from fedlab.training.names import NameIn
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerSettings(Settings):
-    """Keys of ``[client.optimizer]``."""
+    """Keys of ``[client.optimizer]``. An optimiser with further keys extends this class."""
 
-    name: Literal["sgd", "adam", "adamw", "rmsprop"] = Field(
-        "sgd", description="torch's optimiser of that name"
+    name: Annotated[str, NameIn(optimizers, ("sgd",))] = Field(
+        "sgd", description="torch's optimiser of that name, or `module:Class`"
     )
     lr: float = Field(0.05, ge=0, description="learning rate")
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd and rmsprop")
@@ -35,6 +43,34 @@ class OptimizerSettings(Settings):
         if self.nesterov and not (self.name == "sgd" and self.momentum > 0):
             raise ValueError("nesterov goes with name = 'sgd' and momentum above 0")
         return self
+
+
+class LocalOptimizer(ABC):
+    """What a scenario names as its optimiser. The docstring's first line says what it does.
+
+    Args:
+        settings: Keys of ``[client.optimizer]``; a class with keys of its own has them in a nested
+            class ``Settings`` that extends :class:`OptimizerSettings`.
+    """
+
+    Settings: ClassVar[type[OptimizerSettings]] = OptimizerSettings
+    is_elementwise: ClassVar[bool] = False
+    """Whether each weight's step depends on its own gradients alone, so that the weights of many
+    clients may stand in one tensor."""
+
+    def __init__(self, settings: OptimizerSettings) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def build(self, parameters: Sequence[torch.nn.Parameter], lr: float) -> torch.optim.Optimizer:
+        """Return torch's optimiser of some parameters.
+
+        Weight decay is not its business: the training loop takes it from the settings.
+
+        Args:
+            parameters: What it changes: all that a client trains, as one vector.
+            lr: The learning rate of this round.
+        """
 
 
 class ScheduleSettings(Settings):
@@ -107,16 +143,63 @@ def build_optimizer(
     lr = settings.lr * factor
     if diagonals:
         return PreconditionedDescent(parameters, lr, diagonals)
-    if settings.name == "sgd":
-        return torch.optim.SGD(
-            parameters, lr, momentum=settings.momentum, nesterov=settings.nesterov, fused=True
+    chosen: LocalOptimizer = optimizers.get(settings.name)(settings)
+    return chosen.build(parameters, lr)
+
+
+def adapted(found: type[Any]) -> type[Any]:
+    """Return an optimiser of somebody else's as one of ours.
+
+    One of PyTorch's, such as ``torch.optim:Adagrad``, gets the learning rate and those keys of
+    ``[client.optimizer]`` that are not at their defaults.
+
+    Raises:
+        FedlabError: If it is neither ours nor PyTorch's.
+    """
+    if issubclass(found, LocalOptimizer):
+        return found
+    name = f"{found.__module__}:{found.__qualname__}"
+    if not issubclass(found, torch.optim.Optimizer):
+        raise FedlabError(
+            f"client.optimizer.name: '{name}' is neither a LocalOptimizer nor an optimiser of "
+            "PyTorch's"
         )
-    if settings.name == "rmsprop":
-        return torch.optim.RMSprop(
-            parameters, lr, settings.alpha, settings.epsilon, momentum=settings.momentum
-        )
-    chosen = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
-    return chosen(parameters, lr, settings.betas, settings.epsilon, weight_decay=0.0, fused=True)
+
+    class Adapted(LocalOptimizer):
+        __doc__ = found.__doc__
+
+        def __init__(self, settings: OptimizerSettings) -> None:
+            super().__init__(settings)
+            self._arguments = _arguments(found, settings)
+
+        def build(
+            self, parameters: Sequence[torch.nn.Parameter], lr: float
+        ) -> torch.optim.Optimizer:
+            made: torch.optim.Optimizer = found(parameters, lr=lr, **self._arguments)
+            return made
+
+    Adapted.__name__ = Adapted.__qualname__ = found.__qualname__
+    return Adapted
+
+
+def _arguments(found: type[Any], settings: OptimizerSettings) -> dict[str, Any]:
+    """Return the keys that were changed as arguments of a torch optimiser.
+
+    Raises:
+        FedlabError: If it does not take one of them.
+    """
+    arguments: dict[str, Any] = {}
+    for key in ("momentum", "betas", "alpha", "epsilon"):
+        value = getattr(settings, key)
+        if value == OptimizerSettings.model_fields[key].default:
+            continue
+        argument = "eps" if key == "epsilon" else key
+        if argument not in inspect.signature(found).parameters:
+            raise FedlabError(
+                f"client.optimizer.{key}: '{settings.name}' has no {argument}; leave it out"
+            )
+        arguments[argument] = value
+    return arguments
 
 
 def _spare_the_compiler() -> None:

@@ -10,6 +10,7 @@ import torch
 
 from fedlab.data.dataset import Examples, Task
 from fedlab.models.network import Network
+from fedlab.training.draw import Draw, build_draw
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Augmentation, Preparation
@@ -86,6 +87,11 @@ class LocalTask:
         """
         model = self.network.model
         return model.weights.clone() if model.layout.personal_size else self.wire
+
+    @cached_property
+    def draw(self) -> Draw:
+        """Return how a batch comes of prepared inputs and stored targets."""
+        return build_draw(self.task)
 
     @property
     def anchor(self) -> torch.Tensor:

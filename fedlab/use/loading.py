@@ -1,4 +1,4 @@
-"""A trained network with all that it takes to use it, from the run folder."""
+"""A trained network, loaded from a run folder with all that is needed to use it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedlab.files import MODEL, TASK
 from fedlab.models.network import Network, build_network
 from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_dataset, preparation
+from fedlab.scenario.parts import load_dataset, preparation, task_of
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Preparation
@@ -28,10 +28,10 @@ class Trained:
     """A trained network, ready for use.
 
     Attributes:
-        folder: The run that trained it.
-        task: What it was trained for.
+        folder: The folder of the run that trained it.
+        task: The task that it was trained for.
         network: The network in evaluation mode.
-        prepare: Turns stored inputs into what the network takes.
+        prepare: Converts stored inputs to inputs of the network.
     """
 
     folder: RunFolder
@@ -46,7 +46,7 @@ class Trained:
 
     @torch.no_grad()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what the network says to stored inputs, (N, ...), before any softmax."""
+        """Return the network's outputs for stored inputs, (N, ...), before any softmax."""
         outputs: torch.Tensor = self.network.model.module(self.prepare(inputs))
         return outputs
 
@@ -55,11 +55,11 @@ def load_trained(path: Path) -> Trained:
     """Return the network that the run at ``path`` trained.
 
     Neither the training data nor the pretrained weights are needed, unless the run folder lacks its
-    ``task.json``: then the data set is asked for its task.
+    ``task.json``: then the data set is loaded for its task.
 
     Raises:
-        FedlabError: If this is not the folder of a run that came to its end, or if its weights do
-            not fit its scenario.
+        FedlabError: If this is not the folder of a finished run, or if its weights do not fit its
+            scenario.
     """
     folder = RunFolder.open(path)
     weights = path / MODEL
@@ -69,9 +69,12 @@ def load_trained(path: Path) -> Trained:
             f"go on with 'fedlab resume {path}'"
         )
     described = path / TASK
-    task = task_file.read(described) if described.is_file() else load_dataset(folder.scenario).task
+    if described.is_file():
+        task = task_file.read(described)
+    else:
+        task = task_of(folder.scenario, load_dataset(folder.scenario).task)
     model: Any = folder.scenario.model
-    # The run's own weights come next: fetching pretrained ones would be in vain.
+    # The run's own weights are loaded next: pretrained ones are not needed.
     settings = model.model_copy(update={"pretrained": False})
     network = build_network(settings, task, folder.scenario.seed)
     _fill(network, weights)

@@ -1,6 +1,9 @@
 import pytest
 import torch
 
+from fedlab.data.augmentation import Change, ChangeSettings
+from fedlab.data.augmentations.flip import Flip
+from fedlab.data.augmentations.mixup import Mixup
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import (
     Augmentation,
@@ -10,6 +13,8 @@ from fedlab.data.transforms import (
     build_preparation,
 )
 from fedlab.errors import FedlabError
+from fedlab.scenario import dumps, loads
+from tests.shared import scenario_with
 
 GREY = Task("classification", "image", (1, 8, 8), 10)
 TOKENS = Task("next-token", "text", (5,), 30, vocabulary=30)
@@ -172,3 +177,73 @@ def test_mixup_mixes_numbers_of_a_regression():
 def test_augmentation_that_does_not_suit_the_data_is_refused(keys, task):
     with pytest.raises(FedlabError, match=rf"data\.augmentation\.{next(iter(keys))}"):
         build_augmentation(AugmentationSettings(**keys), task)
+
+
+class Darker(Change):
+    """Multiplies pictures."""
+
+    class Settings(ChangeSettings):
+        factor: float = 0.5
+
+    settings: Settings
+
+    def __call__(self, inputs, targets, generator):
+        return self.settings.factor * inputs, targets
+
+
+DARKER = {"name": f"{__name__}:Darker", "factor": 0.25}
+
+
+def test_further_changes_follow_in_order():
+    settings = scenario_with(
+        {"data": {"augmentation": {"flip": True, "further": [DARKER, {"name": "flip"}]}}}
+    ).data.augmentation
+    augment = build_augmentation(settings, GREY, (0.5,), (0.25,))
+    assert [type(change).__name__ for change in augment.changes] == ["Flip", "Darker", "Flip"]
+    batch = build_preparation(GREY)(pictures())
+    changed, _ = augment((batch - 0.5) / 0.25, torch.zeros(6), generator())
+    draw = generator()
+    flipped = batch
+    for _ in range(2):
+        mirrored = torch.rand(6, generator=draw) < 0.5
+        flipped = torch.where(mirrored[:, None, None, None], flipped.flip(-1), flipped)
+    torch.testing.assert_close(changed, (0.25 * flipped - 0.5) / 0.25)
+
+
+def test_pictures_are_in_the_unit_range_for_changes_of_pictures_only():
+    further = [Mixup.Settings(name="mixup", alpha=1.0), Darker.Settings(name=DARKER["name"])]
+    settings = AugmentationSettings(flip=True, further=tuple(further))
+    batch = build_preparation(GREY)(pictures())
+    augment = build_augmentation(settings, GREY, (0.5,), (0.25,))
+    changed, shares = augment((batch - 0.5) / 0.25, torch.arange(6), generator())
+    draw = generator()
+    flipped, targets = Flip(Flip.Settings(name="flip"), GREY, "")(batch, torch.arange(6), draw)
+    mixed, mixed_targets = Mixup(further[0], GREY, "")((flipped - 0.5) / 0.25, targets, draw)
+    torch.testing.assert_close(changed, (0.5 * (mixed * 0.25 + 0.5) - 0.5) / 0.25)
+    assert torch.equal(shares, mixed_targets)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": "flop"}, "further.0.name: unknown augmentation 'flop'. Did you mean 'flip'?"),
+        ({"name": "crop", "paddding": 2}, "further.0.paddding: there is no such key. Did you mean"),
+        ({"name": "crop", "padding": 0}, "further.0.padding: it must be at least 1, not 0"),
+        ({}, "further.0.name is missing"),
+    ],
+)
+def test_a_wrong_further_change_is_told(change, sentence):
+    with pytest.raises(FedlabError) as caught:
+        scenario_with({"data": {"augmentation": {"further": [change]}}})
+    assert f"data.augmentation.{sentence}" in str(caught.value)
+
+
+def test_a_further_change_that_does_not_suit_the_data_is_refused():
+    settings = AugmentationSettings(further=(Flip.Settings(name="flip"),))
+    with pytest.raises(FedlabError, match=r"data\.augmentation\.further\.0: it changes pictures"):
+        build_augmentation(settings, TABLE)
+
+
+def test_a_scenario_with_further_changes_reads_as_it_was_written():
+    scenario = scenario_with({"data": {"augmentation": {"further": [DARKER]}}})
+    assert dumps(loads(dumps(scenario))) == dumps(scenario)

@@ -20,13 +20,14 @@ from sklearn.metrics import (
 )
 
 from fedlab.data.dataset import Task
-from fedlab.metrics.evaluation import Evaluation
+from fedlab.metrics.contract import MetricSet, Sums
+from fedlab.metrics.evaluation import Evaluation, names_of
 
 CUTS = [(257,), (100, 157), (1, 250, 6), (64, 64, 64, 64, 1)]
 
 
 def task(kind: str, outputs: int = 4) -> Task:
-    return Task(kind, "tabular", (3,), outputs)  # type: ignore[arg-type]
+    return Task(kind, "tabular", (3,), outputs)
 
 
 def scores(*shape: int) -> torch.Tensor:
@@ -60,6 +61,16 @@ def test_classification_equals_scikit_learn_however_cut(cut: tuple[int, ...], sh
     assert found["accuracy"] == pytest.approx(accuracy_score(targets, predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(targets, predicted, average="macro"))
     assert (evaluation.confusion().numpy() == confusion_matrix(targets, predicted)).all()
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_reconstruction_equals_scikit_learn_however_cut(cut: tuple[int, ...]) -> None:
+    outputs, targets = scores(257, 6), scores(257, 6).flip(0)
+    posed = Task("reconstruction", "tabular", (6,), 6)
+    found = evaluated(posed, outputs, targets, cut, True).compute()
+    assert list(found) == names_of(posed) == ["loss", "rmse"]
+    wanted = root_mean_squared_error(targets.flatten(), outputs.flatten())
+    assert found["rmse"] == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -184,3 +195,28 @@ def test_perplexity_equals_torchmetrics() -> None:
     found = evaluated(task("next-token"), outputs, targets, (30, 1), True).compute()
     expected = torchmetrics.functional.text.perplexity(outputs.double(), targets)
     assert found["perplexity"] == pytest.approx(expected.item())
+
+
+class Worst(MetricSet):
+    """The largest squared error of a batch, added up."""
+
+    names = ("worst",)
+
+    def sizes(self) -> dict[str, int]:
+        return {"worst": 1}
+
+    def count(self, outputs: torch.Tensor, targets: torch.Tensor) -> Sums:
+        return {"worst": (outputs - targets).square().max().double().view(1)}
+
+    def compute(self, sums: Sums) -> dict[str, float]:
+        return {"worst": sums["worst"].item()}
+
+
+def test_a_task_names_metrics_of_its_own() -> None:
+    posed = Task("ranking", "tabular", (3,), 2, criterion="binary", metrics=f"{__name__}:Worst")
+    evaluation = Evaluation(posed)
+    evaluation.update(torch.tensor([[1.0, 4.0]]), torch.tensor([[0.0, 1.0]]), 0.5, 1)
+    assert evaluation.compute() == {"loss": 0.5, "worst": 9.0}
+    assert names_of(posed) == ["loss", "worst"]
+    with pytest.raises(ValueError, match="a ranking task has no confusion matrix"):
+        evaluation.confusion()

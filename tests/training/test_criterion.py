@@ -4,7 +4,7 @@ import torch
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.training.criterion import Criterion
+from fedlab.training.criterion import build_criterion
 
 CLASSES = Task("classification", "tabular", (2,), 3)
 NUMBERS = Task("regression", "tabular", (2,), 1)
@@ -12,14 +12,14 @@ NUMBERS = Task("regression", "tabular", (2,), 1)
 
 def test_sum_of_squares_is_half_the_squared_distance_per_example() -> None:
     outputs, targets = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])
-    assert Criterion("sum-of-squares", NUMBERS)(outputs, targets).item() == pytest.approx(
+    assert build_criterion("sum-of-squares", NUMBERS)(outputs, targets).item() == pytest.approx(
         0.5 * (1 + 4) / 2
     )
 
 
 def test_sum_of_squares_compares_classes_as_one_hot_vectors() -> None:
     outputs = torch.tensor([[0.2, 0.5, 0.1]])
-    loss = Criterion("sum-of-squares", CLASSES)(outputs, torch.tensor([1]))
+    loss = build_criterion("sum-of-squares", CLASSES)(outputs, torch.tensor([1]))
     assert loss.item() == pytest.approx(0.5 * (0.2**2 + 0.5**2 + 0.1**2))
 
 
@@ -27,13 +27,13 @@ def test_binary_is_the_cross_entropy_of_each_sigmoid() -> None:
     outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([[1.0], [0.0]])
     chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))
     expected = -(np.log(chance[0]) + np.log(1 - chance[1])) / 2
-    assert Criterion("binary", NUMBERS)(outputs, targets).item() == pytest.approx(expected)
+    assert build_criterion("binary", NUMBERS)(outputs, targets).item() == pytest.approx(expected)
 
 
 def test_a_step_down_the_perceptron_criterion_is_the_perceptron_rule() -> None:
     weights = torch.tensor([[0.2, -0.4]], requires_grad=True)
     inputs, targets = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])
-    Criterion("perceptron", NUMBERS)(inputs @ weights.T, targets).backward()
+    build_criterion("perceptron", NUMBERS)(inputs @ weights.T, targets).backward()
     assert weights.grad is not None
     step_output = 0.0  # 0.2 - 0.4 < 0
     np.testing.assert_allclose(-weights.grad.numpy(), [[1.0 * (1 - step_output)] * 2])
@@ -42,7 +42,7 @@ def test_a_step_down_the_perceptron_criterion_is_the_perceptron_rule() -> None:
 def test_padding_counts_for_nothing() -> None:
     task = Task("next-token", "text", (3,), 4, vocabulary=4, padding=0)
     outputs = torch.randn(1, 3, 4)
-    loss = Criterion("auto", task)(outputs, torch.tensor([[2, 0, 0]]))
+    loss = build_criterion("auto", task)(outputs, torch.tensor([[2, 0, 0]]))
     expected = torch.nn.functional.cross_entropy(outputs[0, :1], torch.tensor([2]))
     assert loss.item() == pytest.approx(expected.item())
 
@@ -51,13 +51,13 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     outputs = torch.tensor([[2.0, 0.0, -1.0]])
     chances = np.exp([2.0, 0.0, -1.0]) / np.exp([2.0, 0.0, -1.0]).sum()
     wanted = np.array([0.9, 0.0, 0.0]) + 0.1 / 3
-    loss = Criterion("cross-entropy", CLASSES, 0.1)(outputs, torch.tensor([0]))
+    loss = build_criterion("cross-entropy", CLASSES, 0.1)(outputs, torch.tensor([0]))
     assert loss.item() == pytest.approx(-(wanted * np.log(chances)).sum())
 
 
 def test_cross_entropy_on_regression_is_refused_with_what_would_fit() -> None:
     with pytest.raises(FedlabError, match="sum-of-squares"):
-        Criterion("cross-entropy", NUMBERS)
+        build_criterion("cross-entropy", NUMBERS)
 
 
 def test_two_classes_with_one_score_take_the_cross_entropy_of_its_sigmoid() -> None:
@@ -65,6 +65,39 @@ def test_two_classes_with_one_score_take_the_cross_entropy_of_its_sigmoid() -> N
     outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([1, 0])
     chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))
     expected = -(np.log(chance[0]) + np.log(1 - chance[1])) / 2
-    assert Criterion("auto", task)(outputs, targets).item() == pytest.approx(expected)
+    assert build_criterion("auto", task)(outputs, targets).item() == pytest.approx(expected)
     with pytest.raises(FedlabError, match="one output for both; 'binary' fits"):
-        Criterion("cross-entropy", task)
+        build_criterion("cross-entropy", task)
+
+
+def test_mean_squared_error_is_a_mean_over_all_values() -> None:
+    task = Task("reconstruction", "tabular", (3,), 3)
+    outputs, targets = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[0.0, 2.0, 1.0]])
+    loss = build_criterion("auto", task)(outputs, targets)
+    assert loss.item() == pytest.approx((1 + 0 + 4) / 3)
+
+
+def test_mean_squared_error_compares_classes_as_one_hot_vectors() -> None:
+    outputs = torch.tensor([[0.2, 0.5, 0.1]])
+    loss = build_criterion("mean-squared-error", CLASSES)(outputs, torch.tensor([1]))
+    assert loss.item() == pytest.approx((0.2**2 + 0.5**2 + 0.1**2) / 3)
+
+
+def test_cross_entropy_on_a_reconstruction_is_refused() -> None:
+    task = Task("reconstruction", "tabular", (3,), 3)
+    with pytest.raises(FedlabError, match=r"needs classes.*'mean-squared-error' fits it"):
+        build_criterion("cross-entropy", task)
+
+
+def test_a_loss_of_pytorchs_is_a_criterion() -> None:
+    outputs, targets = torch.tensor([[1.0], [5.0]]), torch.tensor([[0.5], [1.0]])
+    loss = build_criterion("torch.nn:HuberLoss", NUMBERS)(outputs, targets)
+    assert loss.item() == pytest.approx((0.5 * 0.5**2 + (4 - 0.5)) / 2)
+    scores = torch.tensor([[2.0, 0.0, -1.0]])
+    margin = build_criterion("torch.nn:MultiMarginLoss", CLASSES)(scores, torch.tensor([1]))
+    assert margin.item() == pytest.approx((1 + 2) / 3)
+
+
+def test_a_class_that_is_no_loss_is_refused() -> None:
+    with pytest.raises(FedlabError, match="'builtins:dict' is neither a Criterion nor a loss"):
+        build_criterion("builtins:dict", CLASSES)

@@ -9,7 +9,7 @@ from torch import nn
 from fedlab.data.dataset import Examples, Task
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.network import Network
-from fedlab.training.criterion import Criterion
+from fedlab.training.criterion import build_criterion
 from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
 from fedlab.training.loop import Steps, clip, fit
 from fedlab.training.task import LocalTask
@@ -46,7 +46,9 @@ def steps(task: LocalTask, **keys: Any) -> Steps:
 def test_two_epochs_equal_plain_pytorch_with_the_penalties_in_the_loss() -> None:
     task = local_task(module(), data())
     anchor = task.anchor.clone()
-    objective = Objective(Criterion("auto", TASK), [L1(0.01), L2(0.02), Proximal(0.3, anchor)])
+    objective = Objective(
+        build_criterion("auto", TASK), [L1(0.01), L2(0.02), Proximal(0.3, anchor)]
+    )
     fit(task, objective, steps(task, epochs=2))
 
     plain, examples = module(), data()
@@ -68,7 +70,7 @@ def test_two_epochs_equal_plain_pytorch_with_the_penalties_in_the_loss() -> None
 
 def test_a_batch_term_is_differentiated_with_the_loss() -> None:
     task, doubled = local_task(module(), data()), local_task(module(), data())
-    criterion = Criterion("auto", TASK)
+    criterion = build_criterion("auto", TASK)
     fit(task, Objective(criterion, (), [lambda b: criterion(b.outputs, b.targets)]), steps(task))
     rate = Steps(torch.optim.SGD([doubled.network.model.parameter], 0.2), 6)
     fit(doubled, Objective(criterion), rate)
@@ -77,13 +79,13 @@ def test_a_batch_term_is_differentiated_with_the_loss() -> None:
 
 def test_steps_instead_of_epochs_stop_in_the_middle_of_an_epoch() -> None:
     task = local_task(module(), data())
-    assert fit(task, Objective(Criterion("auto", TASK)), steps(task, limit=5)).steps == 5
+    assert fit(task, Objective(build_criterion("auto", TASK)), steps(task, limit=5)).steps == 5
 
 
 def test_a_step_never_moves_further_than_rate_times_the_clipped_norm() -> None:
     task = local_task(module(), data())
     before = task.network.model.weights.clone()
-    fit(task, Objective(Criterion("auto", TASK)), steps(task, limit=1, clip_norm=0.01))
+    fit(task, Objective(build_criterion("auto", TASK)), steps(task, limit=1, clip_norm=0.01))
     assert (task.network.model.weights - before).norm().item() == pytest.approx(0.001, rel=1e-3)
 
 
@@ -102,7 +104,7 @@ def test_a_schedule_over_steps_scales_each_step() -> None:
         return 0.0
 
     before = task.network.model.weights.clone()
-    fit(task, Objective(Criterion("auto", TASK)), steps(task, epochs=2, schedule=schedule))
+    fit(task, Objective(build_criterion("auto", TASK)), steps(task, epochs=2, schedule=schedule))
     assert seen == [(step, 8) for step in range(8)]
     assert torch.equal(task.network.model.weights, before)
 
@@ -120,7 +122,7 @@ def test_early_stopping_puts_the_best_epoch_back() -> None:
 
     stopping = EarlyStopping(EarlyStoppingSettings(metric="loss", patience=2))
     fitted = fit(
-        task, Objective(Criterion("auto", TASK)), steps(task, epochs=10), stopping, validate
+        task, Objective(build_criterion("auto", TASK)), steps(task, epochs=10), stopping, validate
     )
     assert fitted.epochs == 4
     assert torch.equal(task.network.model.weights, best[0])
@@ -129,4 +131,4 @@ def test_early_stopping_puts_the_best_epoch_back() -> None:
 def test_a_lone_last_example_joins_the_batch_before_where_batch_norm_trains() -> None:
     normed = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     task = local_task(normed, data(13))
-    assert fit(task, Objective(Criterion("auto", TASK)), steps(task)).steps == 2
+    assert fit(task, Objective(build_criterion("auto", TASK)), steps(task)).steps == 2

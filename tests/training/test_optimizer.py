@@ -4,6 +4,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from fedlab.errors import FedlabError
 from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer, decay
 
 GRADIENTS = [np.array([0.5, -1.0]), np.array([0.25, 2.0]), np.array([-0.75, 0.1])]
@@ -49,7 +50,7 @@ def test_adam_follows_kingma_and_ba_and_adamw_decays_apart_from_it(
         second = 0.999 * second + 0.001 * gradient**2
         corrected = first / (1 - 0.9**step), second / (1 - 0.999**step)
         weights -= 0.1 * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
-    settings = OptimizerSettings(name=name, lr=0.1, weight_decay=strength)  # type: ignore[arg-type]
+    settings = OptimizerSettings(name=name, lr=0.1, weight_decay=strength)
     np.testing.assert_allclose(descend(settings), weights, rtol=1e-6)
 
 
@@ -80,3 +81,28 @@ def test_warmup_rises_to_the_full_rate_and_the_schedule_goes_on_from_there() -> 
     assert rising == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert schedule.factor(4, 10) == pytest.approx(1.0)
     assert schedule.factor(9, 10) < 0.1
+
+
+def test_an_optimiser_of_pytorchs_takes_the_keys_that_it_knows() -> None:
+    settings = OptimizerSettings(name="torch.optim:Adagrad", lr=0.1, epsilon=0.01)
+    weights, squares = START.copy(), np.zeros(2)
+    for gradient in GRADIENTS:
+        squares += gradient**2
+        weights -= 0.1 * gradient / (np.sqrt(squares) + 0.01)
+    np.testing.assert_allclose(descend(settings), weights)
+
+
+def test_a_key_that_pytorchs_optimiser_has_not_is_refused() -> None:
+    settings = OptimizerSettings(name="torch.optim:Adagrad", momentum=0.5)
+    with pytest.raises(FedlabError, match=r"optimizer\.momentum: 'torch\.optim:Adagrad' has no"):
+        build_optimizer(settings, [nn.Parameter(torch.zeros(2))])
+
+
+def test_a_class_that_is_no_optimiser_is_refused() -> None:
+    with pytest.raises(ValidationError, match="'builtins:dict' is neither a LocalOptimizer nor"):
+        OptimizerSettings(name="builtins:dict")
+
+
+def test_an_unknown_optimiser_is_told_with_all_known_ones() -> None:
+    with pytest.raises(ValidationError, match="'sgd', 'adam', 'adamw' or 'rmsprop'"):
+        OptimizerSettings(name="sgdd")

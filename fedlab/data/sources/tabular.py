@@ -14,7 +14,6 @@ from fedlab.data.dataset import (
     Examples,
     IntArray,
     Task,
-    TaskKind,
 )
 from fedlab.data.holdout import hold_out
 from fedlab.data.scaling import standardise
@@ -51,7 +50,7 @@ class ScikitLearnTable:
         classes = bunch.target if labels else None
         rows = hold_out(len(bunch.data), self.settings.test_fraction, seed, classes)
         inputs, features = standardise(_parts(bunch.data, rows), bunch.feature_names)
-        kind: TaskKind = "classification" if labels else "regression"
+        kind = "classification" if labels else "regression"
         targets, scaling = _parts(bunch.target, rows), None
         if not labels:
             targets, scaling = standardise([part[:, None] for part in targets], ["target"])

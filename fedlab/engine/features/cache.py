@@ -32,6 +32,7 @@ from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import preparation
+from fedlab.training.draw import build_draw
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ def split_network(
     settings: Any = scenario
     if settings.data.augmentation is not None:
         raise CannotCache("pictures are augmented at random")
+    if not build_draw(federation.dataset.task).is_plain:
+        raise CannotCache("targets are made of the inputs")
     if isinstance(federation.dataset.train, GeneratedExamples):
         raise CannotCache("examples are made client by client")
     if settings.model.others:

@@ -21,6 +21,8 @@ from fedlab.engine.stacked.chain import NotStackable, dense_chain
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.systems.stragglers import local_epochs
+from fedlab.training.criterion import AUTO
+from fedlab.training.draw import build_draw
 
 if TYPE_CHECKING:
     import torch
@@ -92,9 +94,15 @@ def _check_client(scenario: Scenario, task: Task) -> None:
         raise NotStackable("the learning rate changes from step to step")
     if getattr(scenario.data, "augmentation", None) is not None:
         raise NotStackable("pictures are augmented at random")
-    plain = settings.criterion in ("auto", "cross-entropy") and not settings.label_smoothing
+    if not build_draw(task).is_plain:
+        raise NotStackable("targets are made of the inputs")
+    usual = task.conventions.criterion
+    named = usual if settings.criterion == AUTO else settings.criterion
+    plain = named == "cross-entropy" and not settings.label_smoothing
     if not plain or task.kind != "classification" or task.outputs < 2:
         raise NotStackable("the task loss is not plain cross-entropy over classes")
+    if not registry.optimizers.get(settings.optimizer.name).is_elementwise:
+        raise NotStackable(f"optimiser '{settings.optimizer.name}' may mix the weights of clients")
 
 
 def _check_layers(network: Network, chain: tuple[tuple[str, nn.Module], ...]) -> None:

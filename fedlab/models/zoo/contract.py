@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from fedlab.data.dataset import Modality, Task, TaskKind
+from fedlab.data.dataset import Modality, Task
 from fedlab.errors import FedlabError
 from fedlab.models.settings import ModelSettings
 
@@ -25,12 +25,13 @@ _PLURALS: dict[Modality, str] = {
 }
 
 
-_SERVED: dict[TaskKind, str] = {
+_SERVED: dict[str, str] = {
     "classification": "every other model of the zoo",
     "next-token": "rnn, lstm, gru or transformer",
     "tagging": "rnn, lstm, gru or transformer",
     "sequence-to-sequence": "transformer",
     "regression": "linear, mlp or, for series, rnn, lstm, gru",
+    "reconstruction": "autoencoder",
 }
 
 
@@ -51,7 +52,7 @@ class ZooModel(nn.Module):
     """
 
     Settings: ClassVar[type[ModelSettings]] = ModelSettings
-    kinds: ClassVar[tuple[TaskKind, ...]] = ("classification", "regression")
+    kinds: ClassVar[tuple[str, ...]] = ("classification", "regression")
     modalities: ClassVar[tuple[Modality, ...]] = ("image", "series", "tabular")
     has_drop_path: ClassVar[bool] = False
     packaged: ClassVar[str | None] = None
@@ -72,9 +73,10 @@ class ZooModel(nn.Module):
                 f"{_PLURALS[task.modality]}; {_SUITED[task.modality]}"
             )
         if task.kind not in self.kinds:
+            suited = f"; take {_SERVED[task.kind]}" if task.kind in _SERVED else ""
             raise FedlabError(
                 f"model.name: '{name}' serves {_either(list(self.kinds))}, and the data set's task "
-                f"is {task.kind}; take {_SERVED[task.kind]}"
+                f"is {task.kind}{suited}"
             )
         if settings.drop_path and not self.has_drop_path:
             raise FedlabError(

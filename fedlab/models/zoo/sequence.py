@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from fedlab.data.dataset import Modality, Task, TaskKind
+from fedlab.data.dataset import Modality, Task
 from fedlab.errors import FedlabError
 from fedlab.models.settings import ModelSettings
 from fedlab.models.zoo.contract import ZooModel
@@ -23,7 +23,7 @@ class SequenceModel(ZooModel):
         every_position: Whether the task asks for an output at every position.
     """
 
-    kinds: ClassVar[tuple[TaskKind, ...]] = (
+    kinds: ClassVar[tuple[str, ...]] = (
         "classification",
         "next-token",
         "tagging",

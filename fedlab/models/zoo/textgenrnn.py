@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fedlab.data.dataset import Modality, Task, TaskKind
+from fedlab.data.dataset import Modality, Task
 from fedlab.models.settings import ModelSettings
 from fedlab.models.zoo.sequence import SequenceModel
 from fedlab.registry import models
@@ -34,7 +34,7 @@ class TextGenRNN(SequenceModel):
     output t is then the network's on tokens 0..t.
     """
 
-    kinds: ClassVar[tuple[TaskKind, ...]] = ("next-token", "classification")
+    kinds: ClassVar[tuple[str, ...]] = ("next-token", "classification")
     modalities: ClassVar[tuple[Modality, ...]] = ("text",)
     packaged = ASSET
 

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from fedlab.data.dataset import Task, TaskKind
+from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.settings import ModelSettings
 from fedlab.models.zoo.sequence import PoolingName, SequenceModel, pool
@@ -49,7 +49,7 @@ class Transformer(SequenceModel):
     and, after them, the decoder's; both index one vocabulary.
     """
 
-    kinds: ClassVar[tuple[TaskKind, ...]] = (*SequenceModel.kinds, "sequence-to-sequence")
+    kinds: ClassVar[tuple[str, ...]] = (*SequenceModel.kinds, "sequence-to-sequence")
 
     class Settings(ModelSettings):
         """Settings of the Transformer."""

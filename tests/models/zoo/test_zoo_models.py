@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -25,6 +26,17 @@ TRANSLATION = Task(
     "sequence-to-sequence", "text", (12,), 20, vocabulary=20, source_length=7, input_padding=0
 )
 
+CODED = [
+    Task("reconstruction", modality, shape, math.prod(shape))
+    for modality, shape in (
+        ("image", (1, 8, 8)),
+        ("image", (1, 28, 28)),
+        ("image", (3, 5, 7)),
+        ("series", (12, 2)),
+        ("tabular", (6,)),
+    )
+]
+
 PAIRS: list[tuple[str, Task]] = [
     *[(name, GREY) for name in ("cnn", "mcmahan-cnn", "mcmahan-2nn", "lenet", "vit", "mlp")],
     *[(name, COLOUR) for name in ("cnn", "lenet", "vit")],
@@ -35,9 +47,12 @@ PAIRS: list[tuple[str, Task]] = [
         for task in (SERIES, TEXT, NEXT, TAGS)
     ],
     ("transformer", TRANSLATION),
+    *[("autoencoder", task) for task in CODED],
 ]
 every_pair = pytest.mark.parametrize(
-    ("name", "task"), PAIRS, ids=[f"{n}-{t.kind}-{t.modality}-{t.input_shape[0]}" for n, t in PAIRS]
+    ("name", "task"),
+    PAIRS,
+    ids=[f"{n}-{t.kind}-{t.modality}-{'x'.join(map(str, t.input_shape))}" for n, t in PAIRS],
 )
 
 
@@ -145,6 +160,23 @@ def test_published_models_have_their_published_size(name: str, task: Task, count
     assert sum(p.numel() for p in build(name, task).parameters()) == count
 
 
+def test_an_autoencoder_gives_back_what_its_code_stands_for() -> None:
+    task, keys = CODED[0], {"hidden": (20, 10), "code": 3, "output_activation": "sigmoid"}
+    model, inputs = build("autoencoder", task, **keys), batch(task)
+    sizes = [tuple(p.shape) for key, p in model.named_parameters() if key.endswith("weight")]
+    assert sizes == [(20, 64), (10, 20), (3, 10), (10, 3), (20, 10), (64, 20)]
+    codes = model.encode(inputs)
+    assert codes.shape == (3, 3)
+    wanted = model.head(model.decoder(codes)).sigmoid()
+    torch.testing.assert_close(model(inputs), wanted)
+
+
+def test_an_autoencoder_without_hidden_layers_is_two_linear_maps() -> None:
+    model, inputs = build("autoencoder", CODED[4], hidden=(), code=2), batch(CODED[4])
+    torch.testing.assert_close(model(inputs), model.head(model.code(inputs)))
+    assert model.stages == ("code",)
+
+
 def test_perceptron_starts_within_one_half_and_steps_at_zero() -> None:
     model = build("perceptron", Task("regression", "tabular", (200,), 5))
     weights = torch.cat([p.flatten() for p in model.parameters()])
@@ -207,6 +239,21 @@ def test_mlp_draws_its_weights_within_the_bound_of_its_init(init: str, bound: fl
         ("lstm", GREY, {}, "model.name: 'lstm' takes text or series, and the data set holds pic"),
         ("mlp", NEXT, {}, "model.name: 'mlp' takes pictures, series or tables, and the data set"),
         ("gru", TRANSLATION, {}, "the data set's task is sequence-to-sequence; take transformer"),
+        (
+            "cnn",
+            CODED[0],
+            {},
+            "model.name: 'cnn' serves classification or regression, and the data set's task is "
+            "reconstruction; take autoencoder",
+        ),
+        ("autoencoder", GREY, {}, "model.name: 'autoencoder' serves reconstruction, and the data"),
+        (
+            "mlp",
+            Task("ranking", "tabular", (6,), 3, criterion="binary", metrics="regression"),
+            {},
+            "model.name: 'mlp' serves classification or regression, and the data set's task is "
+            "ranking",
+        ),
         ("lstm", SERIES, {"drop_path": 0.1}, "model.drop_path: 'lstm' has no residual branches"),
         (
             "rnn",

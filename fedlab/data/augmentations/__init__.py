@@ -1,0 +1,1 @@
+"""Random changes of training batches, one file each, named after what it registers."""

@@ -1,0 +1,52 @@
+"""What a set of metrics is: sums that batches and workers add up, and numbers made of them.
+
+A set of metrics is a small class in ``fedlab/metrics/kinds``, or anywhere by ``module:Class``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor
+
+from fedlab.data.dataset import Task
+
+Sums = dict[str, Tensor]
+
+
+class MetricSet(ABC):
+    """The metrics of a task, beside the loss. It keeps nothing of what it has counted.
+
+    Args:
+        task: What is learned; positions whose target is ``task.padding`` are not counted.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    """Names of the metrics, in the order in which they are shown."""
+    has_confusion: ClassVar[bool] = False
+    """Whether the sums "confusion" are a matrix that a run's report shows."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Return how many numbers each of the sums has."""
+
+    @abstractmethod
+    def count(self, outputs: Tensor, targets: Tensor) -> Sums:
+        """Return what a batch adds to the sums, by name; nothing where it adds nothing.
+
+        Args:
+            outputs: (N, K) or (N, T, K): scores before the softmax, or predicted numbers.
+            targets: (N,) or (N, T) classes, or (N, K) numbers.
+        """
+
+    @abstractmethod
+    def compute(self, sums: Sums) -> dict[str, float]:
+        """Return the metrics of what was counted, by name, in order.
+
+        Args:
+            sums: Float64, by name, at least one example's.
+        """

@@ -1,0 +1,1 @@
+"""Task losses, one file each; a file is named after what it registers."""

@@ -1,0 +1,1 @@
+"""How a batch comes of inputs and targets, one file each, named after what it registers."""
