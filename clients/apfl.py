@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -43,6 +43,7 @@ class Apfl(Personalised):
     """
 
     Settings: ClassVar[type[ClientSettings]] = ApflSettings
+    settings: ApflSettings
 
     def train(self, task: LocalTask) -> Update:
         """Step on both models, batch by batch."""
@@ -80,14 +81,14 @@ class Apfl(Personalised):
         return _mixed(own, task.received, self._share(task), trained)
 
     def _share(self, task: LocalTask) -> float:
-        settings: Any = self.settings
+        settings = self.settings
         return float(task.state.get(SHARE, settings.share))
 
     def _learned(
         self, share: float, slope: torch.Tensor, apart: torch.Tensor, steps: Steps
     ) -> float:
         """Return α − η ⟨∇f(v̄), v − w⟩ within [0, 1], or α where it is not learned."""
-        settings: Any = self.settings
+        settings = self.settings
         if not settings.adaptive:
             return share
         rate: float = steps.rates()[0]

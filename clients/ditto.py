@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -40,10 +40,11 @@ class Ditto(Personalised):
     """
 
     Settings: ClassVar[type[ClientSettings]] = DittoSettings
+    settings: DittoSettings
 
     def train(self, task: LocalTask) -> Update:
         """Train the global model's weights, then the client's own."""
-        settings: Any = self.settings
+        settings = self.settings
         pull = Proximal(settings.attraction, task.anchor)
         own = self.own_weights(task)
         update = super().train(task)
@@ -59,7 +60,7 @@ class Ditto(Personalised):
         return update
 
     def _own_steps(self, task: LocalTask) -> Steps:
-        settings: Any = self.settings
+        settings = self.settings
         steps = self.steps(task)
         if settings.own_epochs is None:
             return steps

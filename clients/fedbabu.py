@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,6 +37,7 @@ class FedBabu(FineTuning):
     """
 
     Settings: ClassVar[type[ClientSettings]] = FedBabuSettings
+    settings: FedBabuSettings
     personal_part: ClassVar[PersonalPart] = "head"
 
     def fit(self, task: LocalTask) -> Fit:
@@ -47,7 +48,7 @@ class FedBabu(FineTuning):
 
     def tune(self, task: LocalTask) -> None:
         """Tune what the settings say, in place."""
-        settings: Any = self.settings
+        settings = self.settings
         model = task.network.model
         parts = {
             "all": model.layout.trained,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -37,11 +37,12 @@ class FedRep(ClientAlgorithm):
     """
 
     Settings: ClassVar[type[ClientSettings]] = FedRepSettings
+    settings: FedRepSettings
     personal_part: ClassVar[PersonalPart] = "head"
 
     def fit(self, task: LocalTask) -> Fit:
         """Train the head, then the representation."""
-        settings: Any = self.settings
+        settings = self.settings
         model = task.network.model
         layout = model.layout
         with model.training(layout.personal_parameters):

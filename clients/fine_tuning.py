@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -35,6 +35,7 @@ class FineTuning(ClientAlgorithm):
     """
 
     Settings: ClassVar[type[ClientSettings]] = FineTuningSettings
+    settings: FineTuningSettings
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
         """Return the metrics of the tuned model and of the received one."""
@@ -44,7 +45,7 @@ class FineTuning(ClientAlgorithm):
 
     def tune(self, task: LocalTask) -> None:
         """Descend the objective from the present weights, in place."""
-        settings: Any = self.settings
+        settings = self.settings
         steps = replace(
             self.steps(task), epochs=settings.tuning_epochs, limit=settings.tuning_steps
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -41,10 +41,11 @@ class PFedMe(Personalised):
     """
 
     Settings: ClassVar[type[ClientSettings]] = PFedMeSettings
+    settings: PFedMeSettings
 
     def train(self, task: LocalTask) -> Update:
         """Step towards the envelope's minimum, batch by batch; keep θ and send w."""
-        settings: Any = self.settings
+        settings = self.settings
         model = task.network.model
         near = task.anchor.clone()
         objective, steps = self.objective(task), self.steps(task)

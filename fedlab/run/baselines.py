@@ -59,7 +59,7 @@ def _on_our_engine(scenario: Scenario) -> Scenario:
 
     Flower's nodes load the scenario's own partition, which the pooled data are not.
     """
-    settings: Any = scenario.engine
+    settings = scenario.engine
     if not registry.engines.get(settings.name).traits.loads_own_data:
         return scenario
     ours = registry.engines.get("ray").Settings(name="ray", threads=settings.threads)
@@ -75,7 +75,7 @@ def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
         client_test=0.0,
     )
     share = cohort_size(scenario.strategy, len(federation)) / len(federation)
-    settings: Any = scenario.client
+    settings = scenario.client
     examples = share * federation.training_total * settings.epochs
     if settings.steps is not None:
         examples = (
@@ -88,7 +88,7 @@ def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     """Run the same federated scenario from random weights."""
-    settings: Any = scenario
+    settings = scenario
     model = settings.model.model_copy(update={"pretrained": False})
     evaluation = scenario.evaluation.model_copy(update={"early_stopping": None})
     yield from _rounds(
@@ -104,7 +104,7 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
         draw = seeding.numpy_generator(scenario.seed, "local baseline")
         chosen = sorted(draw.choice(population, LOCAL_CLIENTS, replace=False).tolist())
     times = max(1, round(scenario.rounds * cohort_size(scenario.strategy, population) / population))
-    settings: Any = scenario.client
+    settings = scenario.client
     work = {"epochs": settings.epochs * times}
     if settings.steps is not None:
         work = {"steps": settings.steps * times}
@@ -158,7 +158,7 @@ def _rounds(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
     """Return the scenario with supervised clients that do ``work``, and a plain average."""
-    settings: Any = scenario.client
+    settings = scenario.client
     common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
     client = ClientSettings(**common | {"name": "supervised", "steps": None} | NOT_ALONE | work)
     average = registry.strategies.get("fedavg").Settings(name="fedavg")

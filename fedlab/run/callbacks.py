@@ -163,7 +163,7 @@ class Tracker(Callback):
 
 def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
     """Return the trackers that a scenario asks for, in its order."""
-    settings: Any = scenario
+    settings = scenario
     tables = list(settings.trackers)
     if scenario.evaluation.tensorboard and "tensorboard" not in [t.name for t in tables]:
         tables.append(TrackerSettings(name="tensorboard"))

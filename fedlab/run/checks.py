@@ -28,7 +28,7 @@ def setup_of(
     scenario: Scenario, federation: Federation, network: Network, strategy: Strategy
 ) -> Setup:
     """Return all parts of a run, for each of them to object to."""
-    settings: Any = scenario
+    settings = scenario
     engine: EngineTraits = registry.engines.get(settings.engine.name).traits
     attack = None
     if settings.attack is not None:

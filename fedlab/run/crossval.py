@@ -77,7 +77,7 @@ def cross_validate(
         FedlabError: If the folds are fewer than two or more than the examples, or a run cannot be
             made.
     """
-    settings: Any = scenario
+    settings = scenario
     if registry.engines.get(settings.engine.name).traits.loads_own_data:
         raise FedlabError(
             f"engine.name: the clients of engine '{settings.engine.name}' load the scenario's data "

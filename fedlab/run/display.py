@@ -148,9 +148,10 @@ class LiveDisplay(PlainLines):
 
 def introduction(folder: RunFolder, run: RunView) -> str:
     """Return the lines that describe what runs."""
-    scenario: Any = run.scenario
+    scenario = run.scenario
     engine, model = run.engine, scenario.model
-    names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *model.others))
+    others: Any = model.others
+    names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *others))
     models = " and ".join(dict.fromkeys(names))
     begin = f"resuming after round {run.round}" if run.round else "starting"
     return (

@@ -159,7 +159,7 @@ def _best(lines: Iterable[dict[str, Any]], metric: MetricName) -> dict[str, Any]
 
 def _describe_partition(folder: RunFolder, federation: Federation) -> None:
 
-    settings: Any = folder.scenario.data
+    settings = folder.scenario.data
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
     parts = [federation.part_sizes(client) for client in described_clients(federation.partition)]
     sizes = {"validation_sizes": [validation for _, validation, _ in parts]}

@@ -146,7 +146,7 @@ class Rounds:
         """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
         arrays = ArrayRecord({WEIGHTS: self._carried()})
         asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
-        client: Any = self.scenario.client
+        client = self.scenario.client
         messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
         with self._timed("train"):
             trained = self._exchange(
@@ -192,7 +192,7 @@ class Rounds:
             with self._timed("aggregate"), self._scope("aggregate", server_round):
                 new, _ = self.strategy.aggregate_train(server_round, replies)
         except InconsistentMessageReplies as error:
-            settings: Any = self.scenario
+            settings = self.scenario
             raise FedlabError(
                 f"strategy.name: '{settings.strategy.name}' cannot use what client "
                 f"'{settings.client.name}' sends: {error}"

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -54,7 +53,7 @@ class Simulation:
         federation: Federation | None = None,
         make_engine: EngineMaker | None = None,
     ) -> None:
-        settings: Any = scenario
+        settings = scenario
         self.scenario = scenario
         self.federation = federation or load_federation(scenario)
         self.network: Network = build_network(
@@ -106,6 +105,6 @@ class Simulation:
 
 
 def _engine(scenario: Scenario, federation: Federation) -> Engine:
-    settings: Any = scenario.engine
+    settings = scenario.engine
     engine: Engine = registry.engines.get(settings.name)(settings, scenario, federation)
     return engine

@@ -38,7 +38,7 @@ def split(scenario: Scenario, dataset: Dataset) -> Federation:
     Raises:
         FedlabError: If it cannot be split so.
     """
-    strategy: Any = scenario.strategy
+    strategy = scenario.strategy
     federation = split_dataset(
         scenario.data,
         dataset,
@@ -77,7 +77,7 @@ def load_dataset(scenario: Scenario) -> Dataset:
     Raises:
         FedlabError: If it cannot be had.
     """
-    settings: Any = scenario.data
+    settings = scenario.data
     dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
     return dataset
 
@@ -87,12 +87,13 @@ def adversary_of(scenario: Scenario, population: int) -> Adversary | None:
 
     A fraction is rounded, but leaves at least one malicious and one benign client.
     """
-    settings: Any = scenario.attack
+    settings = scenario.attack
     if settings is None:
         return None
     attack: Attack = registry.attacks.get(settings.name)(settings)
     if settings.clients:
         return Adversary(attack, tuple(sorted(set(settings.clients))))
+    assert settings.fraction is not None
     count = min(max(1, round(settings.fraction * population)), population - 1)
     draw = seeding.numpy_generator(scenario.seed, "malicious clients")
     chosen = draw.choice(population, count, replace=False)
@@ -106,7 +107,7 @@ def update_chain(scenario: Scenario, layout: Layout) -> UpdateChain:
         scenario: The scenario.
         layout: Where each tensor stands in what travels.
     """
-    settings: Any = scenario
+    settings = scenario
     processors = [registry.updates.get(table.name)(table) for table in settings.updates]
     algorithm = registry.clients.get(settings.client.name)
     sends_weights = getattr(algorithm, "sends_weights", True)

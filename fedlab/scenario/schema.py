@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, create_model
 
@@ -10,7 +10,12 @@ from fedlab import registry
 from fedlab.errors import FedlabError
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import EarlyStoppingSettings
-from fedlab.training.optimizer import OptimizerSettings
+
+if TYPE_CHECKING:
+    from fedlab.algorithm.client import ClientSettings
+    from fedlab.algorithm.processing import ProcessorSettings
+    from fedlab.attacks.attack import AttackSettings
+    from fedlab.models.settings import ModelSettings
 
 Baseline = Literal["centralised", "local", "random"]
 RoundCount = Annotated[int, Field(ge=1, description="rounds of federated training")]
@@ -76,25 +81,39 @@ class Scenario(Settings):
     group: str = Field("", description="where 'fedlab list' shows it; default: its folder")
     seed: int = Field(0, ge=0, description="every random draw derives from it")
     rounds: RoundCount
-    data: SerializeAsAny[DataKeys]
-    model: SerializeAsAny[Settings]
-    client: SerializeAsAny[Settings]
-    strategy: SerializeAsAny[Settings]
-    engine: SerializeAsAny[Settings]
-    updates: tuple[SerializeAsAny[Settings], ...] = Field(
-        (),
-        description="what happens to updates on their way to the server, a table with a name and "
-        "keys each: in order on the client, undone in reverse",
-    )
-    attack: SerializeAsAny[Settings] | None = Field(
-        None, description="what malicious clients do, and which they are"
-    )
+    if TYPE_CHECKING:
+        # What a type checker may rely on. At run time each table has the settings class that its
+        # name asks for; importing all of their bases here would import torch with the schema.
+        model: ModelSettings
+        client: ClientSettings
+        attack: AttackSettings | None = None
+        updates: tuple[ProcessorSettings, ...] = ()
+        # A data set's keys are mixed with DataKeys, a wrapper's strategy has no key in common with
+        # others but its name, and engines and trackers stand above this room.
+        data: Any
+        strategy: Any
+        engine: Any
+        trackers: tuple[Any, ...] = ()
+    else:
+        data: SerializeAsAny[DataKeys]
+        model: SerializeAsAny[Settings]
+        client: SerializeAsAny[Settings]
+        strategy: SerializeAsAny[Settings]
+        engine: SerializeAsAny[Settings]
+        updates: tuple[SerializeAsAny[Settings], ...] = Field(
+            (),
+            description="what happens to updates on their way to the server, a table with a name "
+            "and keys each: in order on the client, undone in reverse",
+        )
+        attack: SerializeAsAny[Settings] | None = Field(
+            None, description="what malicious clients do, and which they are"
+        )
+        trackers: tuple[SerializeAsAny[Settings], ...] = Field(
+            (),
+            description="where the run's figures are sent beside its folder, a table with a name and "
+            "keys each",
+        )
     evaluation: EvaluationSettings = EvaluationSettings()
-    trackers: tuple[SerializeAsAny[Settings], ...] = Field(
-        (),
-        description="where the run's figures are sent beside its folder, a table with a name and "
-        "keys each",
-    )
 
 
 DEFAULT_NAMES = {"client": "supervised", "strategy": "fedavg", "engine": "ray"}
@@ -228,6 +247,8 @@ def _with_others(
 
 def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[Settings]:
     """Return a client's settings with the keys of its optimiser, where that has some of its own."""
+    from fedlab.training.optimizer import OptimizerSettings
+
     field, optimizer = settings.model_fields.get("optimizer"), content.get("optimizer")
     name = optimizer.get("name") if isinstance(optimizer, dict) else None
     if field is None or not isinstance(field.default, OptimizerSettings):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from fedlab.data.dataset import Task
 from fedlab.errors import unknown
-from fedlab.metrics.evaluation import names_of
 from fedlab.metrics.names import metric_name
 from fedlab.settings import Settings
+
+if TYPE_CHECKING:
+    from fedlab.data.dataset import Task
 
 
 class EarlyStoppingSettings(Settings):
@@ -81,6 +83,9 @@ def unknown_metric(table: str, settings: EarlyStoppingSettings | None, task: Tas
         settings: Its keys, or None where nothing stops early.
         task: What is learned.
     """
+    # The scenario's schema imports this module, and would import torch with it.
+    from fedlab.metrics.evaluation import names_of
+
     if settings is None:
         return
     known = names_of(task)

@@ -27,7 +27,7 @@ def evaluate_trained(trained: Trained, data: Path | None = None) -> Evaluation:
     test = (
         load_dataset(trained.scenario).test if data is None else read_labelled(trained.task, data)
     )
-    client: Any = trained.scenario.client
+    client = trained.scenario.client
     algorithm: Any = registry.clients.get(client.name)(client)
     criterion = algorithm.criterion(trained.task)
     return evaluate(trained.network, test, trained.task, trained.prepare, criterion)

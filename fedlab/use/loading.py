@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -73,7 +73,7 @@ def load_trained(path: Path) -> Trained:
         task = task_file.read(described)
     else:
         task = task_of(folder.scenario, load_dataset(folder.scenario).task)
-    model: Any = folder.scenario.model
+    model = folder.scenario.model
     # The run's own weights are loaded next: pretrained ones are not needed.
     settings = model.model_copy(update={"pretrained": False})
     network = build_network(settings, task, folder.scenario.seed)

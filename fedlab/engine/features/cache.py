@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +121,7 @@ def split_network(
     Raises:
         CannotCache: If it cannot be split, or pictures are augmented at random.
     """
-    settings: Any = scenario
+    settings = scenario
     if settings.data.augmentation is not None:
         raise CannotCache("pictures are augmented at random")
     if not build_draw(federation.dataset.task).is_plain:
@@ -144,11 +143,11 @@ def split_network(
 
 def _check_it_pays(scenario: Scenario, federation: Federation) -> None:
     """Refuse where a run looks at fewer samples than there are."""
-    client: Any = scenario.client
+    client = scenario.client
     clients = scenario.rounds * cohort_size(scenario.strategy, len(federation))
     samples = len(federation.dataset.train)
     if client.steps is not None:
-        seen = clients * client.steps * client.batch_size
+        seen: float = clients * client.steps * client.batch_size
     else:
         seen = clients * client.epochs * federation.partition.total / len(federation)
     if seen <= samples:

@@ -81,7 +81,7 @@ def stacking_of(scenario: Scenario, network: Network, task: Task) -> Stacking:
 def _check_client(scenario: Scenario, task: Task) -> None:
     from fedlab import registry
 
-    settings: Any = scenario.client
+    settings = scenario.client
     if getattr(scenario.model, "others", ()):
         raise NotStackable("clients have different architectures")
     algorithm = registry.clients.get(settings.name)

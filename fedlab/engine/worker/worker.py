@@ -64,7 +64,7 @@ class Worker:
     """
 
     def __init__(self, scenario: Scenario, federation: Federation) -> None:
-        settings: Any = scenario
+        settings = scenario
         task = federation.dataset.task
         self.scenario = scenario
         self.federation = federation
@@ -85,7 +85,7 @@ class Worker:
 
     def _inputs_of(self, network: Network, model: Any) -> tuple[Preparation, Augmentation | None]:
         """Return how inputs are prepared, and augmented, for a network with these settings."""
-        settings: Any = self.scenario
+        settings = self.scenario
         task = self.federation.dataset.task
         augmentation = settings.data.augmentation
         return preparation(network, task, model), build_augmentation(
@@ -233,7 +233,7 @@ class Worker:
 
     def _work(self, assignment: Assignment) -> tuple[int, int]:
         """Return a client's steps and examples."""
-        settings: Any = self.scenario.client
+        settings = self.scenario.client
         size = self.federation.part_sizes(assignment.client)[0]
         epochs = local_epochs(assignment.config, settings.epochs)
         return math.ceil(size / settings.batch_size) * epochs, size
