@@ -1,1 +1,1 @@
-"""Client algorithms, one file each; ``app.py`` is the Flower ClientApp that runs them."""
+"""Client algorithms, one file each; attacks and update processors in folders of their own."""

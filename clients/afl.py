@@ -1,4 +1,4 @@
-"""The client of agnostic federated learning: it also tells the loss of what it received."""
+"""The client of agnostic federated learning also reports the loss of the received weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fedlab.training.task import LocalTask, Update
 class Afl(ClientAlgorithm):
     """AFL's client: also reports the loss of the weights it received (Mohri et al. 2019, ICML).
 
-    Lₖ(wᵗ), by which the server moves the mixture λ, is the mean over all of the client's training
-    examples, as metric ``received_loss``. Training is supervised.
+    Lₖ(wᵗ), from which the server updates λ, is the mean over all of the client's training examples,
+    as metric ``received_loss``. Training is supervised.
     """
 
     required_strategy: ClassVar[str | None] = "afl"
 
     def train(self, task: LocalTask) -> Update:
-        """Measure the received weights, then train."""
+        """Evaluate the received weights, then train."""
         loss = evaluate(
             task.network, task.examples, task.task, task.prepare, self.criterion(task.task)
         ).compute()["loss"]

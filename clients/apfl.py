@@ -31,11 +31,11 @@ class ApflSettings(OwnLoopSettings):
 class Apfl(Personalised):
     """APFL: mixtures of the global and an own model (Deng, Kamani and Mahdavi 2020).
 
-    "Adaptive Personalized Federated Learning" (arXiv), Algorithm 1. Client i has a model v of its
-    own beside its copy w of the global one, and uses the mixture v̄ = α v + (1 − α) w. In each step,
+    "Adaptive Personalized Federated Learning" (arXiv), Algorithm 1. Client i has its own model v
+    and a copy w of the global one, and uses the mixture v̄ = α v + (1 − α) w. In each step,
     on one batch, w ← w − η ∇f(w) and v ← v − η ∇_v f(v̄) = v − η α ∇f(v̄), both gradients taken
-    before the step. It sends w, which the server averages. Where α is learned, it is so at the
-    first step of each round: α ← α − η ⟨∇f(v̄), v − w⟩, kept within [0, 1].
+    before the step. It sends w, which the server averages. If α is learned, it is updated at
+    the first step of each round: α ← α − η ⟨∇f(v̄), v − w⟩, kept within [0, 1].
 
     v and α are kept; v starts from the first weights received. "accuracy" is that of the mixture
     with the received wᵗ, "global_accuracy" that of wᵗ; α is reported as "own_share". Running
@@ -87,7 +87,7 @@ class Apfl(Personalised):
     def _learned(
         self, share: float, slope: torch.Tensor, apart: torch.Tensor, steps: Steps
     ) -> float:
-        """Return α − η ⟨∇f(v̄), v − w⟩ within [0, 1], or α where it is not learned."""
+        """Return α − η ⟨∇f(v̄), v − w⟩ within [0, 1], or α if it is not learned."""
         settings = self.settings
         if not settings.adaptive:
             return share
@@ -102,19 +102,19 @@ class Apfl(Personalised):
 
 
 def _mixed(own: torch.Tensor, local: torch.Tensor, share: float, trained: slice) -> torch.Tensor:
-    """Return α v + (1 − α) w in the trained slice, and what stands with v elsewhere."""
+    """Return α v + (1 − α) w in the trained slice, and v elsewhere."""
     mixture = own.clone()
     mixture[trained] = share * own[trained] + (1 - share) * local[trained]
     return mixture
 
 
 def _copy_statistics(source: torch.Tensor, target: torch.Tensor, trained: slice) -> None:
-    """Copy what stands outside the trained slice."""
+    """Copy the values outside the trained slice."""
     target[: trained.start] = source[: trained.start]
     target[trained.stop :] = source[trained.stop :]
 
 
 def _follow(leading: Steps, following: Steps) -> None:
-    """Give one optimiser the other's learning rates, which a schedule may have changed."""
+    """Copy the learning rates, which a schedule may have changed, from one optimiser to another."""
     for group, rate in zip(following.optimizer.param_groups, leading.rates(), strict=True):
         group["lr"] = rate

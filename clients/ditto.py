@@ -1,4 +1,4 @@
-"""Ditto: each client's own model is held near the global one."""
+"""Ditto: each client's own model stays near the global one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class DittoSettings(ClientSettings):
 
     name: str = "ditto"
     attraction: float = Field(
-        0.1, ge=0, description="λ, which draws the client's own model to the global one"
+        0.1, ge=0, description="λ, the strength of the pull towards the global model"
     )
     own_epochs: int | None = Field(
-        None, ge=1, description="epochs of the client's own model; default: as for the global one"
+        None, ge=1, description="epochs of the client's own model; default: those of the global one"
     )
 
 
@@ -32,7 +32,7 @@ class Ditto(Personalised):
     """Ditto: own models near the global one, for fairness and robustness (Li et al. 2021, ICML).
 
     "Ditto: Fair and Robust Federated Learning Through Personalization", Algorithm 1: client k
-    descends its task loss from wᵗ and sends what it reaches, as in FedAvg (or any other strategy's
+    descends its task loss from wᵗ and sends the result, as in FedAvg (or any other strategy's
     client); then it takes s steps on its own model, v_k ← v_k − η (∇F_k(v_k) + λ (v_k − wᵗ)).
 
     v_k is kept between rounds and starts from the first weights received. "accuracy" is that of

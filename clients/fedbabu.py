@@ -1,4 +1,4 @@
-"""FedBABU: the head is never trained in federation, only when a client tunes the model."""
+"""FedBABU: the head is not trained in federation, only when a client fine-tunes the model."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ class FedBabuSettings(FineTuningSettings):
 
     name: str = "fedbabu"
     tuning_epochs: int = Field(5, ge=1, description="epochs on the client's own examples")
-    tuned: Literal["all", "head", "body"] = Field("all", description="what clients tune")
+    tuned: Literal["all", "head", "body"] = Field(
+        "all", description="the part that clients fine-tune"
+    )
 
 
 @clients.register("fedbabu")
 class FedBabu(FineTuning):
-    """FedBABU: only the body is trained together, then tuned with a head (Oh et al. 2022, ICLR).
+    """FedBABU: only the body is federated, then fine-tuned with a head (Oh et al. 2022, ICLR).
 
     "FedBABU: Toward Enhanced Representation for Federated Image Classification", Algorithm 1: in
     federation the head stays at its random initial value θ_h⁰, the same on all clients; client i
-    descends its loss in the body alone, θ_e ← θ_e − η ∂f_i(θ_e, θ_h⁰)/∂θ_e, and the server averages
-    bodies. Before it is evaluated, a client fine-tunes body, head or both on its own examples; that
-    is neither sent nor kept.
+    descends its loss in the body only, θ_e ← θ_e − η ∂f_i(θ_e, θ_h⁰)/∂θ_e, and the server averages
+    bodies. Before it is evaluated, a client fine-tunes body, head or both on its own examples; the
+    result is neither sent nor kept.
 
-    Which layers are the head is said by ``model.personal``; it needs not travel, as every client
+    ``model.personal`` selects the layers of the head, which need not travel, since every client
     draws it from the scenario's seed. "accuracy" is the tuned model's, "global_accuracy" that of
     body and initial head.
     """
@@ -47,7 +49,7 @@ class FedBabu(FineTuning):
             return super().fit(task)
 
     def tune(self, task: LocalTask) -> None:
-        """Tune what the settings say, in place."""
+        """Fine-tune the part that the settings name, in place."""
         settings = self.settings
         model = task.network.model
         parts = {

@@ -14,9 +14,10 @@ class FedBn(ClientAlgorithm):
 
     "FedBN: Federated Learning on Non-IID Features via Local Batch Normalization", Algorithm 1:
     clients train whole models; the server averages every layer but batch norm, whose parameters and
-    running statistics each client keeps. ``model.batch_norm = "local"`` does that.
+    running statistics each client keeps. ``model.batch_norm = "local"`` implements this.
 
-    "accuracy" is that of a client's own normalisation; "global_accuracy" that of the initial one.
+    "accuracy" is that with a client's own normalisation; "global_accuracy" that with the initial
+    one.
     """
 
     personal_part: ClassVar[PersonalPart] = "batch-norm"

@@ -1,4 +1,4 @@
-"""FedDyn's client: a linear and a proximal term that move with it (Acar et al. 2021, ICLR)."""
+"""FedDyn's client: a linear and a proximal term that change each round (Acar et al. 2021, ICLR)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from fedlab.training.terms import Linear, ParameterTerm, Proximal
 
 @clients.register("feddyn")
 class FedDyn(ClientAlgorithm):
-    """FedDyn: local objectives bent towards a common stationary point (Acar et al. 2021, ICLR).
+    """FedDyn: local objectives aligned to a common stationary point (Acar et al. 2021, ICLR).
 
     Algorithm 1, client, with θ from the server and gₖ the client's own, at first 0:
 
         θₖ ← argmin Lₖ(w) − ⟨gₖ, w⟩ + α/2 ‖w − θ‖²
         gₖ ← gₖ − α (θₖ − θ)
 
-    gₖ tends to the gradient of Lₖ at the point that all clients agree on.
+    gₖ converges to the gradient of Lₖ at the common stationary point.
     """
 
     required_strategy: ClassVar[str | None] = "feddyn"
@@ -39,7 +39,7 @@ class FedDyn(ClientAlgorithm):
         return [*super().parameter_terms(task), Linear(direction), proximal]
 
     def update(self, task: LocalTask, fitted: Fit) -> Update:
-        """Return θₖ, with gₖ, (parameters,), to keep."""
+        """Return θₖ, and gₖ, (parameters,), to keep."""
         update, before = super().update(task, fitted), self._gradient(task)
         moved = (update.weights - task.wire)[: len(before)]
         state = {**update.state, "gradient": before - self._alpha(task) * moved}

@@ -1,4 +1,4 @@
-"""FedMD's client: a model of its own that learns from others' scores of public examples."""
+"""FedMD's client: its own model learns from others' scores on public examples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fedlab.training.terms import Objective
 ROWS, SCORES = "public-rows", "scores"
 CONSENSUS, CONSENSUS_ROWS = "consensus", "consensus-rows"
 START = "before-collaboration"
-"""Name of the model after transfer learning in what a client keeps."""
+"""Name, in a client's state, of the model after transfer learning."""
 
 
 class FedMdSettings(ClientSettings):
@@ -56,11 +56,12 @@ class FedMd(ClientAlgorithm):
     later ones it approaches the consensus f̃ on the public subset, by the mean absolute difference
     of the scores as the authors' code does (Digest), then trains ``epochs`` on its own examples
     (Revisit). After either it sends f_k on the next subset (Communicate). Scores are the outputs
-    before the softmax. One that joins later learns alone first, then digests like the others.
+    before the softmax. A client that joins later first learns alone, then digests like the others.
 
     Transfer learning takes a fixed number of epochs where the paper says "to convergence";
-    ``early_stopping`` ends that on own examples. Public classes go by their numbers: those of
-    another data set share outputs with the clients' own, where the paper has outputs for both.
+    ``early_stopping`` ends the epochs on own examples. Public classes are identified by number:
+    those of another data set share outputs with the clients' own, where the paper has outputs for
+    both.
 
     The whole model is the client's own (``model.personal = "all"``), and of an architecture of its
     own with ``model.others``. "accuracy" is that of its model, "before_accuracy" that of the model
@@ -73,7 +74,7 @@ class FedMd(ClientAlgorithm):
     required_strategy: ClassVar[str | None] = "fedmd"
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether clients could not learn the public examples' labels first."""
+        """Yield objections if clients cannot learn the public examples' labels first."""
         yield from super().objections(setup)
         public, classes = setup.federation.public, setup.task.classes
         if public is None or not self.settings.public_epochs:
@@ -89,7 +90,7 @@ class FedMd(ClientAlgorithm):
         """Return the task loss.
 
         Raises:
-            FedlabError: If the task is not one of classes.
+            FedlabError: If the task has no classes.
         """
         if task.kind != "classification":
             raise FedlabError(
@@ -99,17 +100,17 @@ class FedMd(ClientAlgorithm):
         return super().criterion(task)
 
     def train(self, task: LocalTask) -> Update:
-        """Learn alone in the first round, from the others in later ones; send scores."""
+        """Learn alone in the first round, from the consensus in later ones; send scores."""
         fitted = self.transfer(task) if START not in task.state else None
-        told = {"digest_loss": self.digest(task).loss} if CONSENSUS in task.arrays else {}
-        if told or fitted is None:
+        metrics = {"digest_loss": self.digest(task).loss} if CONSENSUS in task.arrays else {}
+        if metrics or fitted is None:
             fitted = fit(task, self.objective(task), self.steps(task))
         update = self.update(task, fitted)
-        update.metrics.update(told)
+        update.metrics.update(metrics)
         return update
 
     def transfer(self, task: LocalTask) -> Fit:
-        """Train on the public examples, then on the client's own; keep what came of it."""
+        """Train on the public examples, then on the client's own; keep the result."""
         public = replace(task, examples=_public(task))
         settings = self.settings
         steps = self._passes(task, settings.public_epochs, settings.public_batch_size)
@@ -129,12 +130,12 @@ class FedMd(ClientAlgorithm):
         return fit(digested, Objective(functional.l1_loss, self.parameter_terms(task)), steps)
 
     def sent(self, task: LocalTask, fitted: Fit) -> Arrays:
-        """Return the class scores of the asked public examples, (S × outputs,)."""
+        """Return the class scores of the requested public examples, (S × outputs,)."""
         inputs = _public(task, task.arrays[ROWS]).inputs
         return {SCORES: predict(task.network, inputs, task.prepare).flatten()}
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
-        """Return the metrics of the client's model, and of that before collaboration."""
+        """Return the metrics of the client's model, and of its model before collaboration."""
         own = self.measured(task)
         start = task.state.get(START)
         if start is None:
@@ -143,12 +144,12 @@ class FedMd(ClientAlgorithm):
         return own | _before(self.measured(task))
 
     def _passes(self, task: LocalTask, epochs: int, batch_size: int) -> Steps:
-        """Return how so many epochs are descended, with an optimiser of their own."""
+        """Return a training plan of so many epochs, with an optimiser of its own."""
         return replace(self.steps(task), epochs=epochs, limit=None, batch_size=batch_size)
 
 
 def _public(task: LocalTask, rows: torch.Tensor | None = None) -> Examples:
-    """Return public examples, all or those of these rows, which travel as float32."""
+    """Return public examples, all or those of ``rows``, which travel as float32."""
     assert task.public is not None
     return task.public if rows is None else task.public.take(rows.long())
 

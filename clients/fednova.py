@@ -1,4 +1,4 @@
-"""FedNova's client: its change for each step that it took (Wang et al. 2020, NeurIPS)."""
+"""FedNova's client: sends its change per local step (Wang et al. 2020, NeurIPS)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class FedNovaClientSettings(ClientSettings):
 class FedNova(ClientAlgorithm):
     """FedNova: normalised averaging of unequal local work (Wang et al. 2020, NeurIPS).
 
-    Trains as the supervised client does, with µ/2 ‖w − x‖² where the server sends µ above 0, and
-    sends the change of its parameters for each step, (yᵢ − x) / ‖aᵢ‖₁ = −η dᵢ, in the place of the
-    parameters. ‖aᵢ‖₁ is its number of steps or, with momentum or the proximal term, what those
-    make of it (section 4).
+    Trains as the supervised client does, with µ/2 ‖w − x‖² if the server sends µ above 0, and
+    sends the change of its parameters per step, (yᵢ − x) / ‖aᵢ‖₁ = −η dᵢ, instead of the
+    parameters. ‖aᵢ‖₁ is its number of steps or, with momentum or the proximal term, that of
+    section 4.
     """
 
     Settings: ClassVar[type[ClientSettings]] = FedNovaClientSettings

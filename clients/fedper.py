@@ -1,4 +1,4 @@
-"""FedPer: the last layers stay on their client."""
+"""FedPer: the last layers stay on the client."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class FedPer(ClientAlgorithm):
     base layers W_B and its own personalisation layers W_Pj together, (W_B, W_Pj) ← SGD(W_B, W_Pj),
     and sends W_B alone; the server averages W_B by numbers of examples.
 
-    Which layers are personal is said by ``model.personal``: "head", or patterns for more than the
-    last layer. A client keeps its W_Pj between rounds; one that never trained has the initial one.
-    "accuracy" is that of (W_B, W_Pj), "global_accuracy" that of W_B under the initial head.
+    ``model.personal`` selects the personal layers: "head", or patterns for more than the last
+    layer. A client keeps its W_Pj between rounds; one that never trained has the initial one.
+    "accuracy" is that of (W_B, W_Pj), "global_accuracy" that of W_B with the initial head.
     """
 
     personal_part: ClassVar[PersonalPart] = "head"

@@ -1,4 +1,4 @@
-"""FedProto: prototypes of classes travel in the place of weights."""
+"""FedProto: prototypes of classes travel instead of weights."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class NearPrototypes:
     Attributes:
         strength: λ.
         prototypes: (classes, features) the global prototypes C̄.
-        known: (classes,) whether any client has had the class.
-        entered: What entered the head in the last forward pass, (B, features), as its one entry.
+        known: (classes,) whether any client has held the class.
+        entered: A list of one entry: the head's inputs in the last forward pass, (B, features).
     """
 
     strength: float
@@ -50,10 +50,10 @@ class NearPrototypes:
 
 @clients.register("fedproto")
 class FedProto(ClientAlgorithm):
-    """FedProto: clients share what each class looks like to them (Tan et al. 2022, AAAI).
+    """FedProto: clients share the mean representation of each class (Tan et al. 2022, AAAI).
 
     "FedProto: Federated Prototype Learning across Heterogeneous Clients", Algorithm 1. With f_i(x)
-    what enters the head of client i's model, its prototype of class j is C_i^(j), the mean of
+    the input of the head of client i's model, its prototype of class j is C_i^(j), the mean of
     f_i(x) over its examples of the class (equation 3). It descends
 
         cross-entropy + λ Σ_j d(C_i^(j), C̄^(j))        (equations 7 and 8, C_i^(j) of the batch)
@@ -76,7 +76,7 @@ class FedProto(ClientAlgorithm):
         """Return the task loss.
 
         Raises:
-            FedlabError: If the task is not one of classes.
+            FedlabError: If the task has no classes.
         """
         if task.kind != "classification":
             raise FedlabError(
@@ -86,7 +86,7 @@ class FedProto(ClientAlgorithm):
         return super().criterion(task)
 
     def fit(self, task: LocalTask) -> Fit:
-        """Descend task loss and the prototypes' term, with an eye on what enters the head."""
+        """Descend task loss and the prototypes' term, recording the inputs of the head."""
         objective = self.objective(task)
         with entering_head(task.network) as entered:
             if PROTOTYPES in task.arrays:
@@ -105,7 +105,7 @@ class FedProto(ClientAlgorithm):
         return {SUMS: sums.flatten(), COUNTS: torch.stack([count for _, count in parts]).sum(0)}
 
     def kept(self, task: LocalTask, fitted: Fit) -> Arrays:
-        """Return the global prototypes, by which the client may be evaluated."""
+        """Return the global prototypes to keep, which evaluation uses."""
         return task.state | {n: task.arrays[n] for n in (PROTOTYPES, KNOWN) if n in task.arrays}
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
@@ -129,7 +129,7 @@ class FedProto(ClientAlgorithm):
 def representations_of(
     task: LocalTask, examples: Examples
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield what enters the head (B, features) and the targets (B,) of examples, in batches."""
+    """Yield the head's inputs (B, features) and the targets (B,) of examples, in batches."""
     task.network.evaluation_mode()
     for start in range(0, len(examples), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""FedRep: heads are trained first, then the representation under them."""
+"""FedRep: heads are trained first, then the representation."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class FedRepSettings(ClientSettings):
 
 @clients.register("fedrep")
 class FedRep(ClientAlgorithm):
-    """FedRep: one representation for all, a head for each (Collins et al. 2021, ICML).
+    """FedRep: one shared representation, a head for each client (Collins et al. 2021, ICML).
 
     "Exploiting Shared Representations for Personalized Federated Learning", Algorithm 1: with the
     received representation φᵗ held fixed, client i takes τ steps on its head, h_i ← GRD(f_i(h_i,
     φᵗ), h_i, α); then, with the head held fixed, it steps on the representation, φ_i ← GRD(f_i(h_i,
     φ), φ, α), and sends φ_i. The server averages the φ_i, with ``strategy.weighting`` or FedAvg's.
 
-    Which layers are the head is said by ``model.personal``. "accuracy" is that of (φᵗ⁺¹, h_i),
-    "global_accuracy" that of φᵗ⁺¹ under the initial head.
+    ``model.personal`` selects the layers of the head. "accuracy" is that of (φᵗ⁺¹, h_i),
+    "global_accuracy" that of φᵗ⁺¹ with the initial head.
     """
 
     Settings: ClassVar[type[ClientSettings]] = FedRepSettings

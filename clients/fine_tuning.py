@@ -1,4 +1,4 @@
-"""Plain fine-tuning after FedAvg: what every personalised algorithm is to be held against."""
+"""Plain fine-tuning after FedAvg: the baseline of personalised algorithms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedlab.training.task import LocalTask
 
 
 class FineTuningSettings(ClientSettings):
-    """Keys of ``[client]`` where clients tune the model for themselves before they use it."""
+    """Keys of ``[client]`` if clients fine-tune the model before they use it."""
 
     name: str = "fine-tuning"
     tuning_epochs: int = Field(1, ge=1, description="epochs on the client's own examples")
@@ -23,28 +23,28 @@ class FineTuningSettings(ClientSettings):
 
 @clients.register("fine-tuning")
 class FineTuning(ClientAlgorithm):
-    """Fine-tuning: each client goes on from the global model by itself (Wang et al. 2019).
+    """Fine-tuning: each client fine-tunes the global model on its own data (Wang et al. 2019).
 
     "Federated Evaluation of On-device Personalization" (arXiv), section 3. Training is FedAvg's.
     Whenever a client is evaluated, it first descends its task loss from the received weights wᵗ on
-    its own training examples; what comes of it is measured, and neither sent nor kept. Rounds that
+    its own training examples; the result is evaluated, and neither sent nor kept. Rounds that
     are not evaluated cost no more than FedAvg's.
 
-    "accuracy" is the tuned model's, "global_accuracy" that of wᵗ. Early stopping is for training
-    only: here it would watch the very part that the client is evaluated on.
+    "accuracy" is the fine-tuned model's, "global_accuracy" that of wᵗ. Early stopping is for
+    training only: here it would monitor the same part that the client is evaluated on.
     """
 
     Settings: ClassVar[type[ClientSettings]] = FineTuningSettings
     settings: FineTuningSettings
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
-        """Return the metrics of the tuned model and of the received one."""
+        """Return the metrics of the fine-tuned model and of the received one."""
         received = of_global_model(self.measured(task))
         self.tune(task)
         return self.measured(task) | received
 
     def tune(self, task: LocalTask) -> None:
-        """Descend the objective from the present weights, in place."""
+        """Descend the objective from the current weights, in place."""
         settings = self.settings
         steps = replace(
             self.steps(task), epochs=settings.tuning_epochs, limit=settings.tuning_steps

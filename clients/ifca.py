@@ -1,4 +1,4 @@
-"""The client of IFCA: it trains the model, of several, that fits it best."""
+"""IFCA's client: trains the one of several models that fits it best."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from fedlab.training.task import LocalTask, Update
 
 @clients.register("ifca")
 class Ifca(ClientAlgorithm):
-    """IFCA's client: takes the model with the least loss, and trains it (Ghosh et al. 2020).
+    """IFCA's client: trains the model with the least loss on its data (Ghosh et al. 2020).
 
     Algorithm 1, lines 6 to 8: ĵ = argmin_j Fᵢ(θⱼ), with Fᵢ the mean loss over all of the client's
-    training examples; of equals the first. The choice is reported as metric ``cluster``.
+    training examples, and the first of ties. The choice is reported as metric ``cluster``.
     Evaluation on validation examples chooses in the same way, by the training examples.
     """
 
     required_strategy: ClassVar[str | None] = "ifca"
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether update processors would be given the distance to another model."""
+        """Yield objections if update processors would be given the change from another model."""
         yield from super().objections(setup)
         if setup.scenario.updates:
             yield (
@@ -35,7 +35,7 @@ class Ifca(ClientAlgorithm):
             )
 
     def train(self, task: LocalTask) -> Update:
-        """Choose a model, then train it."""
+        """Choose a model and train it."""
         cluster = self.choose(task)
         chosen = task.network.model.wire().clone()
         update = super().train(task)
@@ -43,7 +43,7 @@ class Ifca(ClientAlgorithm):
         return replace(update, origin=chosen)
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
-        """Return the metrics of the client's choice on its validation part."""
+        """Return the metrics of the chosen model on the client's validation part."""
         cluster = self.choose(task)
         return {**super().evaluate(task), "cluster": float(cluster)}
 

@@ -16,9 +16,9 @@ class LgFedAvg(ClientAlgorithm):
     representation ℓ_m and the global model g on top of it together, keeps ℓ_m and sends g; the
     server averages g by numbers of examples. The auxiliary losses of its section 3.1 are left out.
 
-    Which layers are local is said by ``model.personal``: "body" is all but the head. "accuracy" is
-    that of (ℓ_m, g); "global_accuracy" that of g on the initial representation, which is what a
-    client that never trained would get (the paper asks an ensemble of trained clients instead).
+    ``model.personal`` selects the local layers: "body" is all but the head. "accuracy" is that of
+    (ℓ_m, g); "global_accuracy" that of g on the initial representation, which a client that never
+    trained would have (the paper uses an ensemble of trained clients instead).
     """
 
     personal_part: ClassVar[PersonalPart] = "body"

@@ -35,12 +35,12 @@ class MimeLiteClientSettings(ClientSettings):
 class MimeLite(ClientAlgorithm):
     """Mime Lite: the server's statistics in every client step (Karimireddy et al. 2021, NeurIPS).
 
-    Algorithm 1 (MimeLite): m, v and β from the server stay as they are all round,
+    Algorithm 1 (MimeLite): m, v and β from the server are constant during the round,
 
         yᵢ ← yᵢ − η ((1 − β) gᵢ(yᵢ) + β m)                  momentum
         yᵢ ← yᵢ − η ((1 − β) gᵢ(yᵢ) + β m) / (ε + √v)       Adam; Adagrad, with β = 0
 
-    and ∇fᵢ(x) over all of the client's examples goes back. The step is plain descent at the rate
+    and ∇fᵢ(x) over all of the client's examples is sent. The step is plain descent at the rate
     η (1 − β) on the objective plus ⟨β/(1 − β) m, w⟩, preconditioned by 1 / (ε + √v).
     """
 
@@ -61,7 +61,7 @@ class MimeLite(ClientAlgorithm):
         return [*super().parameter_terms(task), Linear(direction)]
 
     def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
-        """Return 1 / (ε + √v), and 1 where parameters stay on the client; None without v."""
+        """Return 1 / (ε + √v), and 1 for parameters that stay on the client; None without v."""
         if "preconditioner" not in task.arrays:
             return None
         return task.network.model.layout.over_trained(task.arrays["preconditioner"], fill=1.0)

@@ -27,7 +27,7 @@ class MoonSettings(ClientSettings):
 
 @dataclass(frozen=True)
 class ModelContrast:
-    """µ ℓ_con: representations shall be near the global model's, and far from the last local one's.
+    """µ ℓ_con: pulls representations towards the global model's, away from the last local one's.
 
     Li et al. 2021, section 3.3, with the cosine similarity sim and z of the model in training:
 
@@ -52,7 +52,7 @@ class ModelContrast:
         return self.strength * losses.mean()
 
     def _similarity(self, batch: Batch, wire: torch.Tensor) -> torch.Tensor:
-        """Return the similarity to what other weights make of the same inputs."""
+        """Return the similarity to the representations under other weights."""
         network = batch.task.network
         network.evaluation_mode()
         with torch.no_grad():
@@ -65,16 +65,16 @@ class ModelContrast:
 class Moon(ClientAlgorithm):
     """MOON: contrast with the global and the last local model (Li et al. 2021, CVPR).
 
-    Adds µ ℓ_con (section 3.3) to the local objective. The representation z is what enters the
+    Adds µ ℓ_con (section 3.3) to the local objective. The representation z is the input of the
     network's head. A client that takes part for the first time has no last model and trains
-    without the term. Servers do as for FedAvg, so any strategy goes with it.
+    without the term. The server's side is that of FedAvg, so any strategy can be used.
     """
 
     Settings: ClassVar[type[ClientSettings]] = MoonSettings
     settings: MoonSettings
 
     def batch_terms(self, task: LocalTask) -> Sequence[BatchTerm]:
-        """Return the supervised terms and, from the second time on, the contrastive one."""
+        """Return the supervised terms and, from its second round on, the contrastive one."""
         terms, previous = super().batch_terms(task), task.state.get("previous")
         if previous is None or not self.settings.mu:
             return terms

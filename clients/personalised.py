@@ -1,4 +1,4 @@
-"""What algorithms share whose clients keep a whole model of their own beside the global one."""
+"""The base of algorithms whose clients keep a whole model of their own next to the global one."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fedlab.algorithm.client import ClientAlgorithm, ClientSettings, PersonalPar
 from fedlab.training.task import LocalTask
 
 OWN = "own-model"
-"""Name of the client's own model in what it keeps."""
+"""Name of the client's own model in its state."""
 
 
 class OwnLoopSettings(ClientSettings):
-    """Keys of ``[client]`` for algorithms whose steps are their own."""
+    """Keys of ``[client]`` for algorithms with their own training loop."""
 
     @model_validator(mode="after")
     def _never_stops_early(self) -> Self:
@@ -28,7 +28,7 @@ class OwnLoopSettings(ClientSettings):
 
 
 class Personalised(ClientAlgorithm):
-    """A client with two models: one that federation averages, and one of its own.
+    """A client with two models: the federated one, and one of its own.
 
     "accuracy" is that of its own model, "global_accuracy" that of the received one.
     """
@@ -42,5 +42,5 @@ class Personalised(ClientAlgorithm):
         return self.measured(task) | received
 
     def own_weights(self, task: LocalTask) -> torch.Tensor:
-        """Return (size,) the client's own model; the received one where it never trained."""
+        """Return (size,) the client's own model; the received one if it never trained."""
         return task.state.get(OWN, task.received)

@@ -22,7 +22,9 @@ class PFedMeSettings(OwnLoopSettings):
     """
 
     name: str = "pfedme"
-    attraction: float = Field(15.0, gt=0, description="λ, which draws the own model θ to w")
+    attraction: float = Field(
+        15.0, gt=0, description="λ, the strength of the pull of the own model θ towards w"
+    )
     own_steps: int = Field(5, ge=1, description="K, steps of θ on each batch")
     outer_rate: float = Field(0.005, gt=0, description="η of w ← w − η λ (w − θ)")
 
@@ -33,10 +35,10 @@ class PFedMe(Personalised):
 
     "Personalized Federated Learning with Moreau Envelopes", Algorithm 1. In each local round client
     i draws a batch D and takes K steps towards θ̃(w) = argmin_θ f̃(θ; D) + λ/2 ‖θ − w‖² (equation
-    7), then w ← w − η λ (w − θ̃(w)). It sends w; the strategy "pfedme" averages what clients send
-    and goes β of the way. In a round θ starts from wᵗ and goes on from batch to batch.
+    7), then w ← w − η λ (w − θ̃(w)). It sends w; the strategy "pfedme" averages these and
+    moves a fraction β of the way. In a round θ starts from wᵗ and continues from batch to batch.
 
-    The last θ̃ is kept: "accuracy" is its own, "global_accuracy" that of wᵗ. Running statistics of
+    The last θ̃ is kept: "accuracy" is that of θ̃, "global_accuracy" that of wᵗ. Running statistics of
     batch norm are those of θ.
     """
 

@@ -23,7 +23,7 @@ class ScaffoldClientSettings(ClientSettings):
 
     option: Literal["I", "II"] = Field(
         "II",
-        description="where the new control variate comes from: I, the gradient of all examples at "
+        description="source of the new control variate: I, the gradient of all examples at "
         "the received weights (another pass over them); II, the steps taken",
     )
 
@@ -46,11 +46,11 @@ class Scaffold(ClientAlgorithm):
         sends yᵢ and Δcᵢ = cᵢ⁺ − cᵢ
 
     The correction is a linear term of the objective. With momentum (the paper has none), K steps
-    carry a client as far as ‖a‖₁ plain ones (FedNova's accumulation), which takes the place of K in
-    option II: cᵢ stays what the paper means by it, the client's mean gradient on the way. Divided
-    by K it would be up to 1/(1 − β) times that, and the correction, which momentum carries on like
-    any gradient, far too long. (NIID-Bench divides by K, and corrects beside the momentum buffer,
-    which comes to about the same distance over a round.)
+    move a client as far as ‖a‖₁ plain ones (FedNova's accumulation), which replaces K in option II:
+    cᵢ remains the client's mean gradient along its path, as in the paper. Divided by K it would be
+    up to 1/(1 − β) times that, and the correction, which momentum accumulates like any gradient,
+    far too large. (NIID-Bench divides by K, and corrects outside the momentum buffer, which leads
+    to about the same distance over a round.)
     """
 
     Settings: ClassVar[type[ClientSettings]] = ScaffoldClientSettings
@@ -64,7 +64,7 @@ class Scaffold(ClientAlgorithm):
         return [*super().parameter_terms(task), Linear(direction)]
 
     def update(self, task: LocalTask, fitted: Fit) -> Update:
-        """Return yᵢ, with Δcᵢ for the server and cᵢ⁺ to keep, (parameters,) each."""
+        """Return yᵢ, with Δcᵢ to send and cᵢ⁺ to keep, (parameters,) each."""
         update = super().update(task, fitted)
         own, new = self._own(task), self._new(task, fitted, update.weights)
         arrays, state = {**update.arrays, "control": new - own}, {**update.state, "control": new}
@@ -75,7 +75,7 @@ class Scaffold(ClientAlgorithm):
         return torch.zeros_like(task.arrays["control"]) if own is None else own
 
     def _new(self, task: LocalTask, fitted: Fit, weights: torch.Tensor) -> torch.Tensor:
-        """Return cᵢ⁺; a client that took no step keeps what it has."""
+        """Return cᵢ⁺, or cᵢ if the client took no step."""
         own, settings = self._own(task), self.settings
         rate = settings.optimizer.lr * self.rate_factor(task)
         if fitted.steps == 0 or rate == 0:

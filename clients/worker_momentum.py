@@ -17,28 +17,29 @@ from fedlab.training.terms import ParameterTerm
 class WorkerMomentumSettings(ClientSettings):
     """Keys of ``[client]`` with name = "worker-momentum"."""
 
-    beta: float = Field(0.9, ge=0, lt=1, description="β: what is kept of the mean each round")
+    beta: float = Field(0.9, ge=0, lt=1, description="β: weight of the previous mean")
 
 
 @clients.register("worker-momentum")
 class WorkerMomentum(ClientAlgorithm):
     """Worker momentum: sends a running mean of its updates (Karimireddy et al. 2021, ICML).
 
-    mₜ = (1 − β) gₜ + β mₜ₋₁ (their Algorithm 2, m₁ = g₁), which evens out a client's noise over
-    rounds, so that aggregators can tell attackers from it. Here g is the update of a round, times
-    the learning rate already; with ``steps = 1`` and plain descent it is the paper's gradient.
+    mₜ = (1 − β) gₜ + β mₜ₋₁ (their Algorithm 2, m₁ = g₁), which averages a client's noise over
+    rounds, so that aggregators can distinguish attackers from it. Here g is the update of a round,
+    which includes the learning rate; with ``steps = 1`` and plain descent it is the paper's
+    gradient.
     """
 
     Settings: ClassVar[type[ClientSettings]] = WorkerMomentumSettings
     settings: WorkerMomentumSettings
 
     def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
-        """Return the supervised terms, and note the weights before training changes them."""
+        """Return the supervised terms, and save the weights before training."""
         _ = task.received
         return super().parameter_terms(task)
 
     def update(self, task: LocalTask, fitted: Fit) -> Update:
-        """Return the received weights, moved by the running mean, which is kept."""
+        """Return the received weights plus the running mean, which is kept."""
         update = super().update(task, fitted)
         received = task.received[task.network.model.layout.wire]
         momentum = update.weights - received
@@ -50,5 +51,5 @@ class WorkerMomentum(ClientAlgorithm):
         return update
 
     def kept(self, task: LocalTask, fitted: Fit) -> Arrays:
-        """Return nothing beside the running mean."""
+        """Return the running mean only."""
         return {}

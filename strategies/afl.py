@@ -20,7 +20,9 @@ class AflSettings(VectorStrategySettings):
 
     name: str = "afl"
     mixture_rate: float = Field(
-        0.1, ge=0, description="γ_λ, the step of the mixture towards clients with a large loss"
+        0.1,
+        ge=0,
+        description="γ_λ, the step size of the mixture, towards clients with a large loss",
     )
 
 
@@ -36,10 +38,10 @@ class Afl(VectorStrategy):
 
     Of a cohort of m among p clients, the gradient in λ is estimated by (p/m) Lₖ(wᵗ) for the clients
     in it and 0 for the others, and λ is scaled to sum to 1 over the cohort. Clients report Lₖ(wᵗ);
-    ``weighting`` is of no effect.
+    ``weighting`` has no effect.
 
     Attributes:
-        mixture: λ, by node; what is not in it has the first share, 1/p.
+        mixture: λ, by node; nodes not in it have the initial share, 1/p.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = AflSettings
@@ -52,14 +54,14 @@ class Afl(VectorStrategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the cohort's messages; the first time, give every client the same share."""
+        """Return the cohort's messages; initialise the shares in the first round."""
         if not self.mixture:
             nodes = list(grid.get_node_ids())
             self.mixture = {str(node): 1 / len(nodes) for node in nodes}
         return super().configure_train(server_round, arrays, config, grid)
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return the mixture of the clients' weights, and move the mixture."""
+        """Return the mixture of the clients' weights, and update λ."""
         shares = np.array([self.mixture[str(reply.client)] for reply in replies])
         if not shares.any():
             shares += 1.0
@@ -79,13 +81,13 @@ class Afl(VectorStrategy):
         self.mixture = {node: float(x) for node, x in zip(moved, projected, strict=True)}
 
     def record(self) -> dict[str, Any]:
-        """Return how far the mixture is from uniform."""
+        """Return the distance of the mixture from the uniform one."""
         shares = np.array(list(self.mixture.values()))
         return {"clients_with_a_share": int((shares > 0).sum()), "largest_share": shares.max()}
 
 
 def onto_simplex(point: Vector) -> Vector:
-    """Return the nearest point whose values are not negative and add up to 1.
+    """Return the projection on the simplex: values that are at least 0 and sum to 1.
 
     Source: Duchi et al. 2008, ICML, "Efficient Projections onto the l1-Ball", figure 1.
 

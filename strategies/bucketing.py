@@ -42,9 +42,9 @@ class BucketingSettings(Settings):
 class Bucketing(StrategyWrapper):
     """Bucketing: any aggregator, given means of s random updates (Karimireddy et al. 2022, ICLR).
 
-    Algorithm 1: permute the n updates at random, average each s of them in turn, and let the
-    aggregator of ``[strategy.inner]`` work on the ⌈n/s⌉ means. They differ less from each other
-    than clients with unlike data do; of f malicious clients, at most f buckets are spoilt.
+    Algorithm 1: permute the n updates at random, average consecutive groups of s, and apply the
+    aggregator of ``[strategy.inner]`` to the ⌈n/s⌉ means. These differ less from each other than
+    the updates of clients with different data; f malicious clients affect at most f buckets.
     """
 
     Settings: ClassVar[type[Settings]] = BucketingSettings
@@ -69,7 +69,7 @@ class Bucketing(StrategyWrapper):
         return cls(settings)
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether the buckets are too few for what the inner strategy shall withstand."""
+        """Yield objections if the buckets are too few for the inner strategy's bound."""
         settings = setup.scenario.strategy
         buckets = self.inputs(cohort_size(settings, setup.population))
         yield from too_many_malicious(
@@ -77,7 +77,7 @@ class Bucketing(StrategyWrapper):
         )
 
     def inputs(self, cohort: int) -> int:
-        """Return how many updates of a cohort's the inner strategy sees."""
+        """Return the number of updates that the inner strategy sees of a cohort."""
         return -(-cohort // int(self.settings.bucket_size))
 
     def configure_train(
@@ -85,14 +85,14 @@ class Bucketing(StrategyWrapper):
     ) -> Iterable[Message]:
         """Return the inner strategy's messages, with this strategy's weighting."""
         messages = list(super().configure_train(server_round, arrays, config, grid))
-        # All messages share what they carry with the inner strategy's configuration.
+        # All messages share their content with the inner strategy's configuration.
         config[WEIGHTING] = self.settings.weighting
         return messages
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return what the inner strategy makes of the buckets' means."""
+        """Return the inner strategy's aggregate of the buckets' means."""
         answered = [reply for reply in replies if reply.has_content()]
         # The rounds loop has seeded the global generator for this round.
         order = np.random.permutation(len(answered))

@@ -1,4 +1,4 @@
-"""Centred clipping: no update pulls harder than the radius (Karimireddy et al. 2021)."""
+"""Centred clipping: the radius limits the influence of each update (Karimireddy et al. 2021)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CentredClippingSettings(VectorStrategySettings):
         "clients", description="what a client weighs in a mean; the paper counts clients"
     )
     radius: float = Field(
-        1.0, gt=0, description="τ: farthest that one update pulls, in units of the update's norm"
+        1.0, gt=0, description="τ: the clipping radius, in units of the update's norm"
     )
     iterations: int = Field(1, ge=1, le=1000, description="clipping steps a round")
 
@@ -36,8 +36,8 @@ class CentredClipping(VectorStrategy):
     """Centred clipping: updates clipped around the last step (Karimireddy et al. 2021, ICML).
 
     With v the last round's aggregate (at first 0) and xᵢ the updates, each iteration sets
-    v ← v + 1/n Σ (xᵢ − v) min(1, τ / ‖xᵢ − v‖) (their equation 5), and the weights go on by v. The
-    paper's clients send momenta: that is client ``worker-momentum``.
+    v ← v + 1/n Σ (xᵢ − v) min(1, τ / ‖xᵢ − v‖) (their equation 5), and v is added to the weights.
+    The paper's clients send momenta: that is client ``worker-momentum``.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = CentredClippingSettings

@@ -1,7 +1,7 @@
 """Flower's wrappers for central differential privacy: clipped updates, and noise on their mean.
 
-In two things they are put right here. Flower (1.41) lets an adapted clipping norm run away from its
-quantile, and it divides by the length of an update, which may be 0.
+They correct two errors. Flower (1.41) lets an adapted clipping norm diverge from its quantile, and
+it divides by the norm of an update, which may be 0.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ else:
     ServerSide = Adaptive = object
 
 WEIGHING = """
-    The noise is meant for clients that weigh alike. FedAvg weighs by examples, so the guarantee is
-    weaker for those that have many.
+    The noise assumes clients of equal weight. FedAvg weighs by examples, so the guarantee is weaker
+    for clients that have many.
 """
 FIXED = f"""
-    yₖ ← x + (yₖ − x) min(1, S / ‖yₖ − x‖), then x ← what the inner strategy makes of them +
+    yₖ ← x + (yₖ − x) min(1, S / ‖yₖ − x‖), then x ← the inner strategy's aggregate +
     N(0, (z S / m)²), with S clipping_norm, z noise_multiplier and m num_sampled_clients.
 {WEIGHING}"""
 ADAPTIVE = f"""
-    Algorithm 1. Updates are clipped to the norm C, and N(0, (z_Δ C / m)²) goes onto their mean, as
-    in dp-server-fixed-clipping. With b the part of the cohort that was within C, its count noised
-    by N(0, σ_b²),
+    Algorithm 1. Updates are clipped to the norm C, and N(0, (z_Δ C / m)²) is added to their mean,
+    as in dp-server-fixed-clipping. With b the fraction of the cohort within C, whose count has the
+    noise N(0, σ_b²),
 
         C ← C exp(−η (b − γ))        z_Δ = (z⁻² − (2 σ_b)⁻²)^(−1/2)
 
     so that C follows the γ-quantile of the updates' norms: γ is target_clipped_quantile, η
-    clip_norm_lr, σ_b clipped_count_stddev. Flower (1.41) takes the part that was shortened for b,
-    which drives C away from the quantile, and scales a round's noise by the next round's C; here
-    both are the paper's.
+    clip_norm_lr, σ_b clipped_count_stddev. Flower (1.41) takes the fraction beyond C for b,
+    which drives C away from the quantile, and scales a round's noise by the next round's C; both
+    are the paper's here.
 {WEIGHING}"""
 
 
 class Clips(ServerSide):
-    """Clips on the server, clients that did not move included."""
+    """Clipping on the server, including clients that did not move."""
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return what the wrapped strategy makes of clipped updates, with noise."""
+        """Return the wrapped strategy's aggregate of clipped updates, with noise."""
         answered = list(replies)
         for reply in answered:
             if reply.has_content():
@@ -61,7 +61,7 @@ class Clips(ServerSide):
 
 
 class FollowsQuantile(Adaptive):
-    """Moves the clipping norm as the paper does, and after the round's noise."""
+    """Adaptation of the clipping norm as in the paper, after the round's noise."""
 
     def _geometric_update(self, clipped_fraction: float) -> None:
         within = 1 - clipped_fraction
@@ -78,19 +78,19 @@ class FollowsQuantile(Adaptive):
 class DifferentialPrivacyServerSideFixedClipping(
     Clips, flower.DifferentialPrivacyServerSideFixedClipping
 ):
-    """The server clips."""
+    """Clipping on the server."""
 
 
 class DifferentialPrivacyServerSideAdaptiveClipping(
     Clips, FollowsQuantile, flower.DifferentialPrivacyServerSideAdaptiveClipping
 ):
-    """The server clips, and moves the norm."""
+    """Clipping on the server, with an adaptive norm."""
 
 
 class DifferentialPrivacyClientSideAdaptiveClipping(
     FollowsQuantile, flower.DifferentialPrivacyClientSideAdaptiveClipping
 ):
-    """Clients clip and tell whether they had to; the server moves the norm."""
+    """Clipping on clients, which report whether they clipped; the server adapts the norm."""
 
 
 adopt(
@@ -104,8 +104,8 @@ adopt(
     flower.DifferentialPrivacyClientSideFixedClipping,
     "DP, clients clip at a fixed norm, the server adds noise (McMahan et al. 2018, DP-FedAvg)",
     f"""
-    As dp-server-fixed-clipping, but that the server sees clipped updates only, or their sum: the
-    mod "fixed-clipping" shortens them.
+    As dp-server-fixed-clipping, but the server sees only clipped updates, or their sum: the update
+    processor "fixed-clipping" clips them.
 {WEIGHING}""",
     takes_mean=True,
     processors=("fixed-clipping",),

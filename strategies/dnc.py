@@ -36,7 +36,7 @@ class DncSettings(VectorStrategySettings):
 
 @strategies.register("dnc")
 class Dnc(VectorStrategy):
-    """DnC: drops the updates that stand out most in their main direction (Shejwalkar et al. 2021).
+    """DnC: drops the updates that deviate most along the main direction (Shejwalkar et al. 2021).
 
     Divide and conquer, NDSS 2021, Algorithm 2. In each iteration: draw b coordinates, centre the
     updates on them, take the top right singular vector v, score update i by ⟨gᵢ − µ, v⟩², drop the
@@ -47,12 +47,12 @@ class Dnc(VectorStrategy):
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
-        # All iterations together may not drop everybody.
+        # All iterations together must leave at least one client.
         bound = math.ceil(max(2.0, settings.filtering * settings.iterations)), 1
         self.traits = replace(self.traits, malicious_bound=bound)
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return the mean of the weights of those that no iteration dropped."""
+        """Return the mean of the weights that no iteration dropped."""
         points = updates(weights, replies)
         good = reduce(np.intersect1d, [self._kept(points) for _ in range(self.settings.iterations)])
         return np.asarray(mean([replies[int(i)] for i in good]))
@@ -63,7 +63,7 @@ class Dnc(VectorStrategy):
         count = min(self.settings.subsample, size)
         drawn = np.sort(np.random.choice(size, count, replace=False))
         scores = outlier_scores(points[:, drawn])
-        # Clients that failed may have left fewer updates than the scenario's cohort.
+        # Failed clients may leave fewer updates than the scenario's cohort.
         most = (len(points) - 1) // self.settings.iterations
         dropped = min(int(self.settings.filtering * self.settings.num_malicious_nodes), most)
         return np.argsort(scores, kind="stable")[: len(points) - dropped]

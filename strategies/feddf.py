@@ -50,7 +50,7 @@ class FedDf(VectorStrategy):
         x ← x − η ∂ KL(σ(1/|S| Σ_k f(x(k), d)) ‖ σ(f(x, d))) / ∂x        (AVGLOGITS, lines 7–9)
 
     by Adam, its rate annealed by a cosine. Each teacher f(x(k), ·) has the batch-norm statistics of
-    its client; the student's are the mean ones and go on moving with the public batches.
+    its client; the student's start from their mean and continue to change with the public batches.
 
     The paper stops distillation early and, for networks without normalisation, leaves out clients
     that only guess ("drop-worst"), both by a labelled validation set on the server; here there is
@@ -59,7 +59,7 @@ class FedDf(VectorStrategy):
     are ``[data.public]``'s.
 
     Attributes:
-        public: The public inputs, and a model to call on them.
+        public: The public inputs, and a model to apply to them.
         divergence: The KL of the last round's first and last batch.
     """
 
@@ -72,13 +72,13 @@ class FedDf(VectorStrategy):
         self.divergence: list[float] = []
 
     def begin(self, context: ServerContext) -> None:
-        """Take the public inputs."""
+        """Store the public inputs."""
         super().begin(context)
         assert context.public is not None
         self.public = context.public
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield why the student could not learn from the teachers' outputs."""
+        """Yield objections if the student cannot learn from the teachers' outputs."""
         yield from super().objections(setup)
         if setup.task.kind != "classification":
             yield (
@@ -103,7 +103,7 @@ class FedDf(VectorStrategy):
             return self._distilled(mean(replies), batches, targets)
 
     def record(self) -> dict[str, Any]:
-        """Return how far the student was from its teachers on the first and the last batch."""
+        """Return the student's divergence from its teachers on the first and the last batch."""
         return {"divergence": self.divergence} if self.divergence else {}
 
     def _batches(self) -> Vector:

@@ -26,12 +26,12 @@ class FedDynSettings(VectorStrategySettings):
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="what a client weighs in a mean: 1, as in the paper, or examples"
     )
-    alpha: float = Field(0.1, gt=0, description="α, how strongly clients are held together")
+    alpha: float = Field(0.1, gt=0, description="α, the strength of the regularisation")
 
 
 @strategies.register("feddyn")
 class FedDyn(VectorStrategy):
-    """FedDyn: local objectives bent towards a common stationary point (Acar et al. 2021, ICLR).
+    """FedDyn: local objectives aligned to a common stationary point (Acar et al. 2021, ICLR).
 
     Algorithm 1, server, with P the cohort, m the number of all clients and h at first 0:
 

@@ -27,19 +27,19 @@ class FedExPSettings(VectorStrategySettings):
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="what a client weighs in a mean: 1, as in the paper, or examples"
     )
-    epsilon: float = Field(1e-3, ge=0, description="ε; larger means shorter steps")
+    epsilon: float = Field(1e-3, ge=0, description="ε; larger values give shorter steps")
 
 
 @strategies.register("fedexp")
 class FedExP(VectorStrategy):
-    """FedExP: the server steps further where changes disagree (Jhunjhunwala et al. 2023, ICLR).
+    """FedExP: larger server steps when clients' changes disagree (Jhunjhunwala et al. 2023, ICLR).
 
     Algorithm 1, with Δᵢ = x − yᵢ, Δ̄ their weighted mean and pᵢ the weights (there 1/M):
 
         η_g = max(1, Σ pᵢ ‖Δᵢ‖² / (2 (‖Δ̄‖² + ε)))
         x ← x − η_g Δ̄
 
-    Clients send ‖Δᵢ‖² beside their weights, so their mean is enough. Running statistics are
+    Clients send ‖Δᵢ‖² with their weights, so their mean is sufficient. Running statistics are
     averaged.
 
     Attributes:
@@ -54,7 +54,7 @@ class FedExP(VectorStrategy):
         self.server_rate = 1.0
 
     def values(self, server_round: int) -> dict[str, Scalar]:
-        """Return the wish for ‖Δᵢ‖²."""
+        """Return the request for ‖Δᵢ‖²."""
         return {SQUARED_CHANGE: True}
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:

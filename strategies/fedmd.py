@@ -25,9 +25,7 @@ class FedMdSettings(VectorStrategySettings):
     """Keys of ``[strategy]`` for FedMD."""
 
     name: str = "fedmd"
-    subset: int = Field(
-        5000, ge=1, description="public examples that a round is about; all where there are fewer"
-    )
+    subset: int = Field(5000, ge=1, description="public examples per round; all if there are fewer")
     weighting: Literal["clients"] = Field(
         "clients", description="every client's scores count alike, as in the paper"
     )
@@ -41,15 +39,15 @@ class FedMd(VectorStrategy):
     server draws a subset d_j of the public examples x⁰ and averages the clients' class scores on
     it, f̃(x⁰) = 1/m Σ_k f_k(x⁰) (Aggregate). It is sent to the clients of round j + 1 (Distribute),
     who approach it before they send scores on d_{j+1}. So the first round is transfer learning
-    alone, and P collaborations take ``rounds = P + 1``.
+    only, and P collaborations take ``rounds = P + 1``.
 
-    No weights travel, so nothing is tested on the server; what does is 4 bytes a score, up and
-    down, and the numbers of the examples. Workers add the scores up: the server sees no client's
+    No weights travel, so nothing is tested on the server; scores travel as 4 bytes each, up and
+    down, with the numbers of the examples. Workers sum the scores: the server sees no client's
     own. The public examples are ``[data.public]``'s, the clients "fedmd".
 
     Attributes:
         public: The public inputs.
-        rows: (S,) which public examples the last scores are of, ascending.
+        rows: (S,) the public examples of the last scores, ascending.
         consensus: (S × outputs,) f̃ on them, or None before the first.
     """
 
@@ -64,13 +62,13 @@ class FedMd(VectorStrategy):
         self.consensus: Vector | None = None
 
     def begin(self, context: ServerContext) -> None:
-        """Take the public inputs."""
+        """Store the public inputs."""
         super().begin(context)
         assert context.public is not None
         self.public = context.public
 
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
-        """Return which examples to score and, after the first round, the consensus before."""
+        """Return the examples to score and, after the first round, the last consensus."""
         agreed: dict[str, Vector] = {}
         if self.rows is not None and self.consensus is not None:
             agreed = {"consensus": self.consensus, "consensus-rows": self.rows}
@@ -79,6 +77,6 @@ class FedMd(VectorStrategy):
         return {"public-rows": self.rows, **agreed}
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Take the new consensus; the weights, of which none travel, stay."""
+        """Store the new consensus; the weights, of which none travel, stay."""
         self.consensus = mean(replies, lambda reply: reply.arrays["scores"])
         return weights

@@ -1,4 +1,4 @@
-"""FedMGDA+: a direction in which every client's loss falls."""
+"""FedMGDA+: a direction that lowers every client's loss."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ class FedMgdaSettings(VectorStrategySettings):
     """Keys of ``[strategy]`` for FedMGDA+."""
 
     name: str = "fedmgda+"
-    eta: float = Field(1.0, gt=0, description="η, the length of the server's step")
-    decay: float = Field(1.0, gt=0, le=1, description="η is multiplied by it after every round")
+    eta: float = Field(1.0, gt=0, description="η, the server's step size")
+    decay: float = Field(1.0, gt=0, le=1, description="factor of η after every round")
     epsilon: float = Field(
-        0.1, ge=0, le=1, description="ε, how far λ may be from FedAvg's weights; 0 keeps them"
+        0.1,
+        ge=0,
+        le=1,
+        description="ε, the largest difference of λ from FedAvg's weights; 0 keeps them",
     )
 
 
@@ -35,7 +38,7 @@ class FedMgda(VectorStrategy):
 
     "Federated Learning Meets Multi-Objective Optimization", Algorithm 1:
 
-        gᵢ = (wᵗ − wᵢ) / ‖wᵗ − wᵢ‖           (normalised: a client cannot weigh more by going far)
+        gᵢ = (wᵗ − wᵢ) / ‖wᵗ − wᵢ‖           (normalised: a larger change gives no larger weight)
         λ* = argmin_λ ‖Σᵢ λᵢ gᵢ‖² over the simplex with |λᵢ − λ⁰ᵢ| ≤ ε, λ⁰ FedAvg's weights
         wᵗ⁺¹ = wᵗ − η Σᵢ λ*ᵢ gᵢ
 

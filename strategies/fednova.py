@@ -35,8 +35,8 @@ class FedNova(VectorStrategy):
 
         x ← x − τ_eff Σ pᵢ η dᵢ        τ_eff = Σ pᵢ ‖aᵢ‖₁
 
-    so that a client's pull does not grow with its number of steps. With server momentum γ the step
-    is accumulated, u ← γ u + τ_eff Σ pᵢ η dᵢ and x ← x − u. Running statistics are averaged.
+    so that a client's influence does not grow with its number of steps. With server momentum γ the
+    step is accumulated, u ← γ u + τ_eff Σ pᵢ η dᵢ and x ← x − u. Running statistics are averaged.
 
     Attributes:
         velocity: (parameters,) u; None before the first round.
@@ -57,7 +57,7 @@ class FedNova(VectorStrategy):
         """Return x − u."""
         new: Vector = mean(replies)
         effective = mean(replies, lambda reply: reply.metrics["accumulated_steps"])
-        # Clients send −η dᵢ in the place of their parameters.
+        # Clients send −η dᵢ instead of their parameters.
         step = -effective * new[self.parameters]
         if self.velocity is not None:
             step = self.settings.server_momentum * self.velocity + step

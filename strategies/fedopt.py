@@ -52,7 +52,7 @@ class ServerOptimizerSettings(Settings):
         try:
             self.build(parameter).step()
         except Exception as error:
-            # Each class checks its own arguments in its own way.
+            # Each class validates its arguments differently.
             reason = " ".join(str(error).split())
             raise ValueError(f"torch.optim.{self.name} cannot take a step: {reason}") from error
         return self
@@ -66,7 +66,7 @@ class ServerOptimizerSettings(Settings):
 class FedOptSettings(VectorStrategySettings):
     """Keys of ``[strategy]``."""
 
-    # Made when asked for: the check takes a step, which imports the compiler of torch.
+    # Created on demand: the check takes a step, which imports torch's compiler.
     optimizer: ServerOptimizerSettings = Field(default_factory=ServerOptimizerSettings)
 
 
@@ -74,16 +74,16 @@ class FedOptSettings(VectorStrategySettings):
 class FedOpt(VectorStrategy):
     """FedOpt: any torch optimiser on the server (Reddi et al. 2021, ICLR).
 
-    Algorithm 1: the clients' mean change, turned round, is the gradient of a server optimiser:
+    Algorithm 1: the clients' negative mean change is the gradient of a server optimiser:
 
         x ← ServerOpt(x, x − mean of yᵢ)
 
     Adam, Adagrad and the like are torch's, with its bias correction and its ε; "fedadam", "fedyogi"
-    and "fedadagrad" are Flower's, nearer to the paper's Algorithm 2. Running statistics are
+    and "fedadagrad" are Flower's, closer to the paper's Algorithm 2. Running statistics are
     averaged.
 
     Attributes:
-        moments: What the optimiser remembers, by its own names.
+        moments: The optimiser's state, by its own names.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedOptSettings
@@ -100,7 +100,7 @@ class FedOpt(VectorStrategy):
         parameter = torch.tensor(weights[self.parameters], requires_grad=True)
         parameter.grad = torch.from_numpy(-change).float()
         optimizer = self.settings.optimizer.build(parameter)
-        # Before its first step an optimiser has no state, and makes it.
+        # An optimiser creates its state in its first step.
         if self.moments:
             optimizer.state[parameter] = {n: _to_torch(v) for n, v in self.moments.items()}
         optimizer.step()

@@ -25,10 +25,12 @@ class FedProtoSettings(VectorStrategySettings):
 
     name: str = "fedproto"
     prototype_attraction: float = Field(
-        1.0, ge=0, description="λ, which draws clients' prototypes to the global ones"
+        1.0,
+        ge=0,
+        description="λ, the strength of the pull of clients' prototypes towards the global ones",
     )
     weighting: Literal["clients"] = Field(
-        "clients", description="clients send sums over examples, which are added up as they are"
+        "clients", description="clients send sums over examples, which are added without weights"
     )
 
 
@@ -64,7 +66,7 @@ class FedProto(VectorStrategy):
         return {"prototypes": self.prototypes.ravel(), "prototypes-known": self.known}
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Take the new prototypes; the weights, of which none travel, stay."""
+        """Store the new prototypes; the weights, of which none travel, stay."""
         counts = mean(replies, lambda reply: reply.arrays["prototype-counts"])
         sums = mean(replies, lambda reply: reply.arrays["prototype-sums"])
         new = sums.reshape(len(counts), -1) / np.maximum(counts, 1e-12)[:, None]

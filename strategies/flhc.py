@@ -1,4 +1,4 @@
-"""FL+HC: clients are clustered once by their updates, then each cluster learns by itself."""
+"""FL+HC: clients are clustered once by their updates, then each cluster trains separately."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class FlHcSettings(VectorStrategySettings):
     warm_up: int = Field(5, ge=0, description="n, rounds of FedAvg before clients are clustered")
     clusters: int | None = Field(None, ge=1, description="the number of clusters")
     threshold: float | None = Field(
-        None, gt=0, description="T, in place of clusters: the distance from which none are merged"
+        None, gt=0, description="T, instead of clusters: the distance from which none are merged"
     )
     distance: Literal["euclidean", "manhattan", "cosine"] = Field(
         "euclidean", description="between two updates"
     )
     linkage: Literal["ward", "average", "complete", "single"] = Field(
-        "ward", description="what distance two clusters have; 'ward' goes with 'euclidean'"
+        "ward", description="the distance of two clusters; 'ward' requires 'euclidean'"
     )
 
     @model_validator(mode="after")
@@ -52,12 +52,12 @@ class FlHc(ClusteredStrategy):
     "Federated learning with hierarchical clustering of local updates to improve training on
     non-IID data", Algorithm 1: after n rounds of FedAvg all clients train from wⁿ; their updates
     Δwᵢ = wᵢ − wⁿ are clustered agglomeratively (scikit-learn's), merging the nearest clusters until
-    there are ``clusters``, or none nearer than T; then every cluster runs FedAvg by itself, over
-    ``fraction_train`` of its clients, at least one. The updates that were clustered are each
-    cluster's first ones.
+    there are ``clusters``, or none nearer than T; then every cluster runs FedAvg separately, over
+    ``fraction_train`` of its clients, at least one. The clustered updates are each cluster's first
+    ones.
 
-    Distances are taken over parameters, without running statistics. A client that did not answer in
-    the round of clustering goes with the largest cluster.
+    Distances are taken over parameters, without running statistics. A client without a reply in the
+    round of clustering joins the largest cluster.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FlHcSettings
@@ -111,7 +111,7 @@ class FlHc(ClusteredStrategy):
     def _to_clusters(
         self, server_round: int, config: ConfigRecord, nodes: Sequence[int], kind: str
     ) -> list[Message]:
-        """Return one message a node with its cluster's model."""
+        """Return one message per node with its cluster's model."""
         messages: list[Message] = []
         for cluster, model in enumerate(self.models):
             own = [node for node in nodes if self._cluster(node) == cluster]

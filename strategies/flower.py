@@ -1,7 +1,7 @@
 """Flower's own strategies, by name, with their constructor arguments as settings.
 
-What ``flwr.serverapp.strategy`` has is used as it is; this file says only what a scenario may set,
-within which bounds, and which of them take a weighted mean.
+The classes of ``flwr.serverapp.strategy`` are used unchanged; this file specifies which arguments a
+scenario may set, their bounds, and which strategies take a weighted mean.
 """
 
 from __future__ import annotations
@@ -32,35 +32,47 @@ KEYS: dict[str, dict[str, Any]] = {
     "beta_1": {"ge": 0, "lt": 1, "description": "decay of the first moment"},
     "beta_2": {"ge": 0, "lt": 1, "description": "decay of the second moment"},
     "beta": {"ge": 0, "lt": 0.5, "description": "fraction of values cut off at either end"},
-    "q": {"ge": 0, "description": "0 is plain averaging; the larger, the more even over clients"},
+    "q": {
+        "ge": 0,
+        "description": "0 is plain averaging; larger values even out the clients' accuracies",
+    },
     "client_learning_rate": {
         "gt": 0,
-        "description": "its inverse estimates how fast the clients' gradients change",
+        "description": "its inverse estimates the Lipschitz constant of the clients' gradients",
     },
     "proximal_mu": {"ge": 0, "description": "µ of the clients' proximal term"},
     "server_learning_rate": {"gt": 0, "description": "factor of the mean update"},
     "server_momentum": {"ge": 0, "lt": 1, "description": "momentum of the server's step"},
-    "num_malicious_nodes": {"ge": 0, "description": "malicious clients to withstand"},
-    "num_nodes_to_select": {"ge": 1, "description": "updates that are chosen and averaged"},
-    "noise_multiplier": {"ge": 0, "description": "noise's deviation over the clipping norm"},
+    "num_malicious_nodes": {"ge": 0, "description": "number of malicious clients to tolerate"},
+    "num_nodes_to_select": {
+        "ge": 1,
+        "description": "number of updates that are selected and averaged",
+    },
+    "noise_multiplier": {
+        "ge": 0,
+        "description": "standard deviation of the noise over the clipping norm",
+    },
     "clipping_norm": {"gt": 0, "description": "largest Euclidean norm of an update"},
     "initial_clipping_norm": {"gt": 0, "description": "the clipping norm of the first round"},
     "num_sampled_clients": {"ge": 1, "description": "clients in a cohort, for the noise"},
     "target_clipped_quantile": {
         "gt": 0,
         "lt": 1,
-        "description": "the quantile of update norms that the clipping norm goes after",
+        "description": "the quantile of update norms that the clipping norm follows",
     },
     "clip_norm_lr": {"gt": 0, "description": "learning rate of the clipping norm"},
-    "clipped_count_stddev": {"ge": 0, "description": "deviation of the noise on clipped counts"},
+    "clipped_count_stddev": {
+        "ge": 0,
+        "description": "standard deviation of the noise on clipped counts",
+    },
     "inner": {"description": "the strategy that is wrapped, a table with its name and keys"},
 }
-"""What is known of the arguments of Flower's constructors: bounds and meaning."""
+"""Bounds and descriptions of the arguments of Flower's constructors."""
 WIRING = {"weighted_by_key", "arrayrecord_key", "configrecord_key", "train_loss_key"}
 
 
 class FlowerStrategy:
-    """What fedlab adds to a strategy of Flower's: settings and an explicit state."""
+    """Settings and an explicit state for a strategy of Flower's."""
 
     Settings: ClassVar[type[Settings]]
     traits: ClassVar[Traits] = Traits()
@@ -81,7 +93,7 @@ class FlowerStrategy:
         return strategy
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield which update processors clients lack that the strategy counts on."""
+        """Yield an objection for each update processor that the strategy lacks."""
         present = [table.name for table in setup.scenario.updates]
         for needed in self.traits.processors:
             if needed not in present:
@@ -97,7 +109,7 @@ class FlowerStrategy:
         return state | ({"strategy": inner.state_dict()} if inner is not None else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned."""
         for name, value in state.items():
             if name == "strategy":
                 self.strategy.load_state_dict(value)  # type: ignore[attr-defined]
@@ -133,7 +145,7 @@ def _arguments(cls: type[Any]) -> dict[str, inspect.Parameter]:
 
 
 def _accepts(cls: type[Any], name: str) -> bool:
-    """Return whether a constructor takes an argument, by itself or by handing on what is left."""
+    """Return whether a constructor takes an argument, by name or as a further keyword."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     return name in _arguments(cls) or any(
         parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters
@@ -154,14 +166,14 @@ def _is_callable_argument(name: str) -> bool:
 def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any) -> type[Any]:
     """Return a Flower strategy's class with settings and an explicit state.
 
-    This serves Flower's own classes and anybody's (``strategy.name = "module:Class"``). A class
-    that has ``Settings`` is one of ours already.
+    This is for Flower's own classes and those of users (``strategy.name = "module:Class"``). A
+    class with ``Settings`` is returned unchanged.
 
     Args:
         cls: The class.
-        summary: What it is, with its paper; the class's own first line where left out.
-        equations: What it computes.
-        about: What is known of it, as in :class:`Traits`.
+        summary: A one-line description with its paper; default: the first line of its docstring.
+        equations: Its computation.
+        about: Fields of :class:`Traits`.
     """
     if hasattr(cls, "Settings") or not issubclass(cls, flower.Strategy):
         return cls
@@ -179,18 +191,18 @@ def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any
 
 
 def _bases(cls: type[Any]) -> tuple[type[Any], ...]:
-    """Return the class with what draws cohorts right before FedAvg, if it is one."""
+    """Return the bases: the class, with cohort sampling if it extends FedAvg."""
     if cls is flower.FedAvg:
         return (CohortSampling,)
     return (cls, CohortSampling) if issubclass(cls, flower.FedAvg) else (cls,)
 
 
 def adopt(name: str, cls: type[Any], summary: str, equations: str, **about: Any) -> None:
-    """Register a strategy of Flower's, or one made of it; see :func:`adapted`."""
+    """Register a strategy of Flower's, or one derived from it; see :func:`adapted`."""
     strategies.register(name)(adapted(cls, summary, equations, **about))
 
 
-# In what follows x are the weights that were sent, yₖ those that client k reached with nₖ examples.
+# Below, x are the weights sent, and yₖ those that client k reached with nₖ examples.
 adopt(
     "fedavg",
     flower.FedAvg,
@@ -272,7 +284,7 @@ adopt(
 adopt(
     "krum",
     flower.Krum,
-    "Krum: the one update that lies nearest to the others (Blanchard et al. 2017)",
+    "Krum: the one update that is nearest to the others (Blanchard et al. 2017)",
     """
     x ← yₖ of the client k with the least Σⱼ ‖yₖ − yⱼ‖² over the n − f − 2 others nearest to it, of
     n clients with f malicious ones.
@@ -282,10 +294,10 @@ adopt(
 adopt(
     "multikrum",
     flower.MultiKrum,
-    "MultiKrum: the mean of the updates that lie nearest to the others (Blanchard et al. 2017)",
+    "MultiKrum: the mean of the updates that are nearest to the others (Blanchard et al. 2017)",
     """
-    x ← mean of the num_nodes_to_select yₖ with the least scores of Krum's. Flower weighs them by
-    their examples, the paper alike.
+    x ← mean of the num_nodes_to_select yₖ with the lowest scores of Krum. Flower weighs them by
+    examples, the paper equally.
     """,
     malicious_bound=(2, 3),
 )
@@ -296,20 +308,19 @@ adopt(
     """
     Of n clients with f malicious ones, θ = n − 2f are chosen by Krum's scores; each coordinate of x
     becomes the mean of the θ − 2f values nearest to the median of the chosen. Flower scores once;
-    the paper scores those left anew after each choice.
+    the paper recomputes the scores after each choice.
     """,
     malicious_bound=(4, 3),
 )
 adopt(
     "qfedavg",
     flower.QFedAvg,
-    "q-FedAvg: more weight to clients that do badly (Li et al. 2020, q-FFL)",
+    "q-FedAvg: more weight for clients with a large loss (Li et al. 2020, q-FFL)",
     """
     Algorithm 2, with 1/L = client_learning_rate and Fₖ a client's loss:
 
         Δₖ = L (x − yₖ)        hₖ = q Fₖ^(q−1) ‖Δₖ‖² + L Fₖ^q        x ← x − Σ Fₖ^q Δₖ / Σ hₖ
 
-    Fₖ is the mean loss over the client's local steps, which it has at hand; the paper's is that at
-    x.
+    Fₖ is the mean loss over the client's local steps; the paper's is that at x.
     """,
 )

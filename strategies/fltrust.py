@@ -1,4 +1,4 @@
-"""FLTrust: clients are trusted as far as they agree with the server (Cao et al. 2021)."""
+"""FLTrust: clients are trusted if they agree with the server's own update (Cao et al. 2021)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FlTrustSettings(VectorStrategySettings):
         100,
         ge=1,
         description="training examples that the server holds: drawn before the data is split, so "
-        "that no client has them and nothing is tested on them",
+        "that no client has them and they are not tested on",
     )
     rate: float = Field(1.0, gt=0, description="α: the server's learning rate")
 
@@ -38,12 +38,12 @@ class FlTrust(VectorStrategy):
     """FLTrust: updates scaled to, and weighed by, the server's own (Cao et al. 2021, NDSS).
 
     The server trains on a small root data set as a client would: g₀. Trust TSᵢ =
-    max(0, cos(gᵢ, g₀)), then w ← w + α / Σ TSᵢ · Σ TSᵢ (‖g₀‖ / ‖gᵢ‖) gᵢ (Algorithm 2). Where nobody
-    is trusted the weights stay as they are. Examples and ``weighting`` play no part.
+    max(0, cos(gᵢ, g₀)), then w ← w + α / Σ TSᵢ · Σ TSᵢ (‖g₀‖ / ‖gᵢ‖) gᵢ (Algorithm 2). If nobody
+    is trusted, the weights stay as they are. Examples and ``weighting`` have no effect.
 
     Attributes:
-        train_on_root: Returns the weights that training on the root data leads to, given the round
-            and the weights to begin with.
+        train_on_root: Returns the weights after training on the root data, given the round and the
+            initial weights.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FlTrustSettings
@@ -51,13 +51,13 @@ class FlTrust(VectorStrategy):
     train_on_root: Callable[[int, Vector], Vector]
 
     def begin(self, context: ServerContext) -> None:
-        """Take what trains on the root data."""
+        """Store the function that trains on the root data."""
         super().begin(context)
         assert context.train_on_root is not None
         self.train_on_root = context.train_on_root
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether the engine cannot train on the server's own data."""
+        """Yield an objection if the engine cannot train on the server's own data."""
         yield from super().objections(setup)
         if not setup.engine.holds_root:
             yield (
@@ -74,14 +74,14 @@ class FlTrust(VectorStrategy):
 
 
 def trusted_mean(points: Vector, root: Vector) -> Vector:
-    """Return Σ TSᵢ (‖g₀‖ / ‖gᵢ‖) gᵢ / Σ TSᵢ, or zeros where all trust is zero.
+    """Return Σ TSᵢ (‖g₀‖ / ‖gᵢ‖) gᵢ / Σ TSᵢ, or zeros if all trust is zero.
 
     Args:
         points: (n, d) the clients' updates gᵢ.
         root: (d,) the server's update g₀.
     """
     norms, length = np.linalg.norm(points, axis=1), np.linalg.norm(root)
-    # An update of zero length has no direction, and no trust.
+    # A zero update has no direction, and no trust.
     safe = np.where(norms > 0, norms, np.inf)
     trust = np.maximum(0, points @ root / (safe * max(length, np.finfo(float).tiny)))
     if trust.sum() == 0:

@@ -24,7 +24,7 @@ class IfcaSettings(VectorStrategySettings):
     spread: float = Field(
         0.5,
         gt=0,
-        description="how far the first models are apart: noise over each tensor's deviation",
+        description="spread of the initial models: noise over each tensor's standard deviation",
     )
 
 
@@ -38,9 +38,9 @@ class Ifca(ClusteredStrategy):
         ĵ = argmin_j Fᵢ(θⱼ)      and        θⱼ ← Σ_{i: ĵᵢ = j} nᵢ θ̃ᵢ / Σ_{i: ĵᵢ = j} nᵢ
 
     where θ̃ᵢ is what client i reached from θ_ĵ. (The paper's clients all hold n examples, so its nᵢ
-    drop out; ``weighting = "clients"`` leaves them out.) A model that nobody chose stays as it is.
-    The k first models are the scenario's, with normal noise of ``spread`` times each tensor's
-    standard deviation but for the first one.
+    drop out; ``weighting = "clients"`` leaves them out.) A model without clients stays as it is.
+    The k initial models are the scenario's, all but the first with normal noise of ``spread`` times
+    each tensor's standard deviation.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = IfcaSettings
@@ -49,7 +49,7 @@ class Ifca(ClusteredStrategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return the cohort's messages, which carry all models."""
+        """Return the cohort's messages, which contain all models."""
         if not self.models:
             self.models = self._first_models(next(iter(arrays.values())).numpy())
         first = record_of(self.models[0])
@@ -58,7 +58,7 @@ class Ifca(ClusteredStrategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Return messages that carry all models: each client is evaluated with its choice."""
+        """Return messages with all models: each client is evaluated with its choice."""
         first = record_of(self.models[0])
         messages = list(super().configure_evaluate(server_round, first, config, grid))
         for name, vector in self.broadcast(server_round, self.models[0]).items():

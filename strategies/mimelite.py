@@ -27,7 +27,7 @@ class MimeLiteSettings(VectorStrategySettings):
         "clients", description="what a client weighs in a mean: 1, as in the paper, or examples"
     )
     base_algorithm: Literal["momentum", "adam", "adagrad"] = Field(
-        "momentum", description="whose statistics the server keeps and clients step by"
+        "momentum", description="the optimiser whose statistics the server keeps and clients use"
     )
     momentum: float = Field(
         0.9, ge=0, lt=1, description="β of momentum, β₁ of Adam (at 0: RMSProp); Adagrad has none"
@@ -41,16 +41,16 @@ class MimeLite(VectorStrategy):
     """Mime Lite: the server's statistics in every client step (Karimireddy et al. 2021, NeurIPS).
 
     Algorithm 1 (MimeLite), where a base algorithm is a step U, which clients take with the
-    statistics as they were sent, and a rule V, by which the server moves these once a round:
+    received statistics, and a rule V, by which the server updates these once per round:
 
         x ← mean of yᵢ,   g = mean of ∇fᵢ(x)
         m ← (1 − β) g + β m                         momentum, Adam
         v ← (1 − β₂) g² + β₂ v                      Adam
             v + g²                                  Adagrad
 
-    The gradients are over all of a client's examples, at the x that it was sent. m and v start at
-    0, and Adam's are not corrected for that; in the first round, where 0 would make steps η/ε long,
-    clients do without v. Running statistics are averaged.
+    The gradients are over all of a client's examples, at the received x. m and v start at
+    0, and Adam's have no bias correction; in the first round, in which v = 0 would give steps of
+    η/ε, clients omit v. Running statistics are averaged.
 
     Attributes:
         momentum: (parameters,) m; None before there is a gradient, and with Adagrad.
@@ -72,14 +72,14 @@ class MimeLite(VectorStrategy):
         return {"momentum": 0.0 if has_none else self.settings.momentum}
 
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
-        """Return m and 1 / (ε + √v), as far as there are any."""
+        """Return m and 1 / (ε + √v), if they exist."""
         sent = {} if self.momentum is None else {"momentum": self.momentum}
         if self.second_moment is not None:
             sent["preconditioner"] = 1 / (self.settings.epsilon + np.sqrt(self.second_moment))
         return sent
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return the mean of yᵢ, and move the statistics."""
+        """Return the mean of yᵢ, and update the statistics."""
         gradient = mean(replies, lambda reply: reply.arrays["gradient"])
         settings, old = self.settings, self.second_moment
         if settings.base_algorithm != "adagrad":

@@ -1,4 +1,4 @@
-"""Norm bounding: updates no longer than a bound, and a little noise (Sun et al. 2019)."""
+"""Norm bounding: updates clipped to a norm, with noise (Sun et al. 2019)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fedlab.registry import strategies
 class NormBoundingSettings(VectorStrategySettings):
     """Keys of ``[strategy]`` with name = "norm-bounding"."""
 
-    bound: float = Field(1.0, gt=0, description="M: the longest that an update may be")
+    bound: float = Field(1.0, gt=0, description="M: the largest norm of an update")
     noise: float = Field(
         0.0, ge=0, description="standard deviation of the noise added to each weight"
     )
@@ -30,7 +30,7 @@ class NormBoundingSettings(VectorStrategySettings):
 
 @strategies.register("norm-bounding")
 class NormBounding(VectorStrategy):
-    """Norm bounding: FedAvg over updates cut to a norm, with noise (Sun et al. 2019, FL-NeurIPS).
+    """Norm bounding: FedAvg of clipped updates, with noise (Sun et al. 2019, FL-NeurIPS).
 
     w ← w + Σ αᵢ Δᵢ / max(1, ‖Δᵢ‖ / M) + N(0, σ²), with αᵢ the shares of examples (their section 4,
     "norm thresholding of updates" and "weak differential privacy").

@@ -1,4 +1,4 @@
-"""pFedMe's server: part of the way to the mean of the clients' weights."""
+"""pFedMe's server: a step towards the mean of the clients' weights."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ class PFedMeSettings(VectorStrategySettings):
     """Keys of ``[strategy]`` for pFedMe."""
 
     name: str = "pfedme"
-    beta: float = Field(
-        1.0, gt=0, description="β, how far to go towards the mean; above 1 goes beyond it"
-    )
+    beta: float = Field(1.0, gt=0, description="β, the step towards the mean; above 1 extrapolates")
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="what a client weighs in the mean: 1, or its examples"
     )
@@ -36,7 +34,7 @@ class PFedMe(VectorStrategy):
     """pFedMe: wᵗ⁺¹ = (1 − β) wᵗ + β mean wᵢ (T Dinh, Tran and Nguyen 2020, NeurIPS).
 
     "Personalized Federated Learning with Moreau Envelopes", Algorithm 1, last line: the mean is
-    over the cohort, each client weighing the same. Its clients are "pfedme".
+    over the cohort, with equal weights. Its clients are "pfedme".
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = PFedMeSettings

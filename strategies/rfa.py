@@ -24,7 +24,7 @@ class RfaSettings(VectorStrategySettings):
 
     iterations: int = Field(3, ge=1, le=1000, description="steps of the Weiszfeld algorithm")
     smoothing: float = Field(
-        1e-6, gt=0, description="ν: distances below it count as ν (in units of the update)"
+        1e-6, gt=0, description="ν: smaller distances count as ν (in units of the update)"
     )
 
 
@@ -34,8 +34,8 @@ class Rfa(VectorStrategy):
 
     Minimises Σ αᵢ ‖z − wᵢ‖ over z (their equation 3) by the smoothed Weiszfeld algorithm: βᵢ =
     αᵢ / max(ν, ‖z − wᵢ‖), then z ← Σ βᵢ wᵢ / Σ βᵢ (Algorithm 2). It starts from the weights that
-    were sent: from the mean, one far-off update would set where it starts. The αᵢ are shares of
-    examples as in the paper; ``weighting = "clients"`` keeps an attacker from claiming many.
+    were sent: a single outlier could move the mean arbitrarily far. The αᵢ are shares of examples
+    as in the paper; ``weighting = "clients"`` prevents attackers from claiming many.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = RfaSettings
@@ -52,7 +52,7 @@ class Rfa(VectorStrategy):
 
 
 def geometric_median(points: Vector, alphas: Vector, iterations: int, smoothing: float) -> Vector:
-    """Return where smoothed Weiszfeld steps from the origin lead.
+    """Return the result of smoothed Weiszfeld steps from the origin.
 
     Args:
         points: (n, d).

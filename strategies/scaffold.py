@@ -37,7 +37,7 @@ class Scaffold(VectorStrategy):
         x ← x + η_g/|S| Σ Δyᵢ
         c ← c + 1/N Σ Δcᵢ = c + |S|/N · (mean of Δcᵢ)
 
-    Weighted by examples, both means are, and c estimates the gradient of the weighted objective.
+    If weighted by examples, both means are, and c estimates the gradient of the weighted objective.
     Running statistics are averaged.
 
     Attributes:
@@ -58,7 +58,7 @@ class Scaffold(VectorStrategy):
         return {"control": self.control}
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return x + η_g (mean of yᵢ − x), and move c."""
+        """Return x + η_g (mean of yᵢ − x), and update c."""
         new: Vector = mean(replies)
         old = weights[self.parameters].astype(np.float64)
         moved = new[self.parameters] - old

@@ -1,1 +1,1 @@
-"""What malicious clients do, one file each; ``[attack]`` in a scenario names one of them."""
+"""Attacks, one file each; ``[attack]`` in a scenario names one of them."""

@@ -23,7 +23,7 @@ class AlieSettings(CollusiveAttackSettings):
     """Keys of ``[attack]`` with name = "alie"."""
 
     knowledge: Literal["own", "all"] = Field(
-        "own", description="whose honest updates mean and spread are taken of; the paper: 'own'"
+        "own", description="whose honest updates give mean and spread; the paper: 'own'"
     )
     z: float | None = Field(
         None, description="how many standard deviations to shift; default: the paper's z_max"
@@ -35,10 +35,10 @@ class Alie(CollusiveAttack):
     """ALIE: every weight shifted by z standard deviations (Baruch et al. 2019, NeurIPS).
 
     Algorithm 3: with n workers, m of them corrupted, s = ⌊n/2 + 1⌋ − m and z_max the largest z with
-    Φ(z) < (n − m − s) / (n − m), all send µ − z_max σ, coordinate by coordinate. The paper grants
-    the attackers no more than the corrupted workers' own data (``knowledge = "own"``); later work,
-    Karimireddy et al. 2022 among it, takes µ and σ of all benign updates (``"all"``). n and m are
-    those of the round.
+    Φ(z) < (n − m − s) / (n − m), all send µ − z_max σ, coordinate by coordinate. In the paper
+    the attackers know only the corrupted workers' own data (``knowledge = "own"``); later work such
+    as Karimireddy et al. 2022 takes µ and σ of all benign updates (``"all"``). n and m are those of
+    the round.
     """
 
     Settings: ClassVar[type[AttackSettings]] = AlieSettings
@@ -53,7 +53,7 @@ class Alie(CollusiveAttack):
 
 
 def largest_shift(workers: int, corrupted: int) -> float:
-    """Return z_max, or 0 where so many are corrupted that they need no supporters."""
+    """Return z_max, or 0 if so many are corrupted that they need no supporters."""
     supporters = math.floor(workers / 2 + 1) - corrupted
     benign = workers - corrupted
     part = (benign - supporters) / benign

@@ -1,4 +1,4 @@
-"""Backdoor: pictures with a trigger are to be taken for one class, all others as they should."""
+"""Backdoor: pictures with a trigger are misclassified as one class, all others correctly."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from fedlab.registry import attacks
 class BackdoorSettings(AttackSettings):
     """Keys of ``[attack]`` with name = "backdoor"."""
 
-    target: int = Field(0, ge=0, description="the class that pictures with the trigger shall get")
+    target: int = Field(
+        0, ge=0, description="the class to be predicted for pictures with the trigger"
+    )
     poisoned: float = Field(
-        0.5, gt=0, le=1, description="part of a malicious client's examples with the trigger"
+        0.5,
+        gt=0,
+        le=1,
+        description="fraction of a malicious client's examples that get the trigger",
     )
     size: int = Field(3, ge=1, description="side of the trigger: a bright square, bottom right")
-    boost: float = Field(
-        1.0, ge=1, description="γ: what the update is multiplied by (model replacement)"
-    )
+    boost: float = Field(1.0, ge=1, description="γ: factor of the update (model replacement)")
 
 
 @attacks.register("backdoor")
@@ -33,9 +36,9 @@ class Backdoor(Attack):
 
     A bright square in the corner of some training pictures, which are given the target class (Gu et
     al. 2017, BadNets); what the client sends is w + γ (trained − w), which for γ = n / η replaces
-    the global model (Bagdasaryan et al. 2020, equation 3). The attacker knows its own data alone.
-    ``attack_success`` is the part of test pictures of other classes that get the target class once
-    they carry the trigger.
+    the global model (Bagdasaryan et al. 2020, equation 3). The attacker knows its own data only.
+    ``attack_success`` is the fraction of test pictures of other classes that are classified as the
+    target with the trigger added.
     """
 
     Settings: ClassVar[type[AttackSettings]] = BackdoorSettings
@@ -43,7 +46,7 @@ class Backdoor(Attack):
     has_trigger: ClassVar[bool] = True
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether the task is not about pictures, or lacks this class."""
+        """Yield objections if the task does not classify pictures, or lacks the class."""
         yield from super().objections(setup)
         task = setup.task
         if task.modality != "image" or task.kind != "classification":
@@ -82,7 +85,7 @@ class Backdoor(Attack):
 
     @property
     def wanted_class(self) -> int:
-        """Return the class that pictures with the trigger shall be taken for."""
+        """Return the class to be predicted for pictures with the trigger."""
         return int(self.settings.target)
 
     def corrupted(

@@ -1,4 +1,4 @@
-"""Bit flips: malicious, or merely broken, clients flip bits of what they send."""
+"""Bit flips: malicious or faulty clients flip bits of their updates."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ class BitFlipSettings(AttackSettings):
     bits: tuple[int, ...] = Field(
         (22, 30, 31, 32),
         min_length=1,
-        description="bits of a 32-bit number, 1 the lowest of the fraction, 32 the sign",
+        description="bits of a 32-bit number: 1 is the fraction's lowest, 32 the sign",
     )
-    values: int = Field(1000, ge=1, description="how many values of an update, from the first on")
+    values: int = Field(
+        1000, ge=1, description="number of values of an update that are changed, from the first"
+    )
 
 
 @attacks.register("bit-flip")
@@ -27,7 +29,7 @@ class BitFlip(Attack):
     """Bit flip: bits 22, 30, 31, 32 of an update's values flipped (Xie et al. 2018, arXiv).
 
     "Generalized Byzantine-tolerant SGD", section 6 (and "Phocas" by the same authors). The attacker
-    needs to know nothing. Small values become as large as 10³⁷; an update that is not finite any
+    needs no knowledge. Small values become as large as 10³⁷; an update that is not finite any
     more counts as a failed client.
     """
 
@@ -40,7 +42,7 @@ class BitFlip(Attack):
         before: torch.Tensor | None,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Return weights whose change from those received has flipped bits."""
+        """Return weights with bits flipped in their change from those received."""
         update = trained - received
         mask = sum(1 << (bit - 1) for bit in set(self.settings.bits))
         # The highest bit is the sign of the integer too.

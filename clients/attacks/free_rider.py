@@ -1,4 +1,4 @@
-"""Free riders: clients that take part, and train nothing."""
+"""Free riders: clients that take part without training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FreeRider(Attack):
     "Free-riders in federated learning: attacks and defenses". The attacker knows only what it was
     sent: delta weights are the difference of the global weights of this round and of the last in
     which it took part (nothing in its first), with noise "advanced delta weights"; random weights
-    are uniform noise. The simulation trains it all the same, to have the metrics that it reports.
+    are uniform noise. The simulation trains it nevertheless, for the metrics that it reports.
     """
 
     Settings: ClassVar[type[AttackSettings]] = FreeRiderSettings
@@ -41,7 +41,7 @@ class FreeRider(Attack):
         before: torch.Tensor | None,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Return the weights received, with a made-up change."""
+        """Return the received weights with a fabricated change."""
         settings: FreeRiderSettings = self.settings
         if settings.update == "random":
             draw = torch.rand(received.shape, generator=generator)

@@ -1,4 +1,4 @@
-"""Gaussian noise: malicious clients send noise for an update."""
+"""Gaussian noise: malicious clients send noise instead of an update."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ class GaussianNoiseSettings(AttackSettings):
     """Keys of ``[attack]`` with name = "gaussian-noise"."""
 
     deviation: float = Field(1.0, gt=0, description="σ: standard deviation of each weight's change")
-    add: bool = Field(False, description="add the noise to the honest update, not in its place")
+    add: bool = Field(
+        False, description="add the noise to the honest update instead of replacing it"
+    )
 
 
 @attacks.register("gaussian-noise")
 class GaussianNoise(Attack):
-    """Gaussian noise: N(0, σ²) in the update's place (Blanchard et al. 2017, Krum, NeurIPS).
+    """Gaussian noise: N(0, σ²) instead of the update (Blanchard et al. 2017, Krum, NeurIPS).
 
-    The attacker needs to know nothing. Blanchard et al. draw with σ = 200.
+    The attacker needs no knowledge. Blanchard et al. draw with σ = 200.
     """
 
     Settings: ClassVar[type[AttackSettings]] = GaussianNoiseSettings

@@ -23,7 +23,9 @@ class IpmSettings(CollusiveAttackSettings):
     knowledge: Literal["own", "all"] = Field(
         "all", description="whose honest updates are averaged; the paper: 'all' benign ones"
     )
-    epsilon: float = Field(0.1, gt=0, description="ε: length of the attack, in honest means")
+    epsilon: float = Field(
+        0.1, gt=0, description="ε: size of the attack, in units of the honest mean"
+    )
 
 
 @attacks.register("ipm")
@@ -31,7 +33,7 @@ class Ipm(CollusiveAttack):
     """IPM: inner-product manipulation, −ε times the honest mean (Xie et al. 2020, UAI).
 
     "Fall of empires", section 4: all send −ε / (n − m) · Σ of the benign updates. A small ε hides
-    among benign updates, a large one turns the mean around. The paper's attackers know every benign
+    among benign updates, a large one reverses the mean. The paper's attackers know every benign
     update. ε = 0.1 as in Karimireddy et al. 2022.
     """
 

@@ -18,7 +18,7 @@ class LabelFlipSettings(AttackSettings):
     """Keys of ``[attack]`` with name = "label-flip"."""
 
     source: int | None = Field(None, ge=0, description="flip only this class; default: every class")
-    target: int | None = Field(None, ge=0, description="the class that ``source`` is called")
+    target: int | None = Field(None, ge=0, description="the label that ``source`` gets")
 
     @model_validator(mode="after")
     def _is_a_pair(self) -> LabelFlipSettings:
@@ -29,9 +29,9 @@ class LabelFlipSettings(AttackSettings):
 
 @attacks.register("label-flip")
 class LabelFlip(Attack):
-    """Label flipping: class y is called K − 1 − y, or one another (Tolpegin et al. 2020, ESORICS).
+    """Label flipping: class y becomes K − 1 − y, or one another (Tolpegin et al. 2020, ESORICS).
 
-    The attacker knows its own data alone, and trains on them as any client does. All classes are
+    The attacker knows its own data only, and trains on them as any client does. All classes are
     mirrored as in Fang et al. 2020 (USENIX Security); ``source`` and ``target`` flip one class, as
     Tolpegin et al. do.
     """
@@ -39,7 +39,7 @@ class LabelFlip(Attack):
     Settings: ClassVar[type[AttackSettings]] = LabelFlipSettings
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether the task has no classes, or not these among them."""
+        """Yield objections if the task has no classes, or lacks these."""
         yield from super().objections(setup)
         task = setup.task
         if task.kind != "classification":

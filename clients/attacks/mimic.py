@@ -1,4 +1,4 @@
-"""Mimic: all malicious clients copy one benign client, and so give it their votes."""
+"""Mimic: all malicious clients copy one benign client, which increases its influence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class MimicSettings(CollusiveAttackSettings):
 
     knowledge: Literal["all"] = Field("all", description="the attackers see all benign updates")
     warmup: int = Field(
-        20, ge=1, description="rounds in which the direction of largest variance is learned"
+        20, ge=1, description="rounds in which the direction of largest variance is estimated"
     )
 
 
@@ -34,10 +34,10 @@ class Mimic(CollusiveAttack):
     direction z of their largest variance by Oja's rule, z ← t/(1+t) z + 1/(1+t) · d/‖d‖ with
     d = Σ (xᵢ − µ) ⟨xᵢ − µ, z⟩ and µ the running mean, and copy the client i* with the largest
     ⟨z, xᵢ⟩. After the warm-up i* is fixed; in a round without it, the same rule picks another.
-    Nothing that they send differs from what an honest client could send.
+    Their updates are indistinguishable from those of honest clients.
 
     Attributes:
-        rounds: How many rounds were seen.
+        rounds: Number of rounds seen.
         mean: µ.
         direction: z.
         target: i*, or −1.

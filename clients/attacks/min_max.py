@@ -1,4 +1,4 @@
-"""Min-max: as far as one can go without being farther from others than they are from each other."""
+"""Min-max: the largest step no farther from the others than these are from each other."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class MinMax(CollusiveAttack):
 
     All send µ + γ p with the largest γ for which max ‖µ + γ p − ∇ᵢ‖ ≤ max ‖∇ᵢ − ∇ⱼ‖ over the known
     updates (their equation 5), p being −µ/‖µ‖, −σ or −sign µ. The largest γ solves a quadratic
-    equation for each known update; the paper's Algorithm 1 finds it by halving. The paper grants
-    all benign updates or, in its weaker setting, the attackers' own (``knowledge``).
+    equation for each known update; the paper's Algorithm 1 finds it by bisection. In the paper
+    attackers know all benign updates or, in its weaker setting, their own (``knowledge``).
     """
 
     Settings: ClassVar[type[AttackSettings]] = MinMaxSettings

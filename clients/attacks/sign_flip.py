@@ -1,4 +1,4 @@
-"""Sign flipping: malicious clients step away from where training led."""
+"""Sign flipping: malicious clients reverse their updates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedlab.registry import attacks
 class SignFlipSettings(AttackSettings):
     """Keys of ``[attack]`` with name = "sign-flip"."""
 
-    scale: float = Field(1.0, gt=0, description="how many times the honest step, backwards")
+    scale: float = Field(1.0, gt=0, description="factor of the reversed update")
 
 
 @attacks.register("sign-flip")
@@ -34,6 +34,6 @@ class SignFlip(Attack):
         before: torch.Tensor | None,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Return the weights that lie the other way."""
+        """Return the received weights moved by the reversed update."""
         scale: float = self.settings.scale
         return received - scale * (trained - received)

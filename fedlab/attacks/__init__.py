@@ -1,1 +1,1 @@
-"""Attacks: which clients are malicious, and what an attack may do; see ``clients/attacks``."""
+"""Attacks: which clients are malicious, and the interface of an attack; see ``clients/attacks``."""

@@ -1,4 +1,4 @@
-"""Who attacks, how and when: the scenario's ``[attack]``, for workers and for the server."""
+"""The adversary of the scenario's ``[attack]``: which clients attack, how and when."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from fedlab.attacks.attack import Attack
 
 @dataclass(frozen=True)
 class Adversary:
-    """The malicious clients and what they do.
+    """The malicious clients and their attack.
 
     Attributes:
-        attack: What they do.
-        clients: Who they are, in order.
+        attack: Their attack.
+        clients: Their numbers, in order.
     """
 
     attack: Attack
     clients: tuple[int, ...]
 
     def is_active(self, server_round: int) -> bool:
-        """Return whether the attack is on in a round."""
+        """Return whether the attack is active in a round."""
         settings = self.attack.settings
         return bool(
             server_round >= settings.start

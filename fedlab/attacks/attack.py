@@ -1,8 +1,8 @@
-"""What an attack is: a change of a client's data, of what it sends, or of what several send.
+"""The interface of attacks: changes of a client's data, of its update, or of several updates.
 
 An attack is a class in ``clients/attacks``, registered by name. It extends :class:`Attack`, whose
-methods leave everything as it is, or :class:`CollusiveAttack`. It draws at random only from the
-generator that it is given.
+methods change nothing, or :class:`CollusiveAttack`. Its only source of randomness is the generator
+that it is given.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class AttackSettings(Settings):
 
 
 class Attack:
-    """What one malicious client does by itself, with its own data and what it was sent.
+    """What a malicious client does on its own, with its own data and the weights that it received.
 
     Attributes:
         settings: The keys of ``[attack]``.
-        remembers: Whether the client keeps the weights that it was sent, for its next round.
-        changes_inputs: Whether inputs are changed, so that what was computed of them is of no use.
-        has_trigger: Whether a trigger in an input shall decide its class; how often it does is
+        remembers: Whether the client keeps the received weights for its next round.
+        changes_inputs: Whether inputs are changed, so that cached features are invalid.
+        has_trigger: Whether a trigger in an input is to decide its class; the success rate is
             reported.
     """
 
@@ -64,11 +64,11 @@ class Attack:
 
     @property
     def changes_weights(self) -> bool:
-        """Return whether malicious clients send other weights than they trained."""
+        """Return whether malicious clients send weights other than those they trained."""
         return type(self).corrupted is not Attack.corrupted
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield a sentence for each reason why the attack cannot be made on this run.
+        """Yield a sentence for each reason why the attack is impossible in this run.
 
         Args:
             setup: All parts of the run.
@@ -78,7 +78,7 @@ class Attack:
             yield from self._weights(setup)
 
     def _strangers(self, population: int) -> Iterator[str]:
-        """Tell whether the malicious clients are clients, and leave others."""
+        """Yield objections if a malicious client does not exist, or no client is benign."""
         clients = self.settings.clients
         strangers = [client for client in clients if not 0 <= client < population]
         if strangers:
@@ -90,7 +90,7 @@ class Attack:
             yield f"attack: of {population} clients, one at least must be benign"
 
     def _weights(self, setup: Setup) -> Iterator[str]:
-        """Tell whether what clients send is what an attack on weights would change."""
+        """Yield objections if the attack changes weights, and clients do not send weights."""
         name = self.settings.name
         if setup.network.model.layout.wire_size == 0:
             yield (
@@ -104,7 +104,7 @@ class Attack:
             )
 
     def poisoned(self, examples: Examples, task: Task, generator: torch.Generator) -> Examples:
-        """Return what the client trains on in the place of its examples."""
+        """Return the examples that the client trains on instead of its own."""
         return examples
 
     def corrupted(
@@ -114,17 +114,17 @@ class Attack:
         before: torch.Tensor | None,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Return what the client sends in the place of the weights that it trained.
+        """Return the weights that the client sends instead of those that it trained.
 
-        What an algorithm sends besides (a control variate, a loss) stays as honest training left
-        it: the papers' attackers know of weights, or gradients, alone.
+        Whatever else an algorithm sends (a control variate, a loss) stays as honest training left
+        it: the papers' attackers change only weights or gradients.
 
         Args:
             trained: (wire_size,) the weights after training; not to be changed.
-            received: (wire_size,) the weights that the server sent, of several those that the
-                client trained; not to be changed.
-            before: (wire_size,) the weights that the server sent the time before, where the attack
-                ``remembers`` and there was one.
+            received: (wire_size,) the weights that the server sent (of several models, that which
+                the client trained); not to be changed.
+            before: (wire_size,) the weights that the client received before, if the attack
+                ``remembers`` them and it took part before.
             generator: The source of randomness for this client and round.
         """
         return trained
@@ -135,12 +135,12 @@ class Attack:
 
     @property
     def wanted_class(self) -> int:
-        """Return the class that triggered inputs shall be taken for (``has_trigger``)."""
+        """Return the class to be predicted for inputs with the trigger (``has_trigger``)."""
         raise NotImplementedError
 
 
 class CollusiveAttackSettings(AttackSettings):
-    """Keys of ``[attack]`` of attacks that look at other clients' updates."""
+    """Keys of ``[attack]`` of attacks that use other clients' updates."""
 
     knowledge: Literal["own", "all"] = Field(
         "all",
@@ -151,11 +151,11 @@ class CollusiveAttackSettings(AttackSettings):
 
 @dataclass(frozen=True)
 class ObservedUpdates:
-    """What attackers know of a round's updates: how far each client went from the weights sent.
+    """The updates that attackers know in a round: each client's change of the weights sent.
 
     Attributes:
-        own: (m, wire_size) what the malicious clients' honest training would have sent.
-        benign: (n − m, wire_size) what the benign clients sent.
+        own: (m, wire_size) the updates of the malicious clients' honest training.
+        benign: (n − m, wire_size) the updates of the benign clients.
         clients: The benign clients' numbers, in the order of ``benign``.
     """
 
@@ -165,18 +165,18 @@ class ObservedUpdates:
 
 
 class CollusiveAttack(Attack):
-    """What malicious clients agree to send, once they know what the paper lets them know.
+    """The update that malicious clients agree to send, given the knowledge that the paper grants.
 
-    What a subclass sets as its own attributes is its state in checkpoints: numbers and arrays.
+    Attributes that a subclass sets (numbers and arrays) are its state in checkpoints.
     """
 
     @property
     def changes_weights(self) -> bool:
-        """Return True: what malicious clients send is agreed on."""
+        """Return True: malicious clients send an update that they agree on."""
         return True
 
     def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield whether updates of one round cannot be compared."""
+        """Yield objections if updates of one round cannot be compared."""
         yield from super().objections(setup)
         if traits_of(setup.strategy).several_models:
             yield (
@@ -198,6 +198,6 @@ class CollusiveAttack(Attack):
         return attributes_state(self, frozenset({"settings"}))  # type: ignore[arg-type]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)

@@ -1,8 +1,8 @@
-"""A strategy some of whose clients collude: their replies are exchanged before it sees them.
+"""A strategy some of whose clients collude: their replies are replaced before it sees them.
 
-This stands between engine and strategy and simulates what attackers do among themselves; the
-wrapped strategy gets what it would have got from them. To know what others sent, it needs the
-individual updates even where the strategy takes a mean, which is then taken here.
+This wrapper stands between engine and strategy and simulates the attackers' collusion; the wrapped
+strategy receives the replies that they would have sent. Since the attackers know others' updates,
+it needs each reply even if the strategy takes a mean, which is then computed here.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class ColludingClients(StrategyWrapper):
 
     Args:
         strategy: The strategy.
-        adversary: Who colludes, and how.
-        seed: The scenario's.
+        adversary: The colluding clients and their attack.
+        seed: The scenario's seed.
     """
 
     def __init__(self, strategy: Strategy, adversary: Adversary, seed: int) -> None:
@@ -53,7 +53,7 @@ class ColludingClients(StrategyWrapper):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Let the malicious clients agree, then return what the wrapped strategy makes of all."""
+        """Replace the malicious clients' replies, then return the wrapped strategy's result."""
         answered = list(replies)
         if self._adversary.is_active(server_round):
             answered = self._exchanged(server_round, answered)
@@ -62,7 +62,7 @@ class ColludingClients(StrategyWrapper):
         return super().aggregate_train(server_round, answered)
 
     def _exchanged(self, server_round: int, replies: Sequence[Message]) -> list[Message]:
-        """Return the replies, those of malicious clients with what they agreed on."""
+        """Return the replies, those of malicious clients with the update that they agreed on."""
         clients = [client_of(reply.metadata.src_node_id) for reply in replies]
         malicious = [client in self._adversary.clients for client in clients]
         if all(malicious) or not any(malicious):
@@ -81,11 +81,11 @@ class ColludingClients(StrategyWrapper):
         ]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what changes from round to round in the strategy and in the attack."""
+        """Return the state of the strategy and of the attack."""
         return super().state_dict() | {"attack": self._attack.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that :meth:`state_dict` returned."""
+        """Continue from a state that :meth:`state_dict` returned."""
         super().load_state_dict(state)
         self._attack.load_state_dict(state["attack"])
 
@@ -99,7 +99,7 @@ def _weights(record: ArrayRecord) -> Vector:
 
 
 def _with_weights(reply: Message, weights: Vector) -> Message:
-    """Return a reply with other weights and all else as it is."""
+    """Return a copy of a reply with other weights."""
     changed = copy.copy(reply)
     content = reply.content.copy()
     content[next(iter(records_of(content, ArrayRecord)))] = record_of(weights)

@@ -1,4 +1,4 @@
-"""The way to flwr-datasets: its partitioners split a table that holds labels and row numbers only.
+"""Access to flwr-datasets: its partitioners split a table of labels and row numbers.
 
 Rows are shuffled first, because several partitioners cut consecutive pieces.
 """
@@ -25,15 +25,15 @@ LABEL = "label"
 
 
 def generator_seed(seed: int) -> int:
-    """Return the seed that a partitioner of flwr-datasets is built with."""
+    """Return the seed for a partitioner of flwr-datasets."""
     return seeding.derive(seed, "partition")
 
 
 def check_population(examples: Examples, clients: int, least: int = 1, key: str = "") -> None:
-    """Refuse more clients than the examples can serve with ``least`` examples each.
+    """Check that there are ``least`` examples for each client.
 
     Raises:
-        FedlabError: Naming ``data.partition.<key>``, by default ``clients``.
+        FedlabError: If there are fewer, naming ``data.partition.<key>``, by default ``clients``.
     """
     if clients * least <= len(examples):
         return
@@ -55,10 +55,10 @@ def class_numbers(examples: Examples, task: Task, name: str) -> IntArray:
 
 
 def check_has_classes(task: Task, name: str) -> None:
-    """Refuse a task without classes.
+    """Check that the task has classes.
 
     Raises:
-        FedlabError: Naming the partitioner, ``name``.
+        FedlabError: If it has none, naming the partitioner, ``name``.
     """
     if task.kind != "classification":
         raise FedlabError(
@@ -69,7 +69,7 @@ def check_has_classes(task: Task, name: str) -> None:
 
 
 def shuffled(count: int, seed: int) -> IntArray:
-    """Return the order in which ``count`` rows are dealt out, (count,)."""
+    """Return a random order of ``count`` rows, (count,)."""
     return seeding.numpy_generator(seed, "partition", "order").permutation(count)
 
 
@@ -96,19 +96,19 @@ def split(
     Args:
         partitioner: A partitioner of flwr-datasets.
         count: Number of examples.
-        columns: What it splits by: (count,) values under each column's name.
-        seed: The scenario's seed; it decides the order in which rows are dealt.
-        explain: Turns the library's objection into the sentence that the user reads.
+        columns: The columns that it splits by: (count,) values by name.
+        seed: The scenario's seed, which determines the order of rows.
+        explain: Converts the library's error to the message for the user.
 
     Raises:
-        FedlabError: With ``explain``'s sentence, if the library cannot split so.
+        FedlabError: With the message of ``explain``, if the library cannot split the table.
     """
     from datasets import Dataset
 
     order = shuffled(count, seed)
     table = {"row": order, **{name: values[order] for name, values in columns.items()}}
     partitioner.dataset = Dataset.from_dict(table)
-    # The library warns of its own retries and draws a progress bar; its errors say enough.
+    # The library warns of its retries and draws a progress bar; its errors suffice.
     with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore")
         try:

@@ -1,1 +1,1 @@
-"""Models: the zoo, pretrained backbones, heads, what is trained."""
+"""Models: the zoo, pretrained backbones, heads, and which parameters are trained."""

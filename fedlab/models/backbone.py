@@ -1,4 +1,4 @@
-"""Keys of ``[model]`` for a backbone, what loading one gives, and where its stages lie."""
+"""Backbones: keys of ``[model]``, the loaded model, and its stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BackboneSettings(ModelSettings):
         None,
         ge=8,
         le=2048,
-        description="side in pixels that pictures are resized to; left out: as the data set has "
+        description="side in pixels that pictures are resized to; default: as the data set has "
         "them. Vision Transformers resample their position embeddings to it",
     )
     blocks: int | None = Field(
@@ -41,7 +41,7 @@ class Backbone:
         module: The model; takes (N, channels, H, W), gives (N, outputs).
         head: Prefix of the head's parameter names.
         stages: Prefixes of its blocks from input to output, without the head.
-        mean, std: Per-channel statistics that its pictures were normalised with in pretraining.
+        mean, std: Per-channel statistics of the normalisation in pretraining.
         channels: Channels of its pictures.
     """
 
@@ -57,7 +57,7 @@ def start_small(module: nn.Module, head: str) -> None:
     """Draw a new head's weights from N(0, 0.01²) and set its biases to zero.
 
     A pretrained backbone's features are large: under a head of the usual scale the first losses,
-    and so the first gradients, are large enough to damage what was learned.
+    and so the first gradients, are large enough to damage the pretrained weights.
     """
     for name, layer in module.named_modules():
         if name.startswith(head) and isinstance(layer, nn.Linear | nn.Conv2d):
@@ -69,8 +69,8 @@ def start_small(module: nn.Module, head: str) -> None:
 def stages_of(module: nn.Module, head: str) -> tuple[str, ...]:
     """Return the prefixes of a model's blocks from input to output.
 
-    A stage is a child with parameters; lists of blocks are opened, and so is what holds the head
-    besides other layers. A normalisation layer that stands alone is no stage.
+    A stage is a child with parameters; lists of blocks are expanded, and so are modules that
+    contain the head and other layers. A separate normalisation layer is not a stage.
     """
     return tuple(_stages(module, head, ""))
 
@@ -78,7 +78,7 @@ def stages_of(module: nn.Module, head: str) -> tuple[str, ...]:
 def _stages(module: nn.Module, head: str, prefix: str) -> Iterator[str]:
     for name, child in module.named_children():
         path = f"{prefix}{name}"
-        # Not equality: "head_dist" of a distilled model belongs to the head, too.
+        # Not equality: "head_dist" of a distilled model is part of the head, too.
         is_head = path.startswith(head)
         if is_head or isinstance(child, _NORMS) or not any(True for _ in child.parameters()):
             continue

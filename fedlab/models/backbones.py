@@ -22,7 +22,7 @@ Library = Literal["timm", "torchvision"]
 def describe(name: str) -> Library | None:
     """Return the library that has a model of this name, or None.
 
-    Where both have it, timm's is meant; "torchvision/resnet18" names the other one.
+    If both have it, timm takes precedence; "torchvision/resnet18" names torchvision's.
     """
     library, _, bare = name.rpartition("/")
     if library in ("", "timm") and timm.is_model(bare):
@@ -33,7 +33,7 @@ def describe(name: str) -> Library | None:
 
 
 def unknown_model(name: str) -> str:
-    """Return the sentence for a name that neither the zoo nor a library knows: the nearest one."""
+    """Return the message for an unknown name, with the nearest known one."""
     known = {*models.names(), *timm.list_models(), *torchvision_backbone.NAMES}
     return unknown("model", name, known)
 
@@ -46,8 +46,8 @@ def load_backbone(settings: BackboneSettings, task: Task) -> Backbone:
     is left out of them.
 
     Raises:
-        FedlabError: If model, task, picture size and weights do not go together, or the weights
-            cannot be had.
+        FedlabError: If model, task, picture size and weights are incompatible, or the weights are
+            not available.
     """
     library = describe(settings.name)
     if library is None:
@@ -81,7 +81,7 @@ def _picture_size(settings: BackboneSettings, task: Task) -> tuple[int, int]:
 
 
 def _check_forward(backbone: Backbone, name: str, size: tuple[int, int], outputs: int) -> None:
-    """Show the model one black picture, so that a size that it cannot take is told before a run."""
+    """Apply the model to one black picture, so that an unsupported size is reported early."""
     module: nn.Module = backbone.module
     module.eval()
     reason = ""

@@ -1,18 +1,19 @@
-"""The wire: everything that a round sends as weights is one contiguous float32 vector.
+"""The weights of a model as one contiguous float32 vector.
 
-A :class:`Layout` says where each tensor of a model stands in that vector. A :class:`FlatModel`
-binds a module's parameters to views into one buffer of this layout, so that resetting a resident
-model is one copy, an update is a slice, and optimisers and regularisers work on one long vector.
+A :class:`Layout` records the position of each tensor of a model in that vector. A
+:class:`FlatModel` binds a module's parameters to views into one buffer of this layout, so that
+resetting a resident model is one copy, an update is a slice, and optimisers and regularisers work
+on one long vector.
 
     | personal buffers | personal parameters | shared parameters | shared buffers |
                        |<-------------- trained ---------------->|
                                              |<------------- wire -------------->|
 
-*Trained* is what gradients change; *wire* is what travels and is averaged; the *personal* part
-stays on its client. What is frozen, and integer buffers, are not in the vector at all.
+*Trained* parameters are changed by gradients; the *wire* part travels and is averaged; the
+*personal* part stays on its client. Frozen parameters and integer buffers are not in the vector.
 
-Weights of convolutions over pictures stand in it channels last (out, height, width, in), in which
-order convolutions on a CPU run up to twice as fast; their views have the usual shape.
+Weights of 2-d convolutions are stored channels last (out, height, width, in), in which order
+convolutions on a CPU run up to twice as fast; their views have the usual shape.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of the model and where it starts in the vector."""
+    """One tensor of the model and its start in the vector."""
 
     name: str
     shape: tuple[int, ...]
@@ -43,7 +44,7 @@ class Entry:
         return self.start + math.prod(self.shape)
 
     def view(self, vector: torch.Tensor, offset: int = 0) -> torch.Tensor:
-        """Return the tensor in a vector whose first element stands at ``offset``."""
+        """Return the tensor, a view into a vector that starts at ``offset`` of the layout."""
         part = vector[self.start - offset : self.stop - offset]
         if len(self.shape) != 4:
             return part.view(self.shape)
@@ -53,12 +54,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where each tensor of a model stands in the flat vector.
+    """The position of each tensor of a model in the flat vector.
 
     Attributes:
         entries: The tensors in the order of the vector.
         size: Length of the whole vector.
-        trained: The slice that gradients change.
+        trained: The slice that is trained.
         wire: The slice that travels.
     """
 
@@ -114,19 +115,19 @@ class Layout:
     def over_trained(self, shared: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
         """Return a vector over the trained slice from one over the parameters that travel.
 
-        It is ``fill`` where parameters stay on the client.
+        It is ``fill`` for parameters that stay on the client.
         """
         own = self.wire.start - self.trained.start
         return nn.functional.pad(shared, (own, 0), value=fill)
 
     @property
     def personal_parameters(self) -> slice:
-        """Return where the trained parameters stand that stay on a client."""
+        """Return the slice of trained parameters that stay on a client."""
         return slice(self.trained.start, self.wire.start)
 
     @property
     def shared_parameters(self) -> slice:
-        """Return where the trained parameters stand that travel."""
+        """Return the slice of trained parameters that travel."""
         return slice(self.wire.start, self.trained.stop)
 
     @property
@@ -136,7 +137,7 @@ class Layout:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return a hash of what travels; both sides of a message must agree on it."""
+        """Return a hash of the part that travels, which both sides of a message must share."""
         travelling = [
             f"{e.name}:{e.shape}:{e.start - self.wire.start}:channels last"
             for e in self.entries
@@ -149,7 +150,7 @@ class Layout:
         return {e.name: e.view(vector) for e in self.entries}
 
     def wire_views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the tensors of a vector that travelled (``wire_size`` values) by name."""
+        """Return the tensors of a wire vector (``wire_size`` values) by name."""
         offset = self.wire.start
         return {e.name: e.view(vector, offset) for e in self.entries if e.start >= offset}
 
@@ -159,18 +160,18 @@ class FlatModel:
 
     Attributes:
         module: The model.
-        call: What turns a batch into outputs: the module, or the rest of it where inputs are the
-            features of its frozen prefix.
-        layout: Where its tensors stand.
+        call: Maps a batch to outputs: the module, or the part after its frozen prefix if inputs are
+            that prefix's features.
+        layout: The positions of its tensors.
         weights: (size,) every value of the layout.
         initial: (personal_size,) a client's own part before its first round.
         parameter: The trained slice as one parameter, for an optimiser; its ``grad`` is the
             gradient that ``backward`` fills through the module's own parameters.
-        trained: The module's own trained parameters and where they stand.
+        trained: The module's own trained parameters and their positions.
     """
 
     def __init__(self, module: nn.Module, layout: Layout) -> None:
-        # What is frozen, and does not stand in the vector, is turned as well.
+        # Frozen weights, which are not in the vector, are converted as well.
         self.module = module.to(memory_format=torch.channels_last)
         self.call: nn.Module = self.module
         self.layout = layout
@@ -181,7 +182,7 @@ class FlatModel:
             view.copy_(named[name].detach())
         self.initial = self.weights[: layout.wire.start].clone()
         self.parameter = nn.Parameter(self.weights[layout.trained])
-        # NumPy's zeros take no memory before they are written to, which many a use never does.
+        # NumPy's zeros take no memory until they are written to, which often never happens.
         gradient = torch.from_numpy(np.zeros(self.parameter.shape, dtype=np.float32))
         self.parameter.grad = gradient
         self._gradient = gradient
@@ -205,19 +206,19 @@ class FlatModel:
             self.trained.append((entry, parameter))
 
     def bind_gradient(self) -> None:
-        """Let ``backward`` add to the gradient's vector."""
+        """Let ``backward`` accumulate into the gradient's vector."""
         offset = self.layout.trained.start
         for entry, parameter in self.trained:
             parameter.grad = entry.view(self._gradient, offset)
 
     @contextmanager
     def training(self, part: slice) -> Iterator[None]:
-        """Let gradients change a part of the trained slice only, inside the block.
+        """Train only a part of the trained slice inside the block.
 
-        Inside it this part is what ``parameter``, ``gradient`` and ``layout.trained`` stand for.
+        Inside it ``parameter``, ``gradient`` and ``layout.trained`` refer to this part.
 
         Args:
-            part: Where the parameters stand that train, such as ``layout.shared_parameters``.
+            part: The slice to train, such as ``layout.shared_parameters``.
         """
         before = (self.layout, self.parameter, self._gradient, self.trained)
         start = self.layout.trained.start
@@ -239,12 +240,12 @@ class FlatModel:
 
     @property
     def gradient(self) -> torch.Tensor:
-        """Return the gradient of the trained slice, in place."""
+        """Return the gradient of the trained slice, without copying."""
         return self._gradient
 
     @torch.no_grad()
     def reset(self, wire: torch.Tensor, personal: torch.Tensor | None = None) -> None:
-        """Load what travelled and the client's own part; nothing of the last client remains."""
+        """Load the received weights and the client's own part, replacing the last client's."""
         start = self.layout.wire.start
         self.weights[start:].copy_(wire)
         self.weights[:start].copy_(self.initial if personal is None else personal)
@@ -252,11 +253,11 @@ class FlatModel:
             counter.copy_(first)
 
     def wire(self) -> torch.Tensor:
-        """Return a copy of what travels."""
+        """Return a copy of the part that travels."""
         return self.weights[self.layout.wire].clone()
 
     def personal(self) -> torch.Tensor:
-        """Return a copy of what stays on the client."""
+        """Return a copy of the part that stays on the client."""
         return self.weights[: self.layout.personal_size].clone()
 
     def zero_gradient(self) -> None:

@@ -1,4 +1,4 @@
-"""Building the network of a scenario: a zoo model or a backbone, what is trained, what it needs."""
+"""Building a scenario's network: a zoo model or backbone, with its trained parameters selected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Network:
         model: The module and its flat weights.
         head: Prefix of the head's parameter names.
         mean, std: Per-channel statistics that pictures are normalised with, or None for 0..1.
-        channels: Picture channels that the model takes; 0 for other inputs.
+        channels: Channels of the model's pictures; 0 for other inputs.
         frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm).
     """
 
@@ -40,7 +40,7 @@ class Network:
     frozen: tuple[nn.Module, ...]
 
     def train_mode(self) -> None:
-        """Put the module in training mode, but for what is frozen."""
+        """Put the module in training mode, except its frozen modules."""
         self.model.module.train()
         for module in self.frozen:
             module.eval()
@@ -54,7 +54,7 @@ def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
     """Return the scenario's network, its new weights drawn from ``seed``.
 
     Raises:
-        FedlabError: If the model does not fit the task, or its weights cannot be had.
+        FedlabError: If the model does not fit the task, or its weights are not available.
     """
     with seeding.scope(seed, "model"):
         backbone = _backbone(settings, task)
@@ -86,10 +86,10 @@ def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
 
 
 def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Network]:
-    """Return the networks of ``model.others``, no part of which travels.
+    """Return the networks of ``model.others``, none of whose weights travel.
 
     Raises:
-        FedlabError: As :func:`build_network`, with the key of the one that cannot be built.
+        FedlabError: As in :func:`build_network`, naming the key of the invalid model.
     """
     networks = []
     for number, other in enumerate(settings.others):
@@ -154,7 +154,7 @@ def _any_trained(module: nn.Module) -> bool:
 def _untrained(
     module: nn.Module, settings: ModelSettings, head: str, stages: tuple[str, ...]
 ) -> list[str]:
-    """Return the names of the parameters that stay as they are."""
+    """Return the names of the parameters that are frozen."""
     names = [name for name, _ in module.named_parameters()]
     norms = tuple(
         f"{n}."
@@ -221,7 +221,7 @@ def _check_patterns(key: str, patterns: tuple[str, ...], names: list[str]) -> No
 
 
 def whole_state(network: Network, wire: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return the module's state dict with the weights that travelled, for ``model.safetensors``."""
+    """Return the module's state dict with the given wire weights, for ``model.safetensors``."""
     network.model.reset(wire)
     state = network.model.module.state_dict()
     return {n: t.detach().clone(memory_format=torch.contiguous_format) for n, t in state.items()}

@@ -1,4 +1,4 @@
-"""Representations: what enters a network's head, whatever the network."""
+"""Representations: the inputs of a network's head."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from fedlab.models.network import Network
 def represented(
     network: Network, inputs: torch.Tensor, wire: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a network's outputs, and what entered its head.
+    """Return a network's outputs, and the inputs of its head.
 
     Args:
-        network: The network, in the mode (training, evaluation) that it is in.
+        network: The network, whose mode (training, evaluation) stays as it is.
         inputs: (B, ...) prepared inputs.
-        wire: (wire_size,) other weights to take for those that travel; None takes its own.
+        wire: (wire_size,) weights to use instead of those that travel; None uses the network's.
 
     Returns:
-        The outputs (B, ...), and what entered the head (B, ..., features).
+        The outputs (B, ...), and the inputs of the head (B, ..., features).
 
     Raises:
         FedlabError: If the network does not call its head.
@@ -38,7 +38,7 @@ def represented(
 
 @contextmanager
 def entering_head(network: Network) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that holds, after each forward pass in the block, what entered the head."""
+    """Yield a list that holds the inputs of the head after each forward pass in the block."""
     entered: list[torch.Tensor] = []
 
     def note(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:

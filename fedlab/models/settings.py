@@ -15,12 +15,12 @@ class ModelSettings(Settings):
     name: str = Field(description="a zoo model, or any timm or torchvision model")
     pretrained: bool | str = Field(
         False,
-        description="true: the library's hub; 'package': weights that a package ships; "
+        description="true: the library's hub; 'package': weights from a package; "
         "a path to a safetensors or torch file; or a run folder",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate before the head")
     drop_path: float = Field(
-        0.0, ge=0, lt=1, description="stochastic depth in the backbone, where it has it"
+        0.0, ge=0, lt=1, description="stochastic depth in the backbone, if it supports it"
     )
     trainable: str | tuple[str, ...] = Field(
         "all",
@@ -29,12 +29,12 @@ class ModelSettings(Settings):
     )
     personal: Literal["none", "head", "body", "all"] | tuple[str, ...] = Field(
         "none",
-        description="what never leaves its client: 'head', 'body' (all but the head), 'all', or a "
-        "list of parameter-name patterns",
+        description="part that never leaves its client: 'head', 'body' (all but the head), 'all', "
+        "or a list of parameter-name patterns",
     )
     batch_norm: Literal["train", "frozen", "local"] = Field(
         "train",
-        description="'train': statistics travel and are averaged; 'frozen': they stay as "
+        description="'train': statistics travel and are averaged; 'frozen': they remain as "
         "pretrained; 'local': batch-norm layers never leave their client",
     )
     others: tuple[SerializeAsAny[Settings], ...] = Field(

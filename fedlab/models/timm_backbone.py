@@ -97,7 +97,7 @@ def _create_with(name: str, arguments: dict[str, Any], from_hub: bool) -> nn.Mod
 
 
 def _pretraining(name: str) -> PretrainedCfg:
-    """Return what timm knows of a model's pretraining: its size, where its weights are."""
+    """Return timm's record of a model's pretraining: input size, source of the weights."""
     try:
         return timm.models.get_pretrained_cfg(name) or PretrainedCfg()
     except RuntimeError as error:
@@ -110,7 +110,7 @@ def _cannot_build(name: str, error: Exception) -> FedlabError:
 
 
 def _check_patches(module: nn.Module, name: str, size: tuple[int, int]) -> None:
-    """Refuse a size that patches do not tile: timm would leave out the pixels at the border."""
+    """Raise if patches do not tile the picture: timm would ignore the pixels at the border."""
     patches = getattr(getattr(module, "patch_embed", None), "patch_size", None)
     if patches is None:
         return
@@ -124,14 +124,14 @@ def _check_patches(module: nn.Module, name: str, size: tuple[int, int]) -> None:
 
 
 def _check_hub(config: PretrainedCfg, name: str) -> None:
-    """Raise at once where the hub cannot be asked, which it would itself take a minute to find."""
+    """Raise at once if the hub is unreachable: its own time limit is a minute."""
     if config.hf_hub_id and _is_cached(config.hf_hub_id):
         return
     if assets.is_offline():
         raise _no_hub(name, "FEDLAB_OFFLINE is set")
     host = re.sub(r"^https?://|[:/].*$", "", huggingface_hub.constants.ENDPOINT)
     try:
-        # Behind a proxy, only the proxy needs to know the host.
+        # Behind a proxy, only the proxy needs to resolve the host.
         if not urllib.request.getproxies():
             socket.getaddrinfo(host, 443)
     except OSError as error:
@@ -153,7 +153,7 @@ def _no_hub(name: str, reason: str) -> FedlabError:
 
 
 def packaged_asset(name: str) -> str | None:
-    """Return the asset that holds a package's weights for the timm model ``name``, or None."""
+    """Return the asset with a package's weights for the timm model ``name``, or None."""
     return _PACKAGED.get(name.partition(".")[0])
 
 
@@ -168,7 +168,7 @@ def _packaged(name: str) -> str:
 
 
 def _has_published_head(settings: BackboneSettings, module: nn.Module, task: Task) -> bool:
-    """Return whether the hub's own head came with the weights, its classes being as many."""
+    """Return whether the hub's weights include a head with the right number of classes."""
     return settings.pretrained is True and _config(module)["num_classes"] == task.outputs
 
 

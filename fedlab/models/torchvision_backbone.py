@@ -66,7 +66,7 @@ def _create(name: str, size: tuple[int, int]) -> nn.Module:
 
 
 def _replace_head(module: nn.Module, outputs: int, dropout: float) -> str:
-    """Give the model a new last layer, with dropout before it; return the head's prefix."""
+    """Replace the model's last layer, with dropout before it; return the head's prefix."""
     last = [name for name, _ in module.named_parameters()][-1].rpartition(".")[0]
     parent_name, _, attribute = last.rpartition(".")
     parent, old = module.get_submodule(parent_name), module.get_submodule(last)
@@ -84,7 +84,7 @@ def _replace_head(module: nn.Module, outputs: int, dropout: float) -> str:
 
 
 def _set_drop_path(module: nn.Module, rate: float, name: str) -> None:
-    """Let the rate rise linearly from 0 in the first residual branch to ``rate`` in the last."""
+    """Set rates that rise linearly from 0 in the first residual branch to ``rate`` in the last."""
     branches = [m for m in module.modules() if isinstance(m, StochasticDepth)]
     if rate and not branches:
         raise FedlabError(

@@ -21,11 +21,11 @@ _KEY = "model.pretrained"
 def read_weights(source: str | Path) -> Weights:
     """Return the tensors of a safetensors file, a torch file or a run folder, by name.
 
-    A torch file is read without unpickling anything but tensors; the dictionary of tensors may
-    stand under ``state_dict`` or ``model``, and its names may begin with ``module.``.
+    Only tensors of a torch file are unpickled; the dictionary of tensors may be nested in
+    ``state_dict`` or ``model``, and its names may begin with ``module.``.
 
     Raises:
-        FedlabError: If there is no such file or it cannot be read.
+        FedlabError: If the file does not exist or cannot be read.
     """
     path = _weights_file(Path(source).expanduser())
     try:
@@ -40,7 +40,7 @@ def read_weights(source: str | Path) -> Weights:
             "as safetensors"
         ) from error
     except Exception as error:
-        # What the bytes of a damaged file lead torch's unpickler to raise is anyone's guess.
+        # A damaged file can make torch's unpickler raise any exception.
         reason = str(error).strip().partition("\n")[0]
         raise FedlabError(f"{_KEY}: '{path}' cannot be read as weights ({reason})") from error
     return _state_dict(content, path)
@@ -49,20 +49,20 @@ def read_weights(source: str | Path) -> Weights:
 def fit_weights(
     module: nn.Module, weights: Weights, head: str, source: str | Path, optional: Iterable[str] = ()
 ) -> bool:
-    """Copy weights into a module; the head keeps its own where theirs have another shape.
+    """Copy weights into a module; the head keeps its own if theirs have another shape.
 
     Args:
         module: The model.
         weights: Tensors by the module's names.
         head: Prefix of the names of the head's tensors.
-        source: Where the weights come from, for the message.
-        optional: Prefixes of names in ``weights`` that may be left over.
+        source: The source of the weights, for error messages.
+        optional: Prefixes of names in ``weights`` that may be unused.
 
     Returns:
-        Whether the head was among them.
+        Whether the head was loaded.
 
     Raises:
-        FedlabError: If any other tensor is missing, left over or of another shape.
+        FedlabError: If any other tensor is missing, unused or of another shape.
     """
     own = module.state_dict()
     has_head = all(
@@ -70,7 +70,7 @@ def fit_weights(
         for name, tensor in own.items()
         if name.startswith(head)
     )
-    # Counters of batches are younger than some files, and no arithmetic of ours reads them.
+    # Older files lack the counters of batches, which are not used.
     wanted = {
         name: tensor
         for name, tensor in own.items()

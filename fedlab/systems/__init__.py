@@ -1,1 +1,1 @@
-"""Devices and networks as they are: slow, uneven, unreliable."""
+"""Simulation of slow, heterogeneous and unreliable devices and networks."""

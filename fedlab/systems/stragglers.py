@@ -1,8 +1,8 @@
-"""Stragglers: clients too slow for a round, dropped or heard with what they have done so far.
+"""Stragglers: clients too slow for a round, dropped or included with partial work.
 
 Li, Sahu, Zaheer, Sanjabi, Talwalkar and Smith, "Federated optimization in heterogeneous networks",
 MLSys 2020, section 5: in every round a fixed fraction of the cohort is slow. FedAvg drops those
-clients; FedProx takes what they reach in a number of epochs drawn uniformly between 1 and E.
+clients; FedProx aggregates their partial work, of epochs drawn uniformly between 1 and E.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class StragglerSettings(Settings):
     )
     drop: bool = Field(
         False,
-        description="true: stragglers are left out of the round; false: they send what they reach "
-        "in a number of epochs drawn between 1 and client.epochs",
+        description="true: stragglers are left out of the round; false: they send partial work, "
+        "of a number of epochs drawn between 1 and client.epochs",
     )
 
     def in_time(self, cohort: int) -> int:
@@ -40,13 +40,13 @@ def slow_down(
 ) -> tuple[list[Message], list[Message]]:
     """Return the messages whose clients answer, and those whose clients are dropped.
 
-    Who is slow, and how slow, depends on seed and round alone: the same clients whether they are
-    dropped or not, and whatever the algorithm.
+    The slow clients and their epochs depend on seed and round alone, not on whether stragglers are
+    dropped, nor on the algorithm.
 
     Args:
         messages: A round's training messages; they are not changed.
         settings: Keys of ``[client]``.
-        seed: The scenario's.
+        seed: The scenario's seed.
         server_round: The round, from 1.
     """
     stragglers: StragglerSettings | None = getattr(settings, "stragglers", None)
@@ -68,26 +68,29 @@ def _hurried(messages: Sequence[Message], epochs: Mapping[int, int]) -> list[Mes
     changed = list(messages)
     for position, number in epochs.items():
         message = messages[position]
-        # Contents that are alike stay one object, and array records are shared by all: each is put
+        # Equal contents stay one object, and array records are shared by all: each is put
         # on the wire once.
         key = (id(message.content), number)
         if key not in contents:
             contents[key] = RecordDict(dict(message.content.items()))
-            # Flower's mods want no more than one record of values.
+            # Flower's mods expect at most one record of values.
             name, config = next(iter(message.content.config_records.items()))
             contents[key][name] = ConfigRecord({**config, LOCAL_EPOCHS: number})
-        told = message.metadata
+        metadata = message.metadata
         changed[position] = Message(
-            contents[key], told.dst_node_id, told.message_type, group_id=told.group_id
+            contents[key],
+            metadata.dst_node_id,
+            metadata.message_type,
+            group_id=metadata.group_id,
         )
     return changed
 
 
 def local_epochs(config: Mapping[str, Any], usual: int) -> int:
-    """Return how many epochs a client takes.
+    """Return a client's number of epochs.
 
     Args:
-        config: The values that it was sent.
-        usual: The scenario's epochs.
+        config: The values that the server sent.
+        usual: The scenario's number of epochs.
     """
     return int(config.get(LOCAL_EPOCHS, usual))

@@ -84,14 +84,14 @@ TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """One mini-batch on its way through the model.
+    """One mini-batch, with the model's outputs.
 
     Attributes:
         task: The local task that the batch belongs to.
         inputs: (B, ...) prepared inputs.
         targets: (B, ...) targets.
-        outputs: (B, ...) what the model said.
-        representations: (B, ...) what entered its head.
+        outputs: (B, ...) the model's outputs.
+        representations: (B, ...) the inputs of its head.
     """
 
     task: LocalTask

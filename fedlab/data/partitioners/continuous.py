@@ -22,7 +22,7 @@ _PROPERTY = "property"
 class Continuous:
     """Equal parts sorted by a number (target, mean of the input, a feature), blurred by noise.
 
-    An example with standardised property z is placed by σ z + (1 − σ) ε, ε ~ N(0, 1), where σ is
+    An example with standardised property z is ordered by σ z + (1 − σ) ε, ε ~ N(0, 1), where σ is
     ``strictness``: 0 is iid, 1 sorts.
     """
 
@@ -63,7 +63,7 @@ class Continuous:
         return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _property(self, examples: Examples, task: Task) -> npt.NDArray[np.float64]:
-        """Return the number that each example is placed by, (N,)."""
+        """Return the property of each example, (N,)."""
         by = self.settings.by
         if by == "target":
             if task.kind != "regression":
@@ -77,7 +77,7 @@ class Continuous:
                 f"data.partition.by: '{by}' needs numbers for inputs, and this data set's are text"
             )
         if by == "mean":
-            # In blocks, so that a large set of uint8 pictures is never held as float64 at once.
+            # In blocks, so that a large set of uint8 pictures is never float64 all at once.
             blocks = torch.split(examples.inputs.flatten(1), 4096)
             return np.concatenate([block.double().mean(1).numpy() for block in blocks])
         if task.modality != "tabular" or not 0 <= by < task.input_shape[0]:

@@ -1,4 +1,4 @@
-"""Label skew: each class is shared out by a Dirichlet draw."""
+"""Label skew: each class is divided among clients by a Dirichlet draw."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fedlab.registry import partitioners
 
 @partitioners.register("dirichlet")
 class Dirichlet:
-    """Each class is dealt to the clients in shares drawn from Dirichlet(alpha).
+    """Each class is divided among the clients in shares drawn from Dirichlet(alpha).
 
     Yurochkin et al. 2019, "Bayesian Nonparametric Federated Learning of Neural Networks". Small
-    ``alpha`` gives few classes and uneven sizes; large ``alpha`` comes near iid.
+    ``alpha`` gives few classes and uneven sizes; large ``alpha`` approaches iid.
     """
 
     class Settings(PartitionSettings):
@@ -25,10 +25,10 @@ class Dirichlet:
         clients: int = Field(ge=1, description="number of clients")
         alpha: float = Field(0.5, gt=0, description="concentration: small is skewed, large is iid")
         min_size: int = Field(
-            10, ge=1, description="draw again until every client holds as many examples"
+            10, ge=1, description="draw again until every client holds at least this many examples"
         )
         balanced: bool = Field(
-            False, description="deal no more to a client that has reached the mean size"
+            False, description="assign no more examples to a client that has reached the mean size"
         )
 
     def __init__(self, settings: Settings) -> None:

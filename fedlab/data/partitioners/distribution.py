@@ -1,4 +1,4 @@
-"""Label and size skew: classes in turn, in shares of a given distribution."""
+"""Label and size skew: a few classes per client, in shares of a given distribution."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FloatArray = npt.NDArray[np.float64]
 
 @partitioners.register("distribution")
 class Distribution:
-    """A few classes a client, each class shared among its clients by a lognormal or a given law.
+    """A few classes per client, each class divided by lognormal or given shares.
 
     Li et al. 2020, "Federated Optimization in Heterogeneous Networks": 1,000 clients, two classes
-    each, sizes after a power law. Client k holds classes k, k + 1, ... modulo their number.
+    each, sizes following a power law. Client k holds classes k, k + 1, ... modulo their number.
     """
 
     class Settings(PartitionSettings):
@@ -35,18 +35,18 @@ class Distribution:
         )
         shares: tuple[tuple[float, ...], ...] | None = Field(
             None,
-            description="instead of drawing them: a row for each class, in it the weight of each "
+            description="instead of drawing them: one row per class with the weight of each "
             "of the clients that hold the class",
         )
         least_per_class: int = Field(
-            5, ge=0, description="examples that a client surely has of each of its classes"
+            5, ge=0, description="least number of examples that a client has of each of its classes"
         )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return a partition that deals out every example."""
+        """Return a partition of all examples."""
         from flwr_datasets.partitioner import DistributionPartitioner
 
         settings = self.settings

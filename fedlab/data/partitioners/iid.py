@@ -28,5 +28,5 @@ class Iid:
         """Return parts whose sizes differ by one example at most."""
         clients = self.settings.clients
         flower_datasets.check_population(examples, clients)
-        # flwr-datasets' IidPartitioner cuts alike; importing it takes seconds and 100 MB.
+        # flwr-datasets' IidPartitioner does the same, but importing it takes seconds and 100 MB.
         return Partition.of(np.array_split(flower_datasets.shuffled(len(examples), seed), clients))

@@ -1,4 +1,4 @@
-"""Label skew at given sizes: each client has its own Dirichlet draw of class shares."""
+"""Label skew with given sizes: each client has its own Dirichlet draw of class shares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedlab.registry import partitioners
 
 @partitioners.register("inner-dirichlet")
 class InnerDirichlet:
-    """Each client fills its size from classes in shares drawn from its own Dirichlet(alpha).
+    """Each client draws its class shares from its own Dirichlet(alpha), at a given size.
 
     Acar et al. 2021, "Federated Learning Based on Dynamic Regularization". Unlike 'dirichlet', the
     sizes are chosen: equal, or lognormal with ``spread``.
@@ -34,7 +34,7 @@ class InnerDirichlet:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return a partition that deals out every example."""
+        """Return a partition of all examples."""
         from flwr_datasets.partitioner import InnerDirichletPartitioner
 
         labels = flower_datasets.class_numbers(examples, task, self.settings.name)
@@ -49,7 +49,7 @@ class InnerDirichlet:
         return flower_datasets.partition(partitioner, len(examples), columns, seed, self._explain)
 
     def _sizes(self, total: int, seed: int) -> IntArray:
-        """Return the clients' sizes, at least 1 each, which add up to ``total``."""
+        """Return the clients' sizes, at least 1 each, with sum ``total``."""
         clients = self.settings.clients
         normal = seeding.numpy_generator(seed, "partition", "sizes").standard_normal(clients)
         shares = np.exp(self.settings.spread * normal)

@@ -1,4 +1,4 @@
-"""Label skew as written down: the classes of each client, listed in the scenario."""
+"""Label skew as specified: the scenario lists the classes of each client."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from fedlab.registry import partitioners
 class ListedClasses:
     """Client k holds the classes listed for it; its holders share a class equally.
 
-    With this the split of a published experiment can be taken over, whatever drew it: classes and
-    sizes are the same, and the seed decides only who holds which example of a class. A class that
-    no client lists is left out.
+    This reproduces the split of a published experiment, however it was drawn: classes and sizes
+    are the same, and the seed determines only which examples of a class a client holds. A class
+    that no client lists is left out.
     """
 
     class Settings(PartitionSettings):
@@ -49,7 +49,7 @@ class ListedClasses:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return the partition that is listed."""
+        """Return the listed partition."""
         flower_datasets.check_has_classes(task, self.settings.name)
         held = [
             {_number(entry, client, task) for entry in listed}
@@ -64,7 +64,7 @@ class ListedClasses:
 
 
 def _deal(rows: IntArray, number: int, held: list[set[int]], dealt: list[list[IntArray]]) -> None:
-    """Deal the rows of one class in equal parts to the clients that hold it."""
+    """Divide the rows of one class equally among the clients that hold it."""
     holders = [client for client, numbers in enumerate(held) if number in numbers]
     if len(rows) < len(holders):
         raise FedlabError(
@@ -76,7 +76,7 @@ def _deal(rows: IntArray, number: int, held: list[set[int]], dealt: list[list[In
 
 
 def _number(entry: int | str, client: int, task: Task) -> int:
-    """Return the number of a class that a client lists by number or name."""
+    """Return the number of a class that is listed by number or name."""
     where = f"data.partition.classes: client {client}"
     if isinstance(entry, str):
         if entry not in task.labels:

@@ -1,4 +1,4 @@
-"""The data's own groups: a writer, a role, a subject or a site each is a client."""
+"""The data's own groups: each writer, role, subject or site is a client."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Natural:
 
         name: str = "natural"
         clients: int | None = Field(
-            None, ge=1, description="take so many groups, drawn at random; all where left out"
+            None, ge=1, description="number of groups to draw at random; default: all"
         )
         min_examples: int = Field(1, ge=1, description="leave out groups with fewer examples")
 

@@ -1,4 +1,4 @@
-"""Label skew: a fixed number of classes a client."""
+"""Label skew: a fixed number of classes per client."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fedlab.registry import partitioners
 class Pathological:
     """Every client holds exactly ``classes_per_client`` classes.
 
-    Li et al. 2022, "Federated Learning on Non-IID Data Silos". A class is dealt in equal parts to
-    the clients that hold it.
+    Li et al. 2022, "Federated Learning on Non-IID Data Silos". A class is divided
+    equally among the clients that hold it.
     """
 
     class Settings(PartitionSettings):
@@ -29,7 +29,7 @@ class Pathological:
         classes_per_client: int = Field(2, ge=1, description="classes that each client holds")
         assignment: Literal["random", "first-deterministic", "deterministic"] = Field(
             "first-deterministic",
-            description="'random': all classes drawn; 'first-deterministic': client k surely has "
+            description="'random': all classes drawn; 'first-deterministic': client k always has "
             "class k; 'deterministic': client k has classes k, k + 1, ...",
         )
 
@@ -37,7 +37,7 @@ class Pathological:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return the partition; a class that no client was dealt is left out."""
+        """Return the partition; a class that no client holds is left out."""
         from flwr_datasets.partitioner import PathologicalPartitioner
 
         settings = self.settings

@@ -1,4 +1,4 @@
-"""Label skew: the data sorted by class, cut into shards, a few shards a client."""
+"""Label skew: the data is sorted by class and cut into shards, a few per client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fedlab.registry import partitioners
 
 @partitioners.register("shards")
 class Shards:
-    """Data sorted by class and cut into equal shards, ``shards_per_client`` dealt to each client.
+    """Data sorted by class and cut into equal shards, ``shards_per_client`` for each client.
 
     McMahan et al. 2017, "Communication-Efficient Learning of Deep Networks from Decentralized
-    Data". Examples left over after cutting equal shards go to nobody.
+    Data". Examples that do not fill a shard are left out.
     """
 
     class Settings(PartitionSettings):
@@ -23,7 +23,7 @@ class Shards:
 
         name: str = "shards"
         clients: int = Field(ge=1, description="number of clients")
-        shards_per_client: int = Field(2, ge=1, description="shards that each client is dealt")
+        shards_per_client: int = Field(2, ge=1, description="shards of each client")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class SizeSkewed:
-    """Random parts whose sizes grow with the client's number, from 1.
+    """Random parts whose sizes grow with the client's number, counted from 1.
 
     Attributes:
-        library_name: The class of flwr-datasets that says how they grow.
+        library_name: The class of flwr-datasets that determines the sizes.
     """
 
     library_name: ClassVar[str]
@@ -33,7 +33,7 @@ class SizeSkewed:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return a partition that deals out every example; rounding favours the last client."""
+        """Return a partition of all examples; rounding favours the last client."""
         import flwr_datasets.partitioner as library
 
         clients = self.settings.clients

@@ -1,4 +1,4 @@
-"""Virtual clients: any number of them, each drawn from the data set when it is asked for."""
+"""Virtual clients: any number of them, each drawn from the data set on demand."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fedlab.registry import partitioners
 
 @partitioners.register("virtual")
 class Virtual:
-    """Any number of clients, each with rows of its own drawn from the data when asked for.
+    """Any number of clients, whose rows are drawn from the data on demand.
 
     Clients draw independently, so several hold the same row; one client holds a row twice only
-    where a class has fewer rows than the client wants of it. A client's mix of classes is a draw
-    from Dirichlet(alpha, ..., alpha), as Hsu et al. 2019 ("Measuring the Effects of Non-Identical
-    Data Distribution") make clients. Memory and time do not depend on the number of clients.
+    if a class has fewer rows than the client needs of it. A client's class proportions are drawn
+    from Dirichlet(alpha, ..., alpha) as in Hsu et al. 2019 ("Measuring the Effects of
+    Non-Identical Data Distribution"). Memory and time do not depend on the number of clients.
     """
 
     class Settings(PartitionSettings):
@@ -30,7 +30,7 @@ class Virtual:
 
         name: str = "virtual"
         clients: int = Field(ge=1, description="number of clients")
-        examples: int = Field(60, ge=1, description="examples of a client, in the mean")
+        examples: int = Field(60, ge=1, description="mean number of examples per client")
         size_sigma: float = Field(
             0.0,
             ge=0,
@@ -41,14 +41,14 @@ class Virtual:
         alpha: float | None = Field(
             None,
             gt=0,
-            description="concentration of a client's mix of classes; where left out rows are alike",
+            description="concentration of class proportions; default: rows are drawn uniformly",
         )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def split(self, examples: Examples, task: Task, seed: int) -> Partition:
-        """Return a partition that draws a client's rows when they are asked for."""
+        """Return a partition that draws a client's rows on demand."""
         settings = self.settings
         if settings.alpha is None:
             classes = np.zeros(len(examples), dtype=np.int64)
@@ -66,14 +66,14 @@ class Virtual:
 
 @dataclass(frozen=True)
 class VirtualPartition(Partition):
-    """Rows drawn from (seed, client) alone; nothing is kept of a client.
+    """Rows that are a function of (seed, client); no client is stored.
 
     Attributes:
-        clients: The population.
-        drawn: How many rows each client holds.
-        alpha: Concentration of the mix of classes.
+        clients: Number of clients.
+        drawn: Number of rows of each client.
+        alpha: Concentration of the class proportions.
         order: (N,) all rows, class after class.
-        starts: (classes + 1,) where each class begins in ``order``.
+        starts: (classes + 1,) the start of each class in ``order``.
         seed: The scenario's seed.
     """
 
@@ -90,7 +90,7 @@ class VirtualPartition(Partition):
 
     @property
     def total(self) -> int:
-        """Return the number of examples that all clients together are expected to hold."""
+        """Return the expected number of examples of all clients."""
         return self.clients * self.drawn.mean
 
     def size(self, client: int) -> int:

@@ -1,1 +1,1 @@
-"""Data sets, one file each; each registers itself with ``fedlab.registry.datasets``."""
+"""Data sets, one file each, registered with ``fedlab.registry.datasets``."""

@@ -1,4 +1,4 @@
-"""A user's own pictures, one folder a class."""
+"""A user's own pictures, one folder per class."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class ImageFolder:
         """Keys of the imagefolder data set."""
 
         name: str = "imagefolder"
-        path: str = Field(description="folder with a folder for each class, or train and test")
+        path: str = Field(description="folder with one subfolder per class, or with train and test")
         image_size: int = Field(
             64, ge=4, le=1024, description="pictures are scaled and cropped to this square, once"
         )
         channels: Literal[1, 3] = Field(3, description="3 colour, 1 grey")
         test_fraction: float = Field(
-            0.2, gt=0, lt=1, description="fraction held out where there is no folder 'test'"
+            0.2, gt=0, lt=1, description="fraction held out if there is no folder 'test'"
         )
 
     def __init__(self, settings: Settings) -> None:

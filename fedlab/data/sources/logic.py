@@ -1,4 +1,4 @@
-"""Truth tables of two inputs, the first examples of neural networks."""
+"""Truth tables of two inputs, the classical examples of neural networks."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ class Logic:
         """Keys of the logic data set."""
 
         name: str = "logic"
-        function: Literal["and", "or", "xor"] = Field("xor", description="what is learned")
+        function: Literal["and", "or", "xor"] = Field("xor", description="the function to learn")
         task: Literal["regression", "classification", "binary"] = Field(
             "regression",
             description="targets as numbers 0.0 and 1.0; as two classes with an output each; or "
             "as two classes that the sign of one output tells apart",
         )
-        copies: int = Field(1, ge=1, description="how often the training part repeats the table")
+        copies: int = Field(
+            1, ge=1, description="number of repetitions of the table in the training part"
+        )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

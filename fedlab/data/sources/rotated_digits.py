@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, turned: groups of clients that see the same in other ways."""
+"""scikit-learn's handwritten digits, rotated: groups of clients with different rotations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fedlab.registry import datasets
 
 @datasets.register("rotated-digits")
 class RotatedDigits(Digits):
-    """The digits turned by quarter turns, one angle a natural client: for clustering.
+    """The digits rotated by quarter turns, one angle per natural client: for clustering.
 
-    Every picture goes to one natural client at random, and is turned by that client's angle; client
-    i's is i mod ``angles`` quarter turns. Test pictures are turned at random. This is the rotated
-    MNIST of Ghosh et al. 2020 with the digits that need no download, and each picture used once.
+    Every picture belongs to one natural client at random, and is rotated by that client's angle: i
+    mod ``angles`` quarter turns for client i. Test pictures are rotated at random. This is the
+    rotated MNIST of Ghosh et al. 2020 on digits that need no download, with each picture used once.
     """
 
     class Settings(Digits.Settings):
@@ -28,14 +28,16 @@ class RotatedDigits(Digits):
 
         name: str = "rotated-digits"
         angles: int = Field(4, ge=1, le=4, description="different quarter turns: 0, 90, …")
-        natural_clients: int = Field(20, ge=1, le=500, description="clients, in turn an angle each")
+        natural_clients: int = Field(
+            20, ge=1, le=500, description="number of clients, which take the angles in turn"
+        )
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._turned: Any = settings
 
     def load(self, seed: int) -> Dataset:
-        """Return the digits' data set with turned pictures, and with natural clients."""
+        """Return the digits with rotated pictures and natural clients."""
         dataset = super().load(seed)
         count, angles = self._turned.natural_clients, self._turned.angles
         draw = seeding.numpy_generator(seed, "rotated digits")
@@ -52,7 +54,7 @@ class RotatedDigits(Digits):
 
 
 def _turned(inputs: torch.Tensor, turns: np.ndarray[Any, Any]) -> torch.Tensor:
-    """Return pictures (N, C, H, W), each turned by its number of quarter turns."""
+    """Return pictures (N, C, H, W), each rotated by its number of quarter turns."""
     turned = inputs.clone()
     for number in np.unique(turns):
         rows = torch.from_numpy(turns == number)

@@ -26,16 +26,16 @@ class SeriesCsv:
         """Keys of the series-csv data set."""
 
         name: str = "series-csv"
-        path: str = Field(description="CSV file with a header, a row for each step in time")
-        columns: tuple[str, ...] = Field(min_length=1, description="columns that the model sees")
+        path: str = Field(description="CSV file with a header and one row per time step")
+        columns: tuple[str, ...] = Field(min_length=1, description="input columns")
         target: str | None = Field(
-            None, description="column that is forecast; by default the first of 'columns'"
+            None, description="column to forecast; default: the first of 'columns'"
         )
-        window: int = Field(24, ge=1, description="steps that the model sees")
-        horizon: int = Field(1, ge=1, description="steps ahead that are forecast")
+        window: int = Field(24, ge=1, description="input steps")
+        horizon: int = Field(1, ge=1, description="steps to forecast")
         stride: int = Field(1, ge=1, description="steps from one window to the next")
         group: str | None = Field(
-            None, description="column that tells series apart (site, subject): natural clients"
+            None, description="column that identifies a series (site, subject): natural clients"
         )
         test_fraction: float = Field(
             0.2, gt=0, lt=1, description="last part of each series, the server's test set"

@@ -1,4 +1,4 @@
-"""The roles of Shakespeare's plays, each a natural client."""
+"""The roles in Shakespeare's plays, each a natural client."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Shakespeare:
         """Keys of the shakespeare data set."""
 
         name: str = "shakespeare"
-        length: int = Field(80, ge=1, le=1000, description="characters that the model sees")
+        length: int = Field(80, ge=1, le=1000, description="input characters")
         stride: int = Field(
             10, ge=1, description="characters from one window to the next within a role"
         )
@@ -45,7 +45,7 @@ class Shakespeare:
         vocabulary: Literal["own", "textgenrnn"] = Field(
             "own", description="'own': the characters that occur; 'textgenrnn': that network's 465"
         )
-        min_characters: int = Field(2000, ge=2, description="leave out roles that say less")
+        min_characters: int = Field(2000, ge=2, description="leave out roles with fewer characters")
         test_fraction: float = Field(
             0.2, gt=0, lt=1, description="last part of each role's lines, the server's test set"
         )
@@ -91,7 +91,7 @@ class Shakespeare:
         return roles
 
     def _spell(self, text: str) -> str:
-        """Return the text in characters that the vocabulary has: textgenrnn knows no line break."""
+        """Return the text in characters of the vocabulary: textgenrnn has no line break."""
         return text if self.settings.vocabulary == "own" else text.replace("\n", " ")
 
     def _vocabulary(self, roles: dict[str, str]) -> Vocabulary:

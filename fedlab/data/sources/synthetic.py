@@ -25,8 +25,8 @@ class Synthetic:
     networks", MLSys 2020, section 5.1, after Shamir, Srebro and Zhang (ICML 2014). Client k has the
     model y = argmax(softmax(W x + b)) with W and b of entries from N(u, 1), u from N(0, α), and
     inputs x from N(v, Σ), Σ diagonal with Σⱼⱼ = j^−1.2, v of entries from N(B, 1), B from N(0, β).
-    Like the authors' program, α and β are standard deviations, 50 examples and a number from
-    LogNormal(4, 2) fall to each client, and a tenth of each client's are test examples.
+    As in the authors' program, α and β are standard deviations, each client has 50 examples plus a
+    number from LogNormal(4, 2), and a tenth of them are test examples.
     """
 
     class Settings(DataSettings):
@@ -40,7 +40,10 @@ class Synthetic:
         )
         clients: int = Field(30, ge=1, description="number of natural clients")
         test_fraction: float = Field(
-            0.1, gt=0, lt=1, description="of each client's examples, the server's test set"
+            0.1,
+            gt=0,
+            lt=1,
+            description="fraction of each client's examples in the server's test set",
         )
 
     def __init__(self, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""A population of made-up clients, as large as one likes: nothing of it is stored."""
+"""A population of synthetic clients of any size, none of which is stored."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TEST_CLIENTS = 200
 
 @datasets.register("synthetic-population")
 class SyntheticPopulation:
-    """Made-up clients by the million: a client's examples are made when it is asked for.
+    """Millions of synthetic clients: a client's examples are generated on demand.
 
     After the synthetic data of Li et al. 2020, "Federated Optimization in Heterogeneous Networks",
     section 5.1: client k has inputs x ~ N(v_k, Σ), Σ diagonal with Σ_jj = j^(-1.2),
     v_k ~ N(B_k, 1), B_k ~ N(0, beta²), and the class argmax(W_k x + b_k). There, clients' weights
-    are unrelated draws; here W_k = W + alpha · N(0, 1), and b_k alike, so that clients never seen
-    in training have something in common with the others. The test set is of such clients.
+    are independent draws; here W_k = W + alpha · N(0, 1), and b_k likewise, so that clients never
+    seen in training resemble the others. The test set is that of such clients.
     """
 
     class Settings(DataSettings):
@@ -32,7 +32,7 @@ class SyntheticPopulation:
 
         name: str = "synthetic-population"
         clients: int = Field(1_000_000, ge=1, description="number of clients")
-        examples: int = Field(60, ge=1, description="examples of a client, in the mean")
+        examples: int = Field(60, ge=1, description="mean number of examples per client")
         size_sigma: float = Field(
             0.0,
             ge=0,
@@ -42,11 +42,11 @@ class SyntheticPopulation:
         )
         features: int = Field(60, ge=1, le=10_000, description="length of an input")
         classes: int = Field(10, ge=2, le=1000, description="number of classes")
-        alpha: float = Field(0.1, ge=0, description="how far clients' own weights lie apart")
-        beta: float = Field(0.5, ge=0, description="how far the means of clients' inputs lie apart")
+        alpha: float = Field(0.1, ge=0, description="spread of the clients' weights")
+        beta: float = Field(0.5, ge=0, description="spread of the means of clients' inputs")
 
     def __init__(self, settings: Settings) -> None:
-        # Of the scenario's whole table only what workers need: that is of a class they can name.
+        # Only those keys of the table that workers need, in a class that they can import.
         own = type(self).Settings
         self.settings = own(**{name: getattr(settings, name) for name in own.model_fields})
 
@@ -64,12 +64,12 @@ class SyntheticPopulation:
 
 @dataclass
 class MadeUpClients:
-    """Clients made from (seed, part, client) alone, around weights that all share.
+    """Clients generated from (seed, part, client), around weights that all share.
 
     Attributes:
         settings: Keys of the data set.
         seed: The scenario's seed.
-        part: "train" or "test": those of one are never seen by the other.
+        part: "train" or "test", whose clients are disjoint.
     """
 
     settings: SyntheticPopulation.Settings

@@ -1,4 +1,4 @@
-"""Made-up token sequences that test one ability each: long memory, reordering."""
+"""Synthetic token sequences that each test one ability: long memory, reordering."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LongRange:
     """Remember the first of T + 1 symbols: the class is the first token, the rest is noise.
 
     After Hochreiter and Schmidhuber 1997, "Long Short-Term Memory": the noise tokens are of another
-    alphabet than the first, and only memory over all T steps tells the class.
+    alphabet than the first, so that only memory over all T steps determines the class.
     """
 
     class Settings(SyntheticSettings):
@@ -60,7 +60,7 @@ class LongRange:
 
 @datasets.register("reverse")
 class Reverse:
-    """Say a sequence of symbols backwards: sequence-to-sequence.
+    """Reverse a sequence of symbols: sequence-to-sequence.
 
     Token 0 starts the decoder's input; symbols are 1, 2, ....
     """

@@ -1,4 +1,4 @@
-"""Small classical tables that come with scikit-learn."""
+"""Small classical tables from scikit-learn."""
 
 from __future__ import annotations
 

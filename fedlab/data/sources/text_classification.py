@@ -1,4 +1,4 @@
-"""A user's own texts, with a class each."""
+"""A user's own texts with classes."""
 
 from __future__ import annotations
 
@@ -26,22 +26,29 @@ class _Texts(NamedTuple):
 
 @datasets.register("text-classification")
 class TextClassification:
-    """Your own texts with a class each: a CSV file, or a folder of path/<class>/*.txt."""
+    """Your own texts with classes: a CSV file, or a folder of path/<class>/*.txt."""
 
     class Settings(DataSettings):
         """Keys of the text-classification data set."""
 
         name: str = "text-classification"
-        path: str = Field(description="CSV file with a header, or folder with a folder a class")
+        path: str = Field(
+            description="CSV file with a header, or folder with one subfolder per class"
+        )
         text_column: str = Field("text", description="column of a CSV file that holds the text")
         label_column: str = Field("label", description="column of a CSV file that holds the class")
         group_column: str | None = Field(
-            None, description="column of a CSV file that tells authors apart: natural clients"
+            None, description="column of a CSV file that identifies authors: natural clients"
         )
-        unit: Unit = Field("characters", description="what a token is")
-        length: int = Field(200, ge=1, le=10000, description="tokens of a text that are read")
+        unit: Unit = Field("characters", description="kind of tokens")
+        length: int = Field(
+            200, ge=1, le=10000, description="length to which texts are cut or padded"
+        )
         vocabulary: int = Field(
-            5000, ge=3, le=32000, description="most frequent tokens of the training part to know"
+            5000,
+            ge=3,
+            le=32000,
+            description="size of the vocabulary: most frequent tokens of the training part",
         )
         test_fraction: float = Field(
             0.2, gt=0, lt=1, description="fraction held out as the server's test set, stratified"
@@ -51,7 +58,7 @@ class TextClassification:
         self.settings = settings
 
     def load(self, seed: int) -> Dataset:
-        """Return int16 tokens (N, length), filled up with 0 at the end, with classes (N,)."""
+        """Return int16 tokens (N, length), padded with 0 at the end, with classes (N,)."""
         settings = self.settings
         texts, labels, groups, group_names = self._read()
         classes, numbers = np.unique(labels, return_inverse=True)
@@ -88,7 +95,7 @@ class TextClassification:
         return torch.from_numpy(inputs)
 
     def _read(self) -> tuple[list[str], list[str], IntArray | None, tuple[str, ...]]:
-        """Return texts, classes, and natural clients with their names where a column has them."""
+        """Return texts, classes, and natural clients with their names, if a column has them."""
         settings = self.settings
         path = Path(settings.path).expanduser()
         if path.is_dir():

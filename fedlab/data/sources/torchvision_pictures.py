@@ -1,4 +1,4 @@
-"""Picture sets that torchvision reads: EMNIST, CIFAR-10 and -100, SVHN, USPS."""
+"""Data sets of pictures that torchvision reads: EMNIST, CIFAR-10 and -100, SVHN, USPS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fedlab.registry import datasets
 
 
 class TorchvisionPictures(ABC):
-    """Pictures from the files of a torchvision data set class, already on this machine."""
+    """Pictures from the local files of a torchvision data set class."""
 
     class Settings(DataSettings):
         """This data set has no keys of its own."""
@@ -59,7 +59,7 @@ class Emnist(TorchvisionPictures):
 
         name: str = "emnist"
         split: Literal["byclass", "bymerge", "balanced", "letters", "digits", "mnist"] = Field(
-            "balanced", description="which classes and how many of each (Cohen et al. 2017)"
+            "balanced", description="the split, with its classes (Cohen et al. 2017)"
         )
 
     def __init__(self, settings: Settings) -> None:
@@ -67,7 +67,7 @@ class Emnist(TorchvisionPictures):
         self.split = settings.split
 
     def read(self, root: Path, train: bool) -> tuple[Examples, tuple[str, ...]]:
-        """Return one part, its pictures turned upright (the files hold them transposed)."""
+        """Return one part, its pictures upright (the files store them transposed)."""
         from torchvision.datasets import EMNIST
 
         part = EMNIST(root, split=self.split, train=train)

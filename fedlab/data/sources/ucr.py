@@ -17,10 +17,10 @@ from fedlab.registry import datasets
 
 
 class LabelledSeriesFiles(ABC):
-    """Series with a class each, from a training and a test file.
+    """Series with classes, from a training and a test file.
 
     Channels are standardised by the training part's statistics; missing values become the mean, and
-    shorter series are filled up at their end with it.
+    shorter series are padded with it at the end.
     """
 
     def load(self, seed: int) -> Dataset:
@@ -78,7 +78,7 @@ class UcrArchive(LabelledSeriesFiles):
         self.settings = settings
 
     def files(self) -> tuple[Path, Path]:
-        """Return the archive's two files, fetched if need be."""
+        """Return the archive's two files, fetched if missing."""
         folder = assets.ensure(self.settings.name)
         train, test = sorted(
             (folder / file.path for file in assets.find(self.settings.name).files),
@@ -89,7 +89,7 @@ class UcrArchive(LabelledSeriesFiles):
 
 @datasets.register("ts-files")
 class TsFiles(LabelledSeriesFiles):
-    """Your own time series with a class each, in two .ts files of the UCR/UEA archive's format."""
+    """Your own time series with classes, in two .ts files of the UCR/UEA archive's format."""
 
     class Settings(DataSettings):
         """Keys of the ts-files data set."""
@@ -102,7 +102,7 @@ class TsFiles(LabelledSeriesFiles):
         self.settings = settings
 
     def files(self) -> tuple[Path, Path]:
-        """Return the two files that the settings name."""
+        """Return the two files named in the settings."""
         return _file(self.settings.train, "train"), _file(self.settings.test, "test")
 
 

@@ -19,7 +19,7 @@ from fedlab.data.scaling import standardise
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
-# The file is a pickle: nothing but the content of the known package (seglearn 1.2.5) is loaded.
+# The file is a pickle: only that of the known package (seglearn 1.2.5) is loaded.
 SHA256 = "eb122f23cdf06ef6bd6c6c5312958ec5cf9d038e2e6d457b8081662c75a42537"
 
 
@@ -33,7 +33,7 @@ class _Recordings(NamedTuple):
 
 @datasets.register("wrist-sensor")
 class WristSensor:
-    """Tell 7 shoulder exercises by a wrist sensor: 6 channels, 50 Hz, 10 subjects as clients.
+    """Classify 7 shoulder exercises by a wrist sensor: 6 channels, 50 Hz, 10 subjects as clients.
 
     Burns et al. 2018, "Shoulder Physiotherapy Exercise Recognition: Machine Learning the Inertial
     Signals from a Smartwatch".
@@ -49,7 +49,7 @@ class WristSensor:
             0, ge=0, description="subjects kept for the server's test set; 0 tests on all subjects"
         )
         test_fraction: float = Field(
-            0.2, gt=0, lt=1, description="last part of each recording, where all subjects train"
+            0.2, gt=0, lt=1, description="last part of each recording, if all subjects train"
         )
 
     def __init__(self, settings: Settings) -> None:
@@ -77,7 +77,7 @@ class WristSensor:
         return Dataset(task, *parts)
 
     def _unseen(self, subjects: int, seed: int) -> set[int]:
-        """Return the numbers of the subjects that only the test set holds."""
+        """Return the numbers of the subjects that are only in the test set."""
         wanted = self.settings.test_subjects
         if wanted >= subjects:
             raise FedlabError(
@@ -111,7 +111,7 @@ class WristSensor:
     def _piece(
         self, series: npt.NDArray[np.float64], subject: int, unseen: set[int], part: str
     ) -> npt.NDArray[np.float64]:
-        """Return the stretch of a recording that belongs to a part; it may be empty."""
+        """Return the section of a recording that belongs to a part; it may be empty."""
         if unseen:
             return series if (subject in unseen) == (part == "test") else series[:0]
         border = round(len(series) * (1 - self.settings.test_fraction))
@@ -140,7 +140,7 @@ def _read(path: Path) -> _Recordings:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads arrays, lists, numbers and text from a pickle, and calls nothing else."""
+    """An unpickler of arrays, lists, numbers and text, which calls nothing else."""
 
     _ALLOWED = frozenset(
         {
@@ -153,7 +153,7 @@ class _ArraysOnly(pickle.Unpickler):
     )
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle refers to, if it is part of an array."""
+        """Return the object that a pickle refers to, if it is part of an array."""
         if (module, name) not in self._ALLOWED:
             raise FedlabError(f"the pickle asks for {module}.{name}, which no array needs")
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
