@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tomli_w
 from safetensors.numpy import load_file
 
 from fedlab.engine.reports import Report
@@ -21,35 +19,24 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
-from fedlab.scenario import loads
+from fedlab.scenario import Scenario
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-seed = 5
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 6
-alpha = 1.0
-[model]
-name = "cnn"
-dropout = 0.2
-layers = [{{channels = 4, kernel_size = 3, padding = 1, batch_norm = true}}]
-[client]
-batch_size = 16
-[client.optimizer]
-lr = 0.1
-momentum = 0.9
-[strategy]
-name = "{strategy}"
-fraction_train = 0.7
-[engine]
-name = "{engine}"
-{keys}
-[evaluation]
-federated = true
-"""
+BASE: dict[str, Any] = {
+    "rounds": 2,
+    "seed": 5,
+    "data": {"partition": {"name": "dirichlet", "clients": 6, "alpha": 1.0}},
+    "strategy": {"fraction_train": 0.7},
+    "evaluation": {"federated": True},
+}
+CNN = {
+    "model": {
+        "name": "cnn",
+        "dropout": 0.2,
+        "layers": [{"channels": 4, "kernel_size": 3, "padding": 1, "batch_norm": True}],
+    },
+    "client": {"batch_size": 16, "optimizer": {"lr": 0.1, "momentum": 0.9}},
+}
 
 ENGINES = {
     "inline": "",
@@ -67,13 +54,21 @@ MORE = {
 }
 
 
-def folder_of(folder: Path, engine: str, keys: str, case: str) -> RunFolder:
+def scenario_of(engine: str, keys: str = "", case: str = "fedavg") -> Scenario:
     strategy, client = MORE.get(case, (case, ""))
-    table = tomllib.loads(SCENARIO.format(engine=engine, keys=keys, strategy=strategy))
+    parts: dict[str, Any] = CNN
     if client:
-        table["model"] = {"name": "mlp", "hidden": [8]}
-        table["client"] = {"name": client, "batch_size": 16}
-    return RunFolder.create(folder, "parity", loads(tomli_w.dumps(table)))
+        parts = {
+            "model": {"name": "mlp", "hidden": [8]},
+            "client": {"name": client, "batch_size": 16},
+        }
+    return scenario_with(
+        BASE, parts, {"engine": {"name": engine}}, engine=keys, strategy={"name": strategy}
+    )
+
+
+def folder_of(folder: Path, engine: str, keys: str, case: str) -> RunFolder:
+    return RunFolder.create(folder, "parity", scenario_of(engine, keys, case))
 
 
 def digest(folder: RunFolder) -> str:
@@ -98,7 +93,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("case", "names"), CASES)
-def test_inline_and_ray_with_any_number_of_workers_agree_bit_for_bit(
+def test_inline_and_ray_agree_bit_for_bit_whatever_the_workers(
     tmp_path: Path, case: str, names: tuple[str, ...]
 ) -> None:
     outcomes = {name: outcome(tmp_path, name.split()[0], ENGINES[name], case) for name in names}
@@ -106,11 +101,11 @@ def test_inline_and_ray_with_any_number_of_workers_agree_bit_for_bit(
     assert len({tuple(test.items()) for _, test in outcomes.values()}) == 1
 
 
-def test_a_repeated_run_gives_the_same_bits_and_another_seed_does_not(tmp_path: Path) -> None:
+def test_a_run_repeats_to_the_bit_and_another_seed_does_not(tmp_path: Path) -> None:
     first, _ = outcome(tmp_path, "inline", "", "fedavg")
     again, _ = outcome(tmp_path, "inline", "", "fedavg")
-    scenario = loads(SCENARIO.format(engine="inline", keys="", strategy="fedavg"))
-    other = RunFolder.create(tmp_path, "parity", scenario.model_copy(update={"seed": 6}))
+    scenario = scenario_of("inline").model_copy(update={"seed": 6})
+    other = RunFolder.create(tmp_path, "parity", scenario)
     run(other)
     assert first == again
     assert digest(other) != first
@@ -176,8 +171,7 @@ def test_a_lost_workers_clients_are_run_again_to_the_same_bits(tmp_path: Path, c
 def test_flowers_own_simulation_agrees_to_float_tolerance(tmp_path: Path) -> None:
     weights = {}
     for engine in ("inline", "flower"):
-        scenario = loads(SCENARIO.format(engine=engine, keys="", strategy="fedavg"))
-        folder = RunFolder.create(tmp_path, engine, scenario)
+        folder = RunFolder.create(tmp_path, engine, scenario_of(engine))
         run(folder)
         weights[engine] = load_file(folder.path / "model.safetensors")
         cohorts = {line["client"] for line in folder.lines("clients.jsonl")}

@@ -15,30 +15,15 @@ from fedlab.engine.features.cache import CannotCache, plan_features
 from fedlab.models.network import build_network
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = {rounds}
-seed = 4
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 5
-alpha = 0.5
-[model]
-{model}
-[client]
-epochs = 2
-[client.optimizer]
-lr = 0.1
-momentum = 0.5
-[engine]
-{engine}
-[evaluation]
-federated = true
-"""
+BASE = {
+    "seed": 4,
+    "data": {"partition": {"name": "dirichlet", "clients": 5, "alpha": 0.5}},
+    "client": {"epochs": 2, "optimizer": {"lr": 0.1, "momentum": 0.5}},
+    "evaluation": {"federated": True},
+}
 CNN = """name = "cnn"
 layers = [{channels = 4, batch_norm = true}, {channels = 6}]
 hidden = [8]
@@ -54,9 +39,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def outcome(
-    folder: Path, model: str, engine: str = 'name = "inline"', rounds: int = 3
+    folder: Path, model: str, engine: str = ""
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-    scenario = loads(SCENARIO.format(model=model, engine=engine, rounds=rounds))
+    scenario = scenario_with(BASE, model=model, engine=engine)
     run_folder = RunFolder.create(folder, "features", scenario)
     run(run_folder)
     summary = json.loads((run_folder.path / "summary.json").read_text())
@@ -69,7 +54,7 @@ def test_cached_features_give_the_plain_loops_result(
     tmp_path: Path, model: str, trainable: str
 ) -> None:
     keys = model + f'trainable = "{trainable}"\n'
-    plain, expected = outcome(tmp_path, keys, 'name = "inline"\nfeature_cache = false')
+    plain, expected = outcome(tmp_path, keys, "feature_cache = false")
     cached, weights = outcome(tmp_path, keys)
     assert cached["engine"]["feature_cache"] is True
     assert plain["engine"]["feature_cache"] == "engine.feature_cache is false"
@@ -85,7 +70,7 @@ def test_ray_and_inline_agree_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     digests = set()
-    for number, engine in enumerate(['name = "inline"', f'name = "ray"\nworkers = {workers}']):
+    for number, engine in enumerate(["", f'name = "ray"\nworkers = {workers}']):
         # Every engine computes the features anew.
         monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / f"cache {number}"))
         summary, _ = outcome(tmp_path, CNN + 'trainable = "head"', engine)
@@ -109,14 +94,13 @@ def test_features_are_computed_once_and_found_again(tmp_path: Path, cache: Path)
 
 
 def planned(model: str, rounds: int = 3, data: str = "") -> list[feature_cache.FeatureFile]:
-    text = SCENARIO.format(model=model, engine="", rounds=rounds)
-    scenario: Any = loads(text.replace("[data.partition]", f"{data}\n[data.partition]"))
+    scenario: Any = scenario_with(BASE, model=model, rounds=rounds, data=data)
     federation = load_federation(scenario)
     network = build_network(scenario.model, federation.dataset.task, scenario.seed)
     return plan_features(scenario, network, federation)
 
 
-def test_other_weights_other_data_and_another_cut_have_other_files() -> None:
+def test_other_weights_data_or_cuts_have_other_files() -> None:
     head = planned(CNN + 'trainable = "head"')
     assert head == planned(CNN + 'trainable = "head"', rounds=7)
     others = [
@@ -147,10 +131,10 @@ def test_what_cannot_be_cached_is_refused_with_the_reason(
 
 
 def test_a_run_that_looks_at_few_samples_computes_none_before(tmp_path: Path) -> None:
-    keys = CNN + 'trainable = "head"'
-    scenario = SCENARIO.format(model=keys, engine='name = "inline"', rounds=1)
-    scenario = scenario.replace("epochs = 2", "steps = 3")
-    run_folder = RunFolder.create(tmp_path, "few", loads(scenario))
+    model = CNN + 'trainable = "head"'
+    client = {"epochs": None, "steps": 3}
+    scenario = scenario_with(BASE, model=model, rounds=1, client=client)
+    run_folder = RunFolder.create(tmp_path, "few", scenario)
     run(run_folder)
     summary = json.loads((run_folder.path / "summary.json").read_text())
     assert "fewer samples" in summary["engine"]["feature_cache"]

@@ -10,28 +10,18 @@ from fedlab.data.dataset import Task
 from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.network import Network, build_network
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
 PICTURES = Task("classification", "image", (1, 8, 8), 10)
 SERIES = Task("classification", "series", (12, 3), 4)
 
-SCENARIO = """
-rounds = 1
-[data]
-name = "digits"
-[data.partition]
-name = "iid"
-clients = 2
-[model]
-{model}
-"""
 CNN = 'name = "cnn"\nlayers = [{channels = 4, batch_norm = true}, {channels = 6}]\nhidden = [8]\n'
 VIT = 'name = "vit"\npatch_size = 4\nwidth = 8\ndepth = 3\nheads = 2\n'
 LSTM = 'name = "lstm"\nhidden = 6\nlayers = 2\n'
 
 
 def network(model: str, task: Task = PICTURES) -> Network:
-    scenario: Any = loads(SCENARIO.format(model=model))
+    scenario: Any = scenario_with(model=model)
     return build_network(scenario.model, task, 3)
 
 
@@ -50,7 +40,7 @@ def inputs_of(task: Task) -> torch.Tensor:
     ],
     ids=["cnn", "vit", "lstm", "timm"],
 )
-def test_both_parts_together_are_the_network_and_gradients_reach_what_is_trained(
+def test_both_parts_are_the_network_and_gradients_reach_the_rest(
     model: str, task: Task, trainable: str
 ) -> None:
     whole = network(model + f'trainable = "{trainable}"', task)
@@ -96,7 +86,7 @@ def test_a_dropout_deep_inside_ends_the_prefix() -> None:
     assert 0 < count[0] < count[1]
 
 
-def test_a_network_that_is_trained_from_its_first_layer_is_refused() -> None:
+def test_a_network_trained_from_its_first_layer_is_refused() -> None:
     with pytest.raises(CannotSplit, match="nothing comes before"):
         parts_of(CNN)
 

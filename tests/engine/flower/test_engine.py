@@ -7,22 +7,9 @@ from typing import Any
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab.engine.flower.engine import FlowerGridEngine
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.wire import flower_internals
-
-SCENARIO = """
-rounds = 1
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 2
-[model]
-name = "mlp"
-[engine]
-name = "inline"
-"""
+from tests.shared import scenario_with
 
 
 class Silent:
@@ -45,7 +32,7 @@ class Silent:
 
 
 def test_it_waits_no_longer_than_a_strategy_asks() -> None:
-    scenario = loads(SCENARIO)
+    scenario = scenario_with(rounds=1, data={"name": "iris", "partition": {"clients": 2}})
     flower_internals.assume_identity()
     grid: Any = Silent()
     engine = FlowerGridEngine(scenario.engine, scenario, load_federation(scenario), grid)  # type: ignore[arg-type]

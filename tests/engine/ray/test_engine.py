@@ -1,23 +1,12 @@
+"""A Ray cluster that cannot be reached is refused."""
+
 import pytest
 
 from fedlab.engine.ray.engine import RayEngine
 from fedlab.engine.ray.start import check_reachable
 from fedlab.errors import FedlabError
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
-
-SCENARIO = """
-rounds = 1
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 2
-[model]
-name = "linear"
-[engine]
-address = "127.0.0.1:9"
-"""
+from tests.shared import scenario_with
 
 
 def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
@@ -29,6 +18,9 @@ def test_an_engine_that_cannot_reach_its_cluster_says_so() -> None:
     import ray
 
     ray.shutdown()
-    scenario = loads(SCENARIO)
+    scenario = scenario_with(
+        {"data": {"name": "iris"}, "model": {"name": "linear"}},
+        engine={"name": "ray", "address": "127.0.0.1:9"},
+    )
     with pytest.raises(FedlabError, match="ray start --head"):
         RayEngine(scenario.engine, scenario, load_federation(scenario))  # type: ignore[arg-type]

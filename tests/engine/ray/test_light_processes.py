@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import tomli_w
+
+from tests.shared import raw_with
 
 HEAVY = ("torch._dynamo", "torchvision", "timm", "datasets", "scipy", "sklearn", "matplotlib")
 RUN = """
@@ -18,28 +21,15 @@ scenario = loads(Path(sys.argv[1]).read_text())
 run(RunFolder.create(Path(sys.argv[2]), "light", scenario))
 print(",".join(name for name in sys.argv[3:] if name in sys.modules))
 """
-SCENARIO = """
-rounds = 1
-[data]
-name = "logic"
-[data.partition]
-name = "iid"
-clients = 2
-[model]
-{model}
-[client.optimizer]
-lr = 0.1
-[engine]
-name = "inline"
-"""
 
 
 @pytest.mark.parametrize("model", ['name = "mlp"\nhidden = [4]', 'name = "linear"'])
-def test_a_run_on_a_small_model_imports_no_library_that_it_does_not_use(
-    tmp_path: Path, model: str
-) -> None:
+def test_a_run_on_a_small_model_imports_no_unused_library(tmp_path: Path, model: str) -> None:
     scenario = tmp_path / "scenario.toml"
-    scenario.write_text(SCENARIO.format(model=model))
+    changes = (
+        'rounds = 1\ndata = {name = "logic", partition.clients = 2}\nclient.optimizer.lr = 0.1'
+    )
+    scenario.write_text(tomli_w.dumps(raw_with(changes, model=model)))
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(scenario), str(tmp_path), *HEAVY],
         capture_output=True,

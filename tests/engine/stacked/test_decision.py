@@ -11,43 +11,19 @@ from fedlab.engine.reports import Decision
 from fedlab.engine.stacked.decision import FEW, MANY, MOST_VALUES, Stacking, stacking_of
 from fedlab.models.network import build_network
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import LocalTask, Update
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 1
-[data]
-name = "digits"
-[data.partition]
-name = "iid"
-clients = 24
-[model]
-{model}
-[client]
-name = "{client}"
-{client_keys}
-[strategy]
-name = "{strategy}"
-[engine]
-name = "inline"
-vectorised = {vectorised}
-"""
+COHORT = {"rounds": 1, "data": {"partition": {"clients": 24}}, "model": {"name": "linear"}}
 
 
-def scenario(**keys: str) -> Any:
-    usual = {
-        "model": 'name = "linear"',
-        "client": "supervised",
-        "client_keys": "",
-        "strategy": "fedavg",
-        "vectorised": '"auto"',
-    }
-    return loads(SCENARIO.format(**{**usual, **keys}))
+def scenario(changes: str = "") -> Any:
+    return scenario_with(COHORT, changes)
 
 
-def stacking(**keys: str) -> Stacking:
-    asked = scenario(**keys)
+def stacking(changes: str = "") -> Stacking:
+    asked = scenario(changes)
     task = load_federation(asked).dataset.task
     return stacking_of(asked, build_network(asked.model, task, 0), task)
 
@@ -59,16 +35,16 @@ def test_small_cohorts_are_cut_into_at_least_two_stacks(cohort: int, length: int
     assert stacking().length(cohort) == length
 
 
-def test_large_models_are_stacked_less_and_at_least_one_at_a_time() -> None:
+def test_large_models_are_stacked_less_but_never_below_one() -> None:
     chain = stacking().chain
     assert Stacking(Decision(True), chain, values=MOST_VALUES // 3).length(100) == 3
     assert Stacking(Decision(True), chain, values=MOST_VALUES * 2).length(100) == 1
 
 
 def test_the_scenario_has_the_last_word() -> None:
-    assert stacking(vectorised="7").length(100) == 7
-    assert stacking(vectorised="false").length(100) == 0
-    assert stacking(vectorised="false").decision.reason == "engine.vectorised is false"
+    assert stacking("engine.vectorised = 7").length(100) == 7
+    assert stacking("engine.vectorised = false").length(100) == 0
+    assert stacking("engine.vectorised = false").decision.reason == "engine.vectorised is false"
 
 
 class OwnUpdate(Supervised):
@@ -90,23 +66,20 @@ class OwnLoop(Supervised):
 
 
 @pytest.mark.parametrize(
-    ("keys", "reason"),
+    ("changes", "reason"),
     [
-        ({}, ""),
-        ({"client": f"{__name__}:OwnUpdate"}, ""),
-        ({"client": f"{__name__}:OwnLoop"}, "has a training loop of its own"),
-        ({"client_keys": "label_smoothing = 0.1"}, "not plain cross-entropy"),
-        (
-            {"client_keys": 'schedule = {name = "cosine", over = "steps"}'},
-            "from step to step",
-        ),
-        ({"client_keys": 'schedule = {name = "cosine", over = "rounds"}'}, ""),
-        ({"client_keys": "early_stopping = {patience = 1}"}, "clients stop early"),
-        ({"model": 'name = "cnn"\nlayers = [{channels = 2, kernel_size = 3}]'}, "Conv2d"),
+        ("", ""),
+        (f'client.name = "{__name__}:OwnUpdate"', ""),
+        (f'client.name = "{__name__}:OwnLoop"', "has a training loop of its own"),
+        ("client.label_smoothing = 0.1", "not plain cross-entropy"),
+        ('client.schedule = {name = "cosine", over = "steps"}', "from step to step"),
+        ('client.schedule = {name = "cosine", over = "rounds"}', ""),
+        ("client.early_stopping = {patience = 1}", "clients stop early"),
+        ('model = {name = "cnn", layers = [{channels = 2, kernel_size = 3}]}', "Conv2d"),
     ],
 )
-def test_what_decides_is_told(keys: dict[str, str], reason: str) -> None:
-    found = stacking(**keys)
+def test_the_reason_for_the_decision_is_given(changes: str, reason: str) -> None:
+    found = stacking(changes)
     assert found.decision.used == (not reason), found.decision
     assert reason in found.decision.reason
 
@@ -125,6 +98,6 @@ def test_blocks_are_stacks_where_a_mean_is_taken(
         return run_blocks(engine, blocks, *rest)
 
     monkeypatch.setattr(InlineEngine, "_run_blocks", watched)
-    with Simulation(scenario(strategy=strategy)) as simulation:
+    with Simulation(scenario(f'strategy.name = "{strategy}"')) as simulation:
         simulation.rounds().run()
     assert seen == [lengths]

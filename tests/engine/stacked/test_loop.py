@@ -8,30 +8,17 @@ import torch
 from fedlab.engine.stacked.chain import DelayedLinear, NotStackable, StackedLinear, dense_chain
 from fedlab.engine.worker.worker import Worker
 from fedlab.models.network import build_network
-from fedlab.scenario import Scenario, loads
+from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment, Update
 from fedlab.wire.checks import BadReply
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 1
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 7
-alpha = 0.5
-[model]
-{model}
-[client]
-batch_size = 10
-epochs = 2
-{client}
-[engine]
-name = "inline"
-vectorised = {vectorised}
-"""
+BASE = {
+    "seed": 1,
+    "data": {"partition": {"name": "dirichlet", "clients": 7, "alpha": 0.5}},
+    "client": {"batch_size": 10, "epochs": 2},
+}
 MLP = 'name = "mlp"\nhidden = [24, 16]'
 CLIENTS = {
     "plain": "",
@@ -46,10 +33,9 @@ CLIENTS = {
 
 
 def scenario_of(client: str, vectorised: str, model: str = MLP) -> Scenario:
-    text = SCENARIO.format(model=model, client=client, vectorised=vectorised)
-    if "fedprox" in client:
-        text += '[strategy]\nname = "fedprox"\nproximal_mu = 0.1\n'
-    return loads(text)
+    strategy = 'name = "fedprox"\nproximal_mu = 0.1' if "fedprox" in client else ""
+    engine = f"vectorised = {vectorised}"
+    return scenario_with(BASE, model=model, client=client, strategy=strategy, engine=engine)
 
 
 def assignments(worker: Worker, server_round: int = 2) -> list[Assignment]:
@@ -101,7 +87,7 @@ def test_every_dense_model_can_be_stacked(model: str) -> None:
     assert_close(updates(stacked), updates(scenario_of("", "false", model)))
 
 
-def test_a_wide_first_layer_takes_its_steps_in_runs_and_reaches_the_same_weights(
+def test_a_wide_first_layer_delays_its_steps_to_the_same_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs: list[int] = []
@@ -180,7 +166,7 @@ def test_a_client_that_raises_in_a_stack_fails_alone() -> None:
     assert [c for c, o in outcomes.items() if isinstance(o, Exception)] == [2]
 
 
-def test_a_chain_is_found_by_tracing_and_anything_else_is_refused() -> None:
+def test_a_chain_is_found_by_tracing_and_all_else_is_refused() -> None:
     network = build_network(
         scenario_of("", "false").model,  # type: ignore[arg-type]
         load_federation(scenario_of("", "false")).dataset.task,

@@ -10,32 +10,18 @@ from fedlab.engine.worker.clientapp import client_app
 from fedlab.engine.worker.messages import Decoder
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import BadReply
 from fedlab.wire.protocol import CLIENT_STATE
 from fedlab.wire.records import LentArray
-
-SCENARIO = """
-rounds = 3
-[data]
-name = "digits"
-[data.partition]
-name = "iid"
-clients = 5
-[model]
-name = "{model}"
-{keys}
-[client]
-name = "{client}"
-[engine]
-name = "inline"
-"""
+from tests.shared import scenario_with
 
 
-def worker(model: str = "mlp", keys: str = "", client: str = "supervised") -> Worker:
-    scenario = loads(SCENARIO.format(model=model, keys=keys, client=client))
+def worker(model: str = 'name = "mlp"', client: str = "supervised") -> Worker:
+    scenario = scenario_with(
+        data={"partition": {"clients": 5}}, model=model, client=f'name = "{client}"'
+    )
     flower_internals.assume_identity()
     return Worker(scenario, load_federation(scenario))
 
@@ -67,7 +53,7 @@ def test_the_reply_carries_one_vector_and_what_a_mean_needs() -> None:
     assert metrics["train_loss"] > 0  # type: ignore[operator]
 
 
-def test_the_same_message_gives_the_same_bits_whatever_ran_before() -> None:
+def test_a_message_gives_the_same_bits_whatever_ran_before() -> None:
     held = worker()
     app, weights = client_app(lambda _: held), held.network.model.wire().numpy().copy()
     first = app(message(weights), context())
@@ -79,11 +65,11 @@ def test_the_same_message_gives_the_same_bits_whatever_ran_before() -> None:
 
 
 def test_personal_layers_stay_in_the_clients_state_and_come_back() -> None:
-    keys = (
-        'batch_norm = "local"\n'
+    model = (
+        'name = "cnn"\nbatch_norm = "local"\n'
         "layers = [{channels = 4, kernel_size = 3, padding = 1, batch_norm = true}]"
     )
-    held = worker("cnn", keys)
+    held = worker(model)
     app, weights = client_app(lambda _: held), held.network.model.wire().numpy().copy()
     own = context()
     app(message(weights), own)
@@ -145,7 +131,7 @@ def test_fedprox_without_mu_says_which_strategy_sends_it() -> None:
         client_app(lambda _: held)(message(held.network.model.wire().numpy().copy()), context())
 
 
-def test_decoded_records_are_kept_while_they_are_small_and_of_large_ones_the_last() -> None:
+def test_decoded_records_are_kept_if_small_else_only_the_last() -> None:
     records = [ArrayRecord({"weights": Array(np.full(4, n, np.float32))}) for n in range(10)]
     small, large = Decoder(capacity=8), Decoder(capacity=8, most_bytes=20)
     for number, record in enumerate(records):
@@ -157,7 +143,7 @@ def test_decoded_records_are_kept_while_they_are_small_and_of_large_ones_the_las
     assert len(large._vectors) == 1
 
 
-def test_a_record_that_is_only_lent_is_read_where_it_lies_and_not_held_on_to() -> None:
+def test_a_lent_record_is_read_in_place_and_not_kept() -> None:
     values, record, decode = np.arange(4, dtype=np.float32), ArrayRecord(), Decoder()
     record["weights"] = LentArray(values)
     assert np.shares_memory(decode(record).numpy(), values)

@@ -1,4 +1,4 @@
-"""A client that hangs is stopped, reported and left out; the run goes on."""
+"""A client that hangs is stopped, reported and left out; the run continues."""
 
 import logging
 import signal
@@ -15,26 +15,9 @@ from fedlab.algorithm.client import ClientSettings
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import ParameterTerm
-
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 6
-[model]
-name = "linear"
-[client]
-name = "{here}:{client}"
-[engine]
-name = "{engine}"
-client_timeout = 1.0
-{keys}
-"""
+from tests.shared import scenario_with
 
 
 class Sleeper(Supervised):
@@ -72,9 +55,15 @@ class Deaf(Sleeper):
         sum(range(10**12))
 
 
-def failed(folder: Path, **keys: Any) -> dict[str, Any]:
-    keys = {"client": "Sleeper", "engine": "inline", "keys": "", **keys}
-    run_folder = RunFolder.create(folder, "hang", loads(SCENARIO.format(here=__name__, **keys)))
+def failed(folder: Path, client: str = "Sleeper", changes: str = "") -> dict[str, Any]:
+    scenario = scenario_with(
+        {"rounds": 2, "data": {"name": "iris", "partition": {"clients": 6}}},
+        changes,
+        model={"name": "linear"},
+        client={"name": f"{__name__}:{client}"},
+        engine={"client_timeout": 1.0},
+    )
+    run_folder = RunFolder.create(folder, "hang", scenario)
     assert run(run_folder).status == "finished"
     lines = [line for line in run_folder.lines("metrics.jsonl") if line["round"]]
     assert [line["failures"] for line in lines] == [1, 0]
@@ -85,9 +74,9 @@ def failed(folder: Path, **keys: Any) -> dict[str, Any]:
 
 WAYS = {
     "stacked": {},
-    "apart": {"keys": "vectorised = false"},
-    "individual replies": {"keys": '[strategy]\nname = "fedmedian"'},
-    "in evaluation": {"client": "SlowJudge", "keys": "[evaluation]\nfederated = true"},
+    "apart": {"changes": "engine.vectorised = false"},
+    "individual replies": {"changes": 'strategy.name = "fedmedian"'},
+    "in evaluation": {"client": "SlowJudge", "changes": "evaluation.federated = true"},
 }
 
 
@@ -100,9 +89,9 @@ def test_a_client_that_hangs_is_stopped_on_every_path(tmp_path: Path, way: str) 
     assert signal.getitimer(signal.ITIMER_REAL)[1] == 0
 
 
-def test_a_worker_stuck_in_native_code_is_ended_and_its_other_clients_run(tmp_path: Path) -> None:
-    keys = "workers = 2\nvectorised = 3"
-    failure = failed(tmp_path, client="Deaf", engine="ray", keys=keys)
+def test_a_worker_stuck_in_native_code_is_ended_and_others_run(tmp_path: Path) -> None:
+    engine = 'engine = {name = "ray", workers = 2, vectorised = 3}'
+    failure = failed(tmp_path, "Deaf", engine)
     assert failure["reason"] == "the client could not be stopped in time"
     assert "in hang" in failure["traceback"]
 
@@ -119,7 +108,7 @@ def test_so_many_clients_at_once_have_so_many_times_the_time() -> None:
         limit.run(1, time.sleep, 5)
 
 
-def test_a_client_that_takes_no_notice_is_told_again() -> None:
+def test_a_client_that_takes_no_notice_is_interrupted_again() -> None:
     def stubborn() -> None:
         try:
             time.sleep(5)
@@ -132,7 +121,7 @@ def test_a_client_that_takes_no_notice_is_told_again() -> None:
     assert time.monotonic() - start < 4
 
 
-def test_another_timer_goes_on_where_it_was() -> None:
+def test_another_timer_continues_where_it_was() -> None:
     handler = signal.getsignal(signal.SIGALRM)
     before = signal.getitimer(signal.ITIMER_REAL)
     rang = []
@@ -149,7 +138,7 @@ def test_another_timer_goes_on_where_it_was() -> None:
         signal.setitimer(signal.ITIMER_REAL, *before)
 
 
-def test_outside_the_main_thread_clients_run_without_a_limit_and_that_is_told(
+def test_outside_the_main_thread_no_limit_holds_with_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     answers = []
