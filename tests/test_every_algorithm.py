@@ -1,8 +1,4 @@
-"""Every algorithm is among those that are stopped and resumed, and run on ray.
-
-The tests that do so are parametrised by the lists that are read here; one for all would be too
-long. That every one has a scenario is asked in tests/scenarios.
-"""
+"""Every algorithm is among those that are stopped and resumed, and run on ray."""
 
 import importlib.util
 import re
@@ -23,13 +19,14 @@ def module(path: str) -> Any:
     assert spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
-    processing = module("clients/processing/test_processed_runs.py")
-    found.update(("update processor", n) for n in processing.PROCESSORS)
     return found
 
 
 def run_algorithms() -> set[tuple[str, str]]:
-    """Return every kind and name in the lists."""
+    """Return every kind and name in the lists by which the tests that run them are parametrised.
+
+    One test for all would take too long; that each has a scenario is checked in tests/scenarios.
+    """
     found: set[tuple[str, str]] = set()
 
     def strategies(*names: str) -> None:
@@ -71,7 +68,7 @@ def test_every_algorithm_is_resumed_and_run_on_ray(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["strategies", "clients", "attacks"])
-def test_every_algorithm_tells_its_paper_and_year_in_one_line(kind: str) -> None:
+def test_every_algorithm_names_its_paper_and_year_in_one_line(kind: str) -> None:
     known = getattr(registry, kind)
     for name in known.names():
         summary = known.summary(name)

@@ -12,28 +12,15 @@ from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategy, mean
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 6
-alpha = 0.5
-[model]
-name = "mlp"
-hidden = [8]
-[client.optimizer]
-lr = 0.1
-[strategy]
-name = "{strategy}"
-fraction_train = 0.7
-{keys}
-[engine]
-name = "{engine}"
-"""
+BASE = {
+    "rounds": 2,
+    "data": {"partition": {"name": "dirichlet", "clients": 6, "alpha": 0.5}},
+    "model": {"hidden": [8]},
+    "client": {"optimizer": {"lr": 0.1}},
+    "strategy": {"fraction_train": 0.7},
+}
 
 
 class Mean(VectorStrategy):
@@ -51,7 +38,8 @@ class MeanOfMean(Mean):
 
 
 def weights_of(folder: Path, strategy: str, keys: str = "", engine: str = "inline") -> Any:
-    scenario = loads(SCENARIO.format(strategy=strategy, keys=keys, engine=engine))
+    names = {"strategy": {"name": strategy}, "engine": {"name": engine}}
+    scenario = scenario_with(BASE, names, strategy=keys)
     run_folder = RunFolder.create(folder, "vectors", scenario)
     run(run_folder)
     tensors = load_file(run_folder.path / "model.safetensors")
@@ -72,7 +60,7 @@ def test_the_mean_of_vectors_is_flowers_fedavg(tmp_path: Path, name: str, engine
     np.testing.assert_allclose(ours, weights_of(tmp_path, "fedavg"), rtol=1e-5, atol=1e-7)
 
 
-def test_clients_weigh_the_same_where_asked_with_and_without_sums(tmp_path: Path) -> None:
+def test_clients_weigh_the_same_if_asked_with_or_without_sums(tmp_path: Path) -> None:
     alike = 'weighting = "clients"'
     apart = weights_of(tmp_path, f"{__name__}:Mean", alike)
     summed = weights_of(tmp_path, f"{__name__}:MeanOfMean", alike)

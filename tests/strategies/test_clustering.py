@@ -16,41 +16,27 @@ from fedlab.errors import FedlabError
 from fedlab.models.layout import Entry, Layout
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.training.task import Assignment
 from strategies.flhc import FlHc, FlHcSettings
 from strategies.ifca import Ifca, IfcaSettings
+from tests.shared import scenario_with
 
 LAYOUT = Layout((Entry("w", (2,), 0), Entry("running_mean", (1,), 2)), 3, slice(0, 2), slice(0, 3))
 SENT = np.array([1.0, -1.0, 0.5], np.float32)
 
-SCENARIO = """
-rounds = 3
-seed = 3
-[data]
-name = "rotated-digits"
-train_examples = 400
-natural_clients = 8
-angles = 2
-[data.partition]
-name = "natural"
-[model]
-name = "mlp"
-hidden = [16]
-[client]
-name = "{client}"
-epochs = 3
-batch_size = 8
-[client.optimizer]
-lr = 0.1
-[strategy]
-name = "{strategy}"
-{keys}
-[engine]
-name = "inline"
-[evaluation]
-federated = true
-"""
+BASE = {
+    "seed": 3,
+    "data": {
+        "name": "rotated-digits",
+        "train_examples": 400,
+        "natural_clients": 8,
+        "angles": 2,
+        "partition": {"name": "natural", "clients": None},
+    },
+    "model": {"hidden": [16]},
+    "client": {"epochs": 3, "batch_size": 8, "optimizer": {"lr": 0.1}},
+    "evaluation": {"federated": True},
+}
 
 
 def reply(client: int, weights: list[float], weight: float = 1.0, cluster: int = 0) -> Reply:
@@ -95,7 +81,7 @@ def test_flhc_clusters_updates_once_and_averages_within() -> None:
     warm = [reply(2, [1, 1, 1], 1), reply(3, [5, 5, 5], 3)]
     np.testing.assert_allclose(strategy.step(1, SENT, warm), [4, 4, 4])
     assert strategy.record() == {}
-    # Updates: (1, 0), (−1, 0), (1.2, 0), (1, 0.2); statistics, the last value, tell nothing.
+    # Updates: (1, 0), (−1, 0), (1.2, 0), (1, 0.2); statistics, the last value, do not count.
     replies = [
         reply(2, [2, -1, 9], 1),
         reply(3, [0, -1, 9], 1),
@@ -124,7 +110,8 @@ def test_flhc_merges_up_to_a_threshold() -> None:
 
 
 def started(folder: Path, client: str, strategy: str, keys: str) -> tuple[RunFolder, Any]:
-    scenario = loads(SCENARIO.format(client=client, strategy=strategy, keys=keys))
+    names = {"client": {"name": client}, "strategy": {"name": strategy}}
+    scenario = scenario_with(BASE, names, strategy=keys)
     run_folder = RunFolder.create(folder, "clusters", scenario)
     return run_folder, run(run_folder)
 

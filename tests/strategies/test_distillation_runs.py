@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +18,19 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import dumps, loads
+from fedlab.scenario import Scenario, dumps, loads
+from tests.shared import Changes, scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 5
-[data]
-name = "digits"
-train_examples = 200
-[data.public]
-examples = 50
-[data.partition]
-name = "dirichlet"
-clients = 5
-alpha = 0.5
-[model]
-{model}
-[client]
-{client}
-batch_size = 8
-optimizer = {{lr = 0.1}}
-[strategy]
-{strategy}
-[engine]
-{engine}
-[evaluation]
-test_examples = 50
-federated = {federated}
-"""
+BASE = {
+    "seed": 5,
+    "data": {
+        "train_examples": 200,
+        "public": {"examples": 50},
+        "partition": {"name": "dirichlet", "clients": 5, "alpha": 0.5},
+    },
+    "client": {"batch_size": 8, "optimizer": {"lr": 0.1}},
+    "evaluation": {"test_examples": 50},
+}
 MLP = 'name = "mlp"\nhidden = [6]\ndropout = 0.1'
 BATCH_NORM = 'name = "cnn"\nlayers = [{channels = 3, kernel_size = 3, batch_norm = true}]'
 FEDDF = """
@@ -53,13 +39,12 @@ fraction_train = 0.7
 distillation_steps = 5
 distillation_batch_size = 16
 """
-INLINE = 'name = "inline"'
 SUPERVISED = 'name = "supervised"'
 # Two architectures; the fifth client, of the first one, is not in every cohort.
 SEVERAL = f"""
 {MLP}
 personal = "all"
-[[model.others]]
+[[others]]
 {BATCH_NORM}
 """
 FEDMD_SERVER = """
@@ -95,21 +80,23 @@ class StopAfter(Callback):
             raise Stop
 
 
-def text_of(model: str, strategy: str, client: str, engine: str = INLINE) -> str:
+def scenario_of(
+    model: str, strategy: str, client: str, engine: str = "", changes: Changes = ""
+) -> Scenario:
     """Return the scenario; no weights of FedMD's can be tested on the server."""
-    federated = str("fedmd" in client).lower()
-    return SCENARIO.format(
-        model=model, strategy=strategy, client=client, engine=engine, federated=federated
-    )
+    evaluation = {"evaluation": {"federated": "fedmd" in client}}
+    tables = {"model": model, "strategy": strategy, "client": client, "engine": engine}
+    texts = [{table: tomllib.loads(text)} for table, text in tables.items()]
+    return scenario_with(BASE, evaluation, *texts, changes)
 
 
-def folder_of(path: Path, algorithm: str, engine: str = INLINE) -> RunFolder:
-    text = text_of(*ALGORITHMS[algorithm], engine)
-    return RunFolder.create(path, "distillation", loads(text))
+def folder_of(path: Path, algorithm: str, engine: str = "") -> RunFolder:
+    scenario = scenario_of(*ALGORITHMS[algorithm], engine)
+    return RunFolder.create(path, "distillation", scenario)
 
 
 def outcome(folder: RunFolder) -> dict[str, bytes]:
-    """Run a folder's scenario to its end; return all that came of it, bit for bit."""
+    """Run a folder's scenario to its end; return its whole outcome, bit for bit."""
     rounds = run(folder)
     found = {"weights": rounds.weights.numpy().tobytes()}
     server: dict[str, Any] = rounds.strategy.state_dict()  # type: ignore[attr-defined]
@@ -144,9 +131,9 @@ def test_inline_and_ray_agree_bit_for_bit(tmp_path: Path, algorithm: str, worker
     assert outcome(ray) == outcome(folder_of(tmp_path, algorithm))
 
 
-def test_distillation_changes_the_mean_and_tells_how_far_it_was(tmp_path: Path) -> None:
+def test_distillation_changes_the_mean_and_reports_how_far(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "feddf, dropout")
-    averaged = loads(text_of(MLP, 'name = "fedavg"\nfraction_train = 0.7', SUPERVISED))
+    averaged = scenario_of(MLP, 'name = "fedavg"\nfraction_train = 0.7', SUPERVISED)
     plain = RunFolder.create(tmp_path, "fedavg", averaged)
     assert outcome(folder)["weights"] != outcome(plain)["weights"]
     lines = list(folder.lines("metrics.jsonl"))
@@ -173,54 +160,66 @@ def test_of_fedmd_only_scores_travel(tmp_path: Path) -> None:
     assert list(own.means) == ["personalised", "before collaboration"]
 
 
-def test_other_architectures_are_told_with_their_keys(tmp_path: Path) -> None:
-    scenario: Any = loads(text_of(*ALGORITHMS["fedmd"]))
+def test_other_architectures_are_written_with_their_keys() -> None:
+    scenario: Any = scenario_of(*ALGORITHMS["fedmd"])
     assert scenario.model.others[0].layers[0].channels == 3
     assert loads(dumps(scenario)).model.model_dump() == scenario.model.model_dump()
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("changes", "said"),
     [
-        ("[data.public]\nexamples = 50\n", "", "add a table [data.public]"),
-        ('name = "mlp"', 'name = "mlp"\npersonal = "head"', "set model.personal = 'none'"),
-        ('name = "digits"', 'name = "diabetes"', "the data set's task is regression"),
+        ({"data": {"public": None}}, "add a table [data.public]"),
+        ({"model": {"personal": "head"}}, "set model.personal = 'none'"),
+        (
+            {"data": {"name": "diabetes", "partition": {"name": "iid", "alpha": None}}},
+            "the data set's task is regression",
+        ),
     ],
 )
-def test_what_does_not_go_together_is_refused(before: str, after: str, said: str) -> None:
-    text = text_of(MLP, FEDDF, SUPERVISED)
-    assert before in text
-    text = text.replace(before, after)
-    if "diabetes" in text:
-        text = text.replace('"dirichlet"', '"iid"').replace("alpha = 0.5\n", "")
+def test_what_does_not_go_together_is_refused(changes: Changes, said: str) -> None:
     with pytest.raises(FedlabError) as refused:
-        Simulation(loads(text))
+        Simulation(scenario_of(MLP, FEDDF, SUPERVISED, changes=changes))
     assert said in str(refused.value)
 
 
-LINEAR = '[[model.others]]\nname = "linear"\n'
+OTHER = tomllib.loads(BATCH_NORM)
+FEDMD_KEYS = ("public_epochs", "private_epochs", "public_batch_size")
+
+
+def others(*tables: dict[str, Any]) -> dict[str, Any]:
+    return {"model": {"others": list(tables)}}
+
+
+def layer(**keys: Any) -> dict[str, Any]:
+    return {"name": "cnn", "layers": [{"kernel_size": 3, "batch_norm": True, **keys}]}
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("changes", "said"),
     [
-        ('personal = "all"', "", "model: others: weights of different architectures have no mean"),
-        ("[[model.others]]", '[[model.others]]\nname = "mpl"\n[[model.others]]', "mean 'mlp'"),
-        ("channels = 3", "chanels = 3", "Did you mean 'channels'"),
-        ("[[model.others]]", LINEAR + "hidden = [3]\n[[model.others]]", "Known here: name,"),
-        ("[[model.others]]", LINEAR + "[[model.others]]\npersonal = 3", "model.others.1.personal"),
-        ("kernel_size = 3", "kernel_size = 9", "model.others.0.layers.0: its kernel_size 9"),
-        ("federated = true", 'federated = true\nbaselines = ["local"]', "several (model.others)"),
-        ("[data.public]\nexamples = 50\n", "", "add a table [data.public]"),
-        (FEDMD_CLIENT, 'name = "fedproto"\n', "set client.name = 'fedmd'"),
-        ('name = "fedmd"\nsubset', 'name = "fedavg"\n#', "set strategy.name = 'fedmd'"),
+        (
+            {"model": {"personal": None}},
+            "model: others: weights of different architectures have no mean",
+        ),
+        (others({"name": "mpl"}, OTHER), "mean 'mlp'"),
+        (others(layer(chanels=3)), "Did you mean 'channels'"),
+        (others({"name": "linear", "hidden": [3]}, OTHER), "Known here: name,"),
+        (others({"name": "linear"}, {"personal": 3, **OTHER}), "model.others.1.personal"),
+        (
+            others(layer(channels=3, kernel_size=9)),
+            "model.others.0.layers.0: its kernel_size 9",
+        ),
+        ({"evaluation": {"baselines": ["local"]}}, "several (model.others)"),
+        ({"data": {"public": None}}, "add a table [data.public]"),
+        (
+            {"client": {"name": "fedproto", **dict.fromkeys(FEDMD_KEYS)}},
+            "set client.name = 'fedmd'",
+        ),
+        ({"strategy": {"name": "fedavg", "subset": None}}, "set strategy.name = 'fedmd'"),
     ],
 )
-def test_what_clients_of_several_architectures_cannot_do_is_refused(
-    before: str, after: str, said: str
-) -> None:
-    text = text_of(*ALGORITHMS["fedmd"])
-    assert before in text
+def test_what_several_architectures_cannot_do_is_refused(changes: Changes, said: str) -> None:
     with pytest.raises(FedlabError) as refused:
-        Simulation(loads(text.replace(before, after)))
+        Simulation(scenario_of(*ALGORITHMS["fedmd"], changes=changes))
     assert said in str(refused.value)

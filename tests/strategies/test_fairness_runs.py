@@ -9,34 +9,24 @@ import pytest
 from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 4
-seed = 3
-[data]
-name = "rotated-digits"
-train_examples = 400
-natural_clients = 8
-angles = 2
-validation = 0.2
-[data.partition]
-name = "natural"
-[model]
-name = "linear"
-[client]
-name = "{client}"
-batch_size = 16
-[client.optimizer]
-lr = 0.1
-[evaluation]
-federated = true
-[engine]
-{engine}
-[strategy]
-{strategy}
-fraction_train = 0.8
-"""
+BASE = {
+    "rounds": 4,
+    "seed": 3,
+    "data": {
+        "name": "rotated-digits",
+        "train_examples": 400,
+        "natural_clients": 8,
+        "angles": 2,
+        "validation": 0.2,
+        "partition": {"name": "natural", "clients": None},
+    },
+    "model": {"name": "linear"},
+    "client": {"batch_size": 16, "optimizer": {"lr": 0.1}},
+    "evaluation": {"federated": True},
+    "strategy": {"fraction_train": 0.8},
+}
 STRATEGIES = {
     "afl": ("afl", 'name = "afl"\nmixture_rate = 0.05'),
     "fedmgda+": ("supervised", 'name = "fedmgda+"\ndecay = 0.9'),
@@ -60,10 +50,10 @@ class StopAfter(Callback):
         return "enough" if self._round >= self._last else None
 
 
-def started(parent: Path, name: str, engine: str = 'name = "inline"') -> RunFolder:
+def started(parent: Path, name: str, engine: str = "") -> RunFolder:
     client, strategy = STRATEGIES[name]
-    text = SCENARIO.format(client=client, strategy=strategy, engine=engine)
-    return RunFolder.create(parent, "fair", loads(text))
+    scenario = scenario_with(BASE, client={"name": client}, strategy=strategy, engine=engine)
+    return RunFolder.create(parent, "fair", scenario)
 
 
 def finished(folder: RunFolder, *callbacks: Callback) -> tuple[str, list[Any]]:

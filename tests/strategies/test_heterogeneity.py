@@ -12,33 +12,18 @@ from fedlab.engine.worker.worker import Worker
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 4
-[data]
-name = "digits"
-train_examples = 150
-[data.partition]
-name = "dirichlet"
-clients = 3
-alpha = 0.5
-[model]
-name = "linear"
-[client]
-name = "{client}"
-epochs = 2
-batch_size = 8
-{client_keys}
-[strategy]
-name = "{strategy}"
-fraction_train = 0.7
-{strategy_keys}
-[engine]
-name = "inline"
-vectorised = {vectorised}
-"""
+BASE = {
+    "seed": 4,
+    "data": {
+        "train_examples": 150,
+        "partition": {"name": "dirichlet", "clients": 3, "alpha": 0.5},
+    },
+    "model": {"name": "linear"},
+    "client": {"epochs": 2, "batch_size": 8},
+    "strategy": {"fraction_train": 0.7},
+}
 RATE = 0.2
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -66,14 +51,12 @@ class Outcome:
         self, strategy: str, keys: str = "", client: str = "", client_keys: str = "",
         vectorised: str = '"auto"',
     ) -> None:  # fmt: skip
-        if "optimizer" not in client_keys:
-            client_keys += f"\noptimizer = {{lr = {RATE}}}"
-        scenario = loads(
-            SCENARIO.format(
-                strategy=strategy, strategy_keys=keys, client=client or strategy,
-                client_keys=client_keys, vectorised=vectorised,
-            )
-        )  # fmt: skip
+        names = {"strategy": {"name": strategy}, "client": {"name": client or strategy}}
+        rate = {"client": {"optimizer": {"lr": RATE}}}
+        engine = f"vectorised = {vectorised}"
+        scenario = scenario_with(
+            BASE, names, rate, strategy=keys, client=client_keys, engine=engine
+        )
         cohorts = Cohorts()
         with Simulation(scenario) as simulation:
             assert simulation.engine.stacking.decision.used == (vectorised != "false")
@@ -257,7 +240,7 @@ def test_fedexp(vectorised: str, weighting: str) -> None:
     assert run.strategy.server_rate == pytest.approx(rates[-1], rel=1e-4)
 
 
-def test_fedexp_counts_what_was_sent_whatever_a_client_made_of_its_step() -> None:
+def test_fedexp_counts_what_was_sent_not_what_was_trained() -> None:
     run = Outcome("fedexp", client="worker-momentum", client_keys="beta = 0.8")
     x, rates, momenta = run.start, [], {}
     for number, cohort in run.cohorts:
@@ -273,7 +256,7 @@ def test_fedexp_counts_what_was_sent_whatever_a_client_made_of_its_step() -> Non
     assert rates[-1] > 1
 
 
-def test_fedexp_extrapolates_where_changes_disagree_and_else_averages() -> None:
+def test_fedexp_extrapolates_only_where_changes_disagree() -> None:
     from fedlab.algorithm.vector_strategy import Reply
     from fedlab.models.layout import Layout
     from strategies.fedexp import FedExP, FedExPSettings

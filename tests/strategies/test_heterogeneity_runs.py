@@ -11,34 +11,19 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
+from fedlab.scenario import Scenario
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 5
-[data]
-name = "digits"
-train_examples = 120
-[data.partition]
-name = "dirichlet"
-clients = 6
-alpha = 0.5
-[model]
-{model}
-[client]
-name = "{client}"
-batch_size = 8
-optimizer = {{lr = 0.1}}
-{client_keys}
-[strategy]
-name = "{strategy}"
-fraction_train = 0.7
-{strategy_keys}
-[engine]
-name = "{engine}"
-[evaluation]
-test_examples = 50
-"""
+BASE = {
+    "seed": 5,
+    "data": {
+        "train_examples": 120,
+        "partition": {"name": "dirichlet", "clients": 6, "alpha": 0.5},
+    },
+    "client": {"batch_size": 8, "optimizer": {"lr": 0.1}},
+    "strategy": {"fraction_train": 0.7},
+    "evaluation": {"test_examples": 50},
+}
 MLP = 'name = "mlp"\nhidden = [6]'
 BATCH_NORM = 'name = "cnn"\nlayers = [{channels = 3, kernel_size = 3, batch_norm = true}]'
 # Strategy and its keys, client and its keys.
@@ -59,13 +44,18 @@ ALGORITHMS = {
 EACH = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
-def folder_of(path: Path, algorithm: str, engine: str = "inline", model: str = MLP) -> RunFolder:
+def folder_of(path: Path, algorithm: str, engine: str = "", model: str = MLP) -> RunFolder:
     strategy, strategy_keys, client, client_keys = ALGORITHMS[algorithm]
-    text = SCENARIO.format(
-        model=model, client=client, client_keys=client_keys, strategy=strategy,
-        strategy_keys=strategy_keys, engine=engine,
-    )  # fmt: skip
-    return RunFolder.create(path, "run", loads(text))
+    names = {"strategy": {"name": strategy}, "client": {"name": client}}
+    scenario = scenario_with(
+        BASE, names, model=model, client=client_keys, strategy=strategy_keys, engine=engine
+    )
+    return RunFolder.create(path, "run", scenario)
+
+
+def combined(strategy: str, client: str, keys: str = "") -> Scenario:
+    names = {"strategy": {"name": strategy}, "client": {"name": client}}
+    return scenario_with(BASE, names, model=MLP, strategy=keys)
 
 
 def digest(folder: RunFolder) -> str:
@@ -112,7 +102,7 @@ def test_inline_and_ray_agree_bit_for_bit(
 ) -> None:
     inline = folder_of(tmp_path, algorithm, model=model)
     run(inline)
-    engine = f'ray"\nworkers = {workers}\nvectorised = "auto'
+    engine = f'name = "ray"\nworkers = {workers}\nvectorised = "auto"'
     ray = folder_of(tmp_path, algorithm, engine, model)
     run(ray)
     assert digest(ray) == digest(inline)
@@ -129,26 +119,25 @@ def test_inline_and_ray_agree_bit_for_bit(
         ("fedexp", "fednova", "set strategy.name = 'fednova'"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_the_first_round(
+def test_what_does_not_go_together_is_refused_before_a_round(
     strategy: str, client: str, said: str
 ) -> None:
-    text = SCENARIO.format(
-        model=MLP, client=client, client_keys="", strategy=strategy, strategy_keys="",
-        engine="inline",
-    )  # fmt: skip
     with pytest.raises(FedlabError) as refusal:
-        Simulation(loads(text))
+        Simulation(combined(strategy, client))
     assert said in str(refusal.value)
 
 
 def test_what_needs_more_than_weights_cannot_be_wrapped() -> None:
-    keys = "noise_multiplier = 0.1\nclipping_norm = 1.0\nnum_sampled_clients = 6\n"
-    text = SCENARIO.replace("fraction_train = 0.7\n", "").format(
-        model=MLP, client="supervised", client_keys="", strategy="dp-server-fixed-clipping",
-        strategy_keys=keys + '[strategy.inner]\nname = "scaffold"', engine="inline",
-    )  # fmt: skip
+    wrapping = {
+        "name": "dp-server-fixed-clipping",
+        "noise_multiplier": 0.1,
+        "clipping_norm": 1.0,
+        "num_sampled_clients": 6,
+        "inner": {"name": "scaffold"},
+        "fraction_train": None,
+    }
     with pytest.raises(FedlabError, match=r"strategy\.inner\.name: 'scaffold' counts on more"):
-        Simulation(loads(text))
+        Simulation(scenario_with(BASE, model=MLP, strategy=wrapping))
 
 
 @pytest.mark.parametrize(
@@ -160,14 +149,8 @@ def test_what_needs_more_than_weights_cannot_be_wrapped() -> None:
     ],
 )
 def test_steps_that_an_algorithm_cannot_account_for_are_refused(keys: str, said: str) -> None:
-    text = SCENARIO.replace('[client]\nname = "{client}"', f"[client]\n{keys}")
-    text = text.replace("optimizer = {{lr = 0.1}}\n", "")
-    text = text.replace("{{", "{").replace("}}", "}")
     with pytest.raises(FedlabError, match=said):
-        loads(
-            text.replace("{client_keys}", "").replace("{strategy_keys}", "")
-            .replace("{model}", MLP).replace("{strategy}", "fedavg").replace("{engine}", "inline")
-        )  # fmt: skip
+        scenario_with(BASE, {"client": {"optimizer": None}}, model=MLP, client=keys)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +163,5 @@ def test_steps_that_an_algorithm_cannot_account_for_are_refused(keys: str, said:
     ],
 )
 def test_a_server_optimiser_that_cannot_step_is_refused(optimizer: str, said: str) -> None:
-    text = SCENARIO.format(
-        model=MLP, client="supervised", client_keys="", strategy="fedopt",
-        strategy_keys=f"optimizer = {optimizer}", engine="inline",
-    )  # fmt: skip
     with pytest.raises(FedlabError, match=said):
-        loads(text)
+        combined("fedopt", "supervised", f"optimizer = {optimizer}")

@@ -11,41 +11,26 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 3
-[data]
-name = "digits"
-train_examples = 400
-[data.partition]
-name = "dirichlet"
-clients = 7
-alpha = 1.0
-[model]
-name = "{model}"
-hidden = [8]
-[client]
-batch_size = 16
-[client.optimizer]
-lr = 0.1
-[evaluation]
-test_examples = 50
-[engine]
-{engine}
-[strategy]
-{strategy}
-"""
+BASE = {
+    "seed": 3,
+    "data": {
+        "train_examples": 400,
+        "partition": {"name": "dirichlet", "clients": 7, "alpha": 1.0},
+    },
+    "model": {"hidden": [8]},
+    "client": {"batch_size": 16, "optimizer": {"lr": 0.1}},
+    "evaluation": {"test_examples": 50},
+}
 AGGREGATORS = {
     "rfa": 'name = "rfa"\nfraction_train = 0.8',
     "centred clipping": 'name = "centred-clipping"\nradius = 0.5',
     "norm bounding": 'name = "norm-bounding"\nbound = 0.3\nnoise = 0.01',
     "dnc": 'name = "dnc"\nnum_malicious_nodes = 1\nsubsample = 100',
     "fltrust": 'name = "fltrust"\nroot_examples = 50',
-    "bucketing": 'name = "bucketing"\n[strategy.inner]\nname = "centred-clipping"\nradius = 0.5',
+    "bucketing": 'name = "bucketing"\n[inner]\nname = "centred-clipping"\nradius = 0.5',
 }
-INLINE = 'name = "inline"'
 
 
 class StopAfter(Callback):
@@ -67,16 +52,15 @@ def finished(folder: RunFolder, *callbacks: Callback) -> str:
     return str(json.loads((folder.path / "summary.json").read_text())["weights_sha256"])
 
 
-def outcome(parent: Path, strategy: str, engine: str = INLINE, model: str = "mlp") -> str:
-    text = SCENARIO.format(strategy=strategy, engine=engine, model=model)
-    return finished(RunFolder.create(parent, "robust", loads(text)))
+def outcome(parent: Path, strategy: str, engine: str = "") -> str:
+    scenario = scenario_with(BASE, strategy=strategy, engine=engine)
+    return finished(RunFolder.create(parent, "robust", scenario))
 
 
 @pytest.mark.parametrize("strategy", AGGREGATORS.values(), ids=AGGREGATORS)
 def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, strategy: str) -> None:
     whole = outcome(tmp_path, strategy)
-    text = SCENARIO.format(strategy=strategy, engine=INLINE, model="mlp")
-    stopped = RunFolder.create(tmp_path, "stopped", loads(text))
+    stopped = RunFolder.create(tmp_path, "stopped", scenario_with(BASE, strategy=strategy))
     assert finished(stopped, StopAfter(2)) != whole
     assert finished(RunFolder.open(stopped.path)) == whole
 
@@ -100,8 +84,7 @@ def test_ray_ends_in_the_same_bits(tmp_path: Path, strategy: str, workers: int) 
 
 
 def test_the_servers_root_data_are_nobody_elses() -> None:
-    text = SCENARIO.format(strategy=AGGREGATORS["fltrust"], engine=INLINE, model="mlp")
-    with Simulation(loads(text)) as simulation:
+    with Simulation(scenario_with(BASE, strategy=AGGREGATORS["fltrust"])) as simulation:
         federation = simulation.federation
         root = set(federation.rows(len(federation))[0].tolist())
         assert len(root) == 50
@@ -112,31 +95,30 @@ def test_the_servers_root_data_are_nobody_elses() -> None:
 
 
 REFUSED = {
-    "strategy.inner.name = 'fedavg' takes a mean": 'name = "bucketing"\n[strategy.inner]\n'
-    'name = "fedavg"',
+    "strategy.inner.name = 'fedavg' takes a mean": 'name = "bucketing"\n[inner]\nname = "fedavg"',
     "'fl+hc' has several global models, and 'bucketing' knows of one": 'name = "bucketing"\n'
-    '[strategy.inner]\nname = "fl+hc"\nclusters = 2',
+    '[inner]\nname = "fl+hc"\nclusters = 2',
     "withstands 2 malicious clients in a set of buckets of 7 or more, and the set of buckets has "
-    "4": 'name = "bucketing"\n[strategy.inner]\nname = "krum"\nnum_malicious_nodes = 2',
+    "4": 'name = "bucketing"\n[inner]\nname = "krum"\nnum_malicious_nodes = 2',
     "withstands 4 malicious clients in a cohort of 9": 'name = "dnc"\nnum_malicious_nodes = 4',
     "cannot keep 400 of 400": 'name = "fltrust"\nroot_examples = 400',
-    "strategy.inner.radius: it must be above 0": 'name = "bucketing"\n[strategy.inner]\n'
+    "strategy.inner.radius: it must be above 0": 'name = "bucketing"\n[inner]\n'
     'name = "centred-clipping"\nradius = 0.0',
     "strategy.inner.radios: there is no such key. Did you mean 'radius'?": 'name = "bucketing"\n'
-    '[strategy.inner]\nname = "centred-clipping"\nradios = 1.0',
+    '[inner]\nname = "centred-clipping"\nradios = 1.0',
     "strategy.inner.name: unknown strategy 'rfaa'. Did you mean 'rfa'?": 'name = "bucketing"\n'
-    '[strategy.inner]\nname = "rfaa"',
+    '[inner]\nname = "rfaa"',
 }
 
 
 @pytest.mark.parametrize(("sentence", "strategy"), REFUSED.items())
 def test_what_does_not_go_together_is_refused(sentence: str, strategy: str) -> None:
     with pytest.raises(FedlabError) as refused:
-        Simulation(loads(SCENARIO.format(strategy=strategy, engine=INLINE, model="mlp")))
+        Simulation(scenario_with(BASE, strategy=strategy))
     assert sentence in str(refused.value)
 
 
 def test_root_data_are_refused_where_every_node_is_a_client() -> None:
-    text = SCENARIO.format(strategy=AGGREGATORS["fltrust"], engine='name = "flower"', model="mlp")
+    scenario = scenario_with(BASE, strategy=AGGREGATORS["fltrust"], engine='name = "flower"')
     with pytest.raises(FedlabError, match=r"strategy 'fltrust' trains on the server's own data"):
-        Simulation(loads(text))
+        Simulation(scenario)
