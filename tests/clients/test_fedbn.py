@@ -7,33 +7,20 @@ import torch
 
 from fedlab.engine.worker.worker import Worker
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-validation = 0.0
-[data.partition]
-name = "dirichlet"
-clients = 3
-alpha = 1.0
-min_size = 10
-[model]
-name = "mlp"
-hidden = [4]
-batch_norm_layers = true
-batch_norm = "{batch_norm}"
-[client]
-name = "{client}"
-batch_size = 8
-[client.optimizer]
-lr = 0.2
-[engine]
-name = "inline"
-"""
+BASE = {
+    "rounds": 2,
+    "data": {
+        "name": "iris",
+        "validation": 0.0,
+        "partition": {"name": "dirichlet", "clients": 3, "alpha": 1.0, "min_size": 10},
+    },
+    "model": {"hidden": [4], "batch_norm_layers": True},
+    "client": {"batch_size": 8, "optimizer": {"lr": 0.2}},
+}
 Named = dict[str, np.ndarray[Any, Any]]
 
 
@@ -41,8 +28,8 @@ def copied(views: dict[str, torch.Tensor]) -> Named:
     return {name: tensor.double().numpy().copy() for name, tensor in views.items()}
 
 
-def test_all_but_batch_norm_is_averaged_over_examples_and_batch_norm_stays() -> None:
-    scenario = loads(SCENARIO.format(batch_norm="train", client="supervised"))
+def test_all_but_batch_norm_is_averaged_over_examples() -> None:
+    scenario = scenario_with(BASE, 'model.batch_norm = "train"\nclient.name = "supervised"')
     plain = Worker(scenario, load_federation(scenario))
     layout, start = plain.network.model.layout, plain.network.model.wire()
     own = [copied(layout.views(start)) for _ in range(3)]
@@ -64,7 +51,8 @@ def test_all_but_batch_norm_is_averaged_over_examples_and_batch_norm_stays() -> 
     assert len(set(sizes)) > 1
     assert np.abs(own[0]["hidden.0.1.weight"] - own[1]["hidden.0.1.weight"]).max() > 1e-3
 
-    with Simulation(loads(SCENARIO.format(batch_norm="local", client="fedbn"))) as simulation:
+    local = scenario_with(BASE, 'model.batch_norm = "local"\nclient.name = "fedbn"')
+    with Simulation(local) as simulation:
         rounds = simulation.rounds()
         rounds.run()
         layout = simulation.network.model.layout

@@ -1,8 +1,4 @@
-"""FedMD against Algorithm 1, worked in NumPy, for a client whose architecture is not the first.
-
-Client 1 has a linear model, client 0 a layer more. Every batch is all examples, so that each step
-is one of plain gradient descent.
-"""
+"""FedMD against Algorithm 1, worked in NumPy, for a client whose architecture is not the first."""
 
 from __future__ import annotations
 
@@ -14,44 +10,34 @@ import torch
 
 from fedlab.algorithm.vector_strategy import Reply
 from fedlab.engine.worker.worker import Worker
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 from strategies.fedmd import FedMd, FedMdSettings
+from tests.shared import scenario_with
 
 RATE = 0.2
-SCENARIO = """
-rounds = 3
-[data]
-name = "iris"
-validation = 0.0
-client_test = 0.25
-[data.public]
-examples = 20
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "mlp"
-hidden = [3]
-personal = "all"
-[[model.others]]
-name = "linear"
-[client]
-name = "fedmd"
-epochs = 1
-public_epochs = 2
-private_epochs = 3
-digest_epochs = 2
-batch_size = 1000
-public_batch_size = 1000
-[client.optimizer]
-lr = 0.2
-[strategy]
-name = "fedmd"
-[engine]
-name = "inline"
-"""
+# Client 1 has a linear model, client 0 a layer more. Every batch is all examples, so that each step
+# is one of plain gradient descent.
+BASE = {
+    "data": {
+        "name": "iris",
+        "validation": 0.0,
+        "client_test": 0.25,
+        "public": {"examples": 20},
+    },
+    "model": {"hidden": [3], "personal": "all", "others": [{"name": "linear"}]},
+    "client": {
+        "name": "fedmd",
+        "epochs": 1,
+        "public_epochs": 2,
+        "private_epochs": 3,
+        "digest_epochs": 2,
+        "batch_size": 1000,
+        "public_batch_size": 1000,
+        "optimizer": {"lr": RATE},
+    },
+    "strategy": {"name": "fedmd"},
+}
 NOTHING = torch.empty(0)
 
 
@@ -93,7 +79,7 @@ class Party:
     """Client 1, and its examples in NumPy."""
 
     def __init__(self) -> None:
-        made: Any = loads(SCENARIO)
+        made: Any = scenario_with(BASE)
         self.worker = Worker(made, load_federation(made))
         federation = self.worker.federation
         assert federation.public is not None
@@ -129,7 +115,7 @@ def test_the_first_round_is_transfer_learning_and_scores() -> None:
     assert "digest_loss" not in update.metrics
 
 
-def test_later_rounds_digest_the_consensus_and_revisit_the_clients_own() -> None:
+def test_later_rounds_digest_the_consensus_and_revisit_own_data() -> None:
     party = Party()
     start = torch.randn(15, generator=torch.Generator().manual_seed(1))
     before = torch.randn(15, generator=torch.Generator().manual_seed(2))
@@ -155,7 +141,7 @@ def test_later_rounds_digest_the_consensus_and_revisit_the_clients_own() -> None
     assert update.metrics["digest_loss"] == pytest.approx(mean, rel=1e-4)
 
 
-def test_one_that_joins_later_learns_alone_first_and_then_digests() -> None:
+def test_a_latecomer_learns_alone_first_and_then_digests() -> None:
     party = Party()
     first = party.worker._others[0][0].model.initial
     update = party.train(2, {}, public_rows=[0.0], consensus=[0.5, -0.5, 1.0], consensus_rows=[6.0])
@@ -168,7 +154,7 @@ def test_one_that_joins_later_learns_alone_first_and_then_digests() -> None:
     np.testing.assert_allclose(update.state["personal"], model.weights, rtol=1e-4, atol=1e-5)
 
 
-def test_its_model_is_told_beside_the_one_before_collaboration() -> None:
+def test_its_model_is_reported_beside_the_one_before() -> None:
     party = Party()
     own = torch.randn(15, generator=torch.Generator().manual_seed(3))
     before = torch.randn(15, generator=torch.Generator().manual_seed(4))
@@ -187,7 +173,7 @@ def test_clients_are_dealt_the_architectures_in_turn() -> None:
     assert sizes == [3 * 4 + 3 + 3 * 3 + 3, 15, 3 * 4 + 3 + 3 * 3 + 3]
 
 
-def test_the_server_sends_the_mean_of_scores_with_the_examples_that_they_are_of() -> None:
+def test_the_server_sends_mean_scores_with_their_examples() -> None:
     strategy = FedMd(FedMdSettings(subset=3))
     strategy.public = range(8)  # type: ignore[assignment]
     np.random.seed(0)

@@ -7,30 +7,17 @@ import torch
 
 from fedlab.engine.worker.worker import Worker
 from fedlab.models.representation import represented
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "digits"
-train_examples = 60
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "mlp"
-hidden = [5]
-[client]
-name = "moon"
-mu = 2.0
-temperature = 0.4
-steps = 1
-batch_size = 100
-[client.optimizer]
-lr = 0.1
-"""
+BASE = {
+    "rounds": 2,
+    "data": {"train_examples": 60},
+    "model": {"hidden": [5]},
+    "client": {"name": "moon", "steps": 1, "batch_size": 100, "optimizer": {"lr": 0.1}},
+}
+MOON = {"client": {"mu": 2.0, "temperature": 0.4}}
 
 
 def loss(
@@ -54,7 +41,7 @@ def loss(
 
 
 def test_a_step_descends_the_papers_objective() -> None:
-    scenario = loads(SCENARIO)
+    scenario = scenario_with(BASE, MOON)
     worker = Worker(scenario, load_federation(scenario))
     generator = torch.Generator().manual_seed(1)
     wire = 0.3 * torch.randn(385, generator=generator)
@@ -75,9 +62,8 @@ def test_a_step_descends_the_papers_objective() -> None:
 
 
 def test_the_first_time_there_is_nothing_to_contrast_with() -> None:
-    text = SCENARIO.replace("mu = 2.0\ntemperature = 0.4\n", "")
-    first = loads(SCENARIO)
-    plain = loads(text.replace('name = "moon"', 'name = "supervised"'))
+    first = scenario_with(BASE, MOON)
+    plain = scenario_with(BASE, client={"name": "supervised"})
     federation = load_federation(first)
     worker = Worker(first, federation)
     wire = worker.network.model.wire()
@@ -87,8 +73,8 @@ def test_the_first_time_there_is_nothing_to_contrast_with() -> None:
     )
 
 
-def test_the_representation_is_what_enters_the_head_and_leaves_no_trace() -> None:
-    scenario = loads(SCENARIO)
+def test_the_representation_enters_the_head_and_leaves_no_trace() -> None:
+    scenario = scenario_with(BASE, MOON)
     worker = Worker(scenario, load_federation(scenario))
     network, other = worker.network, torch.linspace(-1, 1, 385)
     inputs = worker.prepare(worker.federation.examples(0)[0].inputs)

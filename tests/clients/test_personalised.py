@@ -1,8 +1,4 @@
-"""Personalised client algorithms against their papers' equations, worked in NumPy.
-
-The network has two layers, z = W₂ tanh(W₁ x + b₁) + b₂ under cross-entropy, and every batch is all
-of a client's examples, so that each step is one of plain gradient descent.
-"""
+"""Personalised client algorithms against their papers' equations, worked in NumPy."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,46 +11,33 @@ from clients.fedproto import KNOWN, PROTOTYPES
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
+from tests.shared import scenario_with
 
 RATE = 0.2
 BODY, HEAD = ("hidden.0.0.weight", "hidden.0.0.bias"), ("head.weight", "head.bias")
-SCENARIO = """
-rounds = 3
-[data]
-name = "iris"
-validation = 0.0
-client_test = 0.25
-[data.partition]
-name = "iid"
-clients = 4
-[model]
-name = "mlp"
-hidden = [3]
-activation = "tanh"
-{model}
-[client]
-name = "{name}"
-batch_size = 1000
-{client}
-[client.optimizer]
-lr = 0.2
-[strategy]
-name = "{strategy}"
-[engine]
-name = "inline"
-[evaluation]
-federated = true
-"""
+# The network has two layers, z = W₂ tanh(W₁ x + b₁) + b₂ under cross-entropy, and every batch is
+# all of a client's examples, so that each step is one of plain gradient descent.
+BASE = {
+    "data": {
+        "name": "iris",
+        "validation": 0.0,
+        "client_test": 0.25,
+        "partition": {"clients": 4},
+    },
+    "model": {"hidden": [3], "activation": "tanh"},
+    "client": {"batch_size": 1000, "optimizer": {"lr": RATE}},
+    "evaluation": {"federated": True},
+}
 Parameters = dict[str, np.ndarray[Any, Any]]
 
 
 def scenario(
     name: str, client: str = "epochs = 1", model: str = "", strategy: str = "fedavg"
 ) -> Any:
-    return loads(SCENARIO.format(name=name, client=client, model=model, strategy=strategy))
+    names = {"client": {"name": name}, "strategy": {"name": strategy}}
+    return scenario_with(BASE, names, client=client, model=model)
 
 
 class Client:
@@ -198,7 +181,7 @@ def test_fedbabu_trains_the_body_and_tunes_what_it_is_told(tuned: str) -> None:
     assert found["global_loss"] == pytest.approx(client.loss(start), rel=1e-4)
 
 
-def test_fine_tuning_goes_on_from_the_global_model_and_leaves_no_trace() -> None:
+def test_fine_tuning_starts_at_the_global_model_without_a_trace() -> None:
     client = Client("fine-tuning", "epochs = 2\ntuning_epochs = 3")
     received = client.weights(1)
     found = client.evaluate(received, {})
@@ -275,7 +258,7 @@ def test_pfedme_steps_towards_the_minimum_of_the_envelope() -> None:
     assert_same(client.named(update.state["own-model"]), theta)
 
 
-def test_fedproto_is_drawn_to_the_global_prototypes_and_sends_its_own() -> None:
+def test_fedproto_nears_the_global_prototypes_and_sends_its_own() -> None:
     client = Client("fedproto", "epochs = 2", model='personal = "all"', strategy="fedproto")
     own = client.weights(1)
     prototypes = np.array([[0.5, -0.5, 0.2], [9.0, 9.0, 9.0], [-0.3, 0.1, 0.8]])
@@ -324,7 +307,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "model", "strategy", "sentence"), REFUSED)
-def test_what_does_not_go_together_is_told_before_the_first_round(
+def test_what_does_not_go_together_is_refused_before_a_round(
     name: str, model: str, strategy: str, sentence: str
 ) -> None:
     with pytest.raises(FedlabError) as told:

@@ -1,5 +1,6 @@
 """Personalised runs: the same bits after a resume and on every engine; both ways of training."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +14,21 @@ from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-validation = 0.0
-client_test = 0.3
-[data.partition]
-name = "dirichlet"
-clients = 5
-alpha = 1.0
-min_size = 5
-[model]
-name = "mlp"
-hidden = {hidden}
-{model}
-[client]
-name = "{client}"
-batch_size = 8
-epochs = 2
-[client.optimizer]
-lr = 0.1
-{optimizer}
-[strategy]
-name = "{strategy}"
-fraction_train = 0.7
-[engine]
-name = "inline"
-{engine}
-[evaluation]
-federated = true
-baselines = ["local"]
-"""
+BASE = {
+    "rounds": 2,
+    "data": {
+        "name": "iris",
+        "validation": 0.0,
+        "client_test": 0.3,
+        "partition": {"name": "dirichlet", "clients": 5, "alpha": 1.0, "min_size": 5},
+    },
+    "model": {"hidden": [4]},
+    "client": {"batch_size": 8, "epochs": 2, "optimizer": {"lr": 0.1, "momentum": 0.9}},
+    "strategy": {"fraction_train": 0.7},
+    "evaluation": {"federated": True, "baselines": ["local"]},
+}
 BATCH_NORM = 'batch_norm_layers = true\nbatch_norm = "local"'
 ALGORITHMS = {
     "fine-tuning": "",
@@ -63,19 +45,11 @@ ALGORITHMS = {
 SERVERS = {"pfedme": "pfedme", "fedproto": "fedproto"}
 
 
-def made(folder: Path, client: str, engine: str = "", **changes: Any) -> RunFolder:
-    words = {
-        "optimizer": "momentum = 0.9",
-        "model": ALGORITHMS[client],
-        "hidden": "[4]",
-        **changes,
-    }
-    text = SCENARIO.format(
-        client=client, strategy=SERVERS.get(client, "fedavg"), engine=engine, **words
-    )
-    if "workers" in engine:
-        text = text.replace('"inline"', '"ray"')
-    return RunFolder.create(folder, client, loads(text))
+def made(folder: Path, client: str, engine: str = "", model: str = "") -> RunFolder:
+    names = {"client": {"name": client}, "strategy": {"name": SERVERS.get(client, "fedavg")}}
+    own = {"model": tomllib.loads(ALGORITHMS[client])}
+    scenario = scenario_with(BASE, names, own, engine=engine, model=model)
+    return RunFolder.create(folder, client, scenario)
 
 
 class StopAfterOne(Callback):
@@ -103,7 +77,7 @@ def kept(rounds: Rounds) -> dict[str, Any]:
 
 
 def outcome(folder: RunFolder, rounds: Rounds) -> dict[str, Any]:
-    """Return all that a run came to, bit for bit."""
+    """Return the whole outcome of a run, bit for bit."""
     assert rounds.round == 2
     server = {n: np.asarray(v).tobytes() for n, v in rounds.strategy.state_dict().items()}  # type: ignore[attr-defined]
     told = [line["clients"] for line in folder.lines("metrics.jsonl") if "clients" in line]
@@ -126,7 +100,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, client: str) -> N
 
 
 def check_parity(folder: Path, client: str, workers: int) -> None:
-    inline, ray = made(folder, client), made(folder, client, f"workers = {workers}")
+    inline, ray = made(folder, client), made(folder, client, f'name = "ray"\nworkers = {workers}')
     assert outcome(ray, run(ray)) == outcome(inline, run(inline))
 
 
@@ -162,17 +136,14 @@ def test_stacked_clients_agree_with_the_plain_loop(tmp_path: Path, client: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("client", ["fedrep", "fedproto"])
-def test_cached_features_of_a_frozen_prefix_change_nothing_but_rounding(
-    tmp_path: Path, client: str
-) -> None:
+def test_cached_features_change_nothing_but_rounding(tmp_path: Path, client: str) -> None:
     runs = []
     for cache in ('"auto"', "false"):
         folder = made(
             tmp_path,
             client,
-            f"workers = 1\nfeature_cache = {cache}",
-            hidden="[6, 4]",
-            model=f'trainable = "last:1"\n{ALGORITHMS[client]}',
+            f'name = "ray"\nworkers = 1\nfeature_cache = {cache}',
+            'hidden = [6, 4]\ntrainable = "last:1"',
         )
         runs.append(run(folder))
     cached, plain = runs
@@ -186,14 +157,12 @@ class Silent:
         """Show nothing."""
 
 
-def test_clients_alone_are_measured_on_their_own_test_parts_whatever_is_personal(
-    tmp_path: Path,
-) -> None:
+def test_clients_alone_are_measured_on_their_own_test_parts(tmp_path: Path) -> None:
     lines = {}
     for client in ("fedper", "fine-tuning"):
         folder = made(tmp_path, client)
         run(folder)
-        run_baselines(folder, Silent())
+        run_baselines(folder, [Silent()])
         lines[client] = list(folder.lines("baselines.jsonl"))
         assert len(lines[client]) == 5
     assert lines["fedper"] == lines["fine-tuning"]

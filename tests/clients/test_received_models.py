@@ -7,37 +7,23 @@ import pytest
 import torch
 
 from fedlab.engine.worker.worker import Worker
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-validation = 0.0
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "linear"
-[client]
-name = "{name}"
-batch_size = 1000
-[client.optimizer]
-lr = 0.1
-[strategy]
-name = "{name}"
-[engine]
-name = "inline"
-"""
+BASE = {
+    "rounds": 2,
+    "data": {"name": "iris", "validation": 0.0},
+    "model": {"name": "linear"},
+    "client": {"batch_size": 1000, "optimizer": {"lr": 0.1}},
+}
 
 
 class Client:
     """Client 1, and its softmax regression on all of its examples in NumPy."""
 
     def __init__(self, name: str, attack: str = "") -> None:
-        scenario = loads(SCENARIO.format(name=name) + attack)
+        scenario = scenario_with(BASE, attack, client={"name": name}, strategy={"name": name})
         self.worker = Worker(scenario, load_federation(scenario))
         examples, _ = self.worker.federation.examples(1)
         self.inputs = self.worker.prepare(examples.inputs).double().numpy()
@@ -65,7 +51,7 @@ class Client:
         return self.worker.train(Assignment(1, 1, models[0].clone(), arrays=arrays))
 
 
-def test_afl_tells_the_loss_of_what_it_received_and_trains() -> None:
+def test_afl_reports_the_loss_of_what_it_received_and_trains() -> None:
     client = Client("afl")
     models = client.models(1)
     update = client.train(models)
@@ -91,7 +77,7 @@ def test_of_models_that_fit_alike_ifca_takes_the_first() -> None:
     assert client.train([model, model.clone()]).metrics["cluster"] == 0
 
 
-def test_an_attacker_turns_round_its_step_from_the_model_that_it_chose() -> None:
+def test_an_attacker_reverses_its_step_from_the_model_it_chose() -> None:
     attack = '[attack]\nname = "sign-flip"\nclients = [1]\nscale = 2.0\n'
     client = Client("ifca", attack)
     models = sorted(client.models(3), key=client.loss, reverse=True)

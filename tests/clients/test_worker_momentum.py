@@ -7,33 +7,21 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "digits"
-train_examples = 200
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "mlp"
-hidden = [6]
-[client]
-name = "{client}"
-steps = 1
-[client.optimizer]
-lr = 0.2
-[engine]
-name = "inline"
-vectorised = {vectorised}
-"""
+BASE = {
+    "rounds": 2,
+    "data": {"train_examples": 200},
+    "model": {"hidden": [6]},
+    "client": {"steps": 1, "optimizer": {"lr": 0.2}},
+}
 
 
 def updates(client: str, vectorised: str, starts: list[Any]) -> list[Any]:
     """Return the mean update of each round, from given weights, in a row of rounds."""
-    scenario = loads(SCENARIO.format(client=client, vectorised=vectorised))
+    scenario = scenario_with(
+        BASE, {"client": {"name": client}}, engine=f"vectorised = {vectorised}"
+    )
     found = []
     with Simulation(scenario) as simulation:
         for number, start in enumerate(starts, 1):

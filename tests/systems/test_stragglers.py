@@ -1,6 +1,5 @@
 """Stragglers: who is slow, what becomes of their work, and that it depends on the seed alone."""
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,16 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario
-from fedlab.scenario.loading import check, overridden
 from fedlab.scenario.parts import load_federation
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask
+from tests.shared import scenario_with
 
 EPOCHS, RATE, MU = 5, 0.2, 0.7
-RAW: dict[str, Any] = {
+BASE: dict[str, Any] = {
     "rounds": 1,
     "seed": 3,
-    "data": {"name": "iris", "validation": 0.0, "partition": {"name": "iid", "clients": 6}},
+    "data": {"name": "iris", "validation": 0.0, "partition": {"clients": 6}},
     "model": {"name": "linear"},
     "client": {
         "name": "fedprox",
@@ -34,12 +33,11 @@ RAW: dict[str, Any] = {
         "stragglers": {"fraction": 0.5},
     },
     "strategy": {"name": "fedprox", "proximal_mu": MU},
-    "engine": {"name": "inline"},
 }
 
 
 def scenario_of(*overrides: str) -> Scenario:
-    return check(overridden(copy.deepcopy(RAW), overrides), "a scenario")
+    return scenario_with(BASE, *overrides)
 
 
 def run_in(folder: Path, *overrides: str) -> RunFolder:
@@ -89,7 +87,7 @@ def descend(
     return weight, bias
 
 
-def test_the_same_clients_are_slow_whether_they_are_dropped_or_not(tmp_path: Path) -> None:
+def test_the_same_clients_are_slow_whether_dropped_or_not(tmp_path: Path) -> None:
     partial = run_in(tmp_path, "rounds=4")
     dropping = run_in(tmp_path, "rounds=4", "client.stragglers.drop=true")
     everyone = set(range(6))
@@ -142,7 +140,7 @@ class Kill(Callback):
 def test_the_same_bits_after_a_resume_and_on_ray(tmp_path: Path, drop: str) -> None:
     keys = ("rounds=4", "strategy.fraction_train=0.8", f"client.stragglers.drop={drop}")
     digest = digest_of(run_in(tmp_path, *keys))
-    assert digest_of(run_in(tmp_path, *keys, "engine.name=ray", "engine.workers=2")) == digest
+    assert digest_of(run_in(tmp_path, *keys, 'engine = {name = "ray", workers = 2}')) == digest
     broken = RunFolder.create(tmp_path, "broken", scenario_of(*keys))
     with pytest.raises(SystemExit):
         run(broken, [Kill()])
@@ -151,16 +149,20 @@ def test_the_same_bits_after_a_resume_and_on_ray(tmp_path: Path, drop: str) -> N
 
 
 def test_stragglers_clip_like_the_others(tmp_path: Path) -> None:
-    raw = copy.deepcopy(RAW)
-    raw["strategy"] = {
+    strategy = {
         "name": "dp-client-fixed-clipping",
+        "proximal_mu": None,
         "noise_multiplier": 0.0,
         "clipping_norm": 0.1,
         "num_sampled_clients": 6,
     }
-    raw["client"] |= {"name": "supervised"}
-    raw["updates"] = [{"name": "fixed-clipping"}]
-    folder = RunFolder.create(tmp_path, "clipped", check(raw, "a scenario"))
+    scenario = scenario_with(
+        BASE,
+        client={"name": "supervised"},
+        strategy=strategy,
+        updates=[{"name": "fixed-clipping"}],
+    )
+    folder = RunFolder.create(tmp_path, "clipped", scenario)
     run(folder)
     _, last = folder.lines("metrics.jsonl")
     assert (last["replies"], last["failures"]) == (6, 0)
@@ -180,7 +182,7 @@ def digest_of(folder: RunFolder) -> str:
             ["client.stragglers={fraction=0.9, drop=true}", "strategy.fraction_train=0.5"],
             "0.9 of a cohort of 3 leaves nobody",
         ),
-        ([f"client.name={__name__}:OwnLoop"], "has a training loop of its own"),
+        ([f'client.name="{__name__}:OwnLoop"'], "has a training loop of its own"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

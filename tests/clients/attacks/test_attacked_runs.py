@@ -12,33 +12,16 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import adversary_of
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-seed = 3
-[data]
-name = "{data}"
-[data.partition]
-name = "iid"
-clients = 6
-[model]
-name = "mlp"
-hidden = [8]
-[client]
-steps = 4
-[client.optimizer]
-lr = 0.2
-[evaluation]
-test_examples = 60
-[strategy]
-{strategy}
-[engine]
-{engine}
-[attack]
-{attack}
-"""
+BASE = {
+    "seed": 3,
+    "data": {"partition": {"clients": 6}},
+    "model": {"hidden": [8]},
+    "client": {"steps": 4, "optimizer": {"lr": 0.2}},
+    "evaluation": {"test_examples": 60},
+}
 WHO = "clients = [1, 4]"
 ATTACKS = {
     "label-flip": "",
@@ -52,8 +35,6 @@ ATTACKS = {
     "mimic": "warmup = 2",
     "min-max": "",
 }
-INLINE = 'name = "inline"'
-FEDAVG = 'name = "fedavg"'
 
 
 class StopAfter(Callback):
@@ -71,10 +52,10 @@ class StopAfter(Callback):
 
 
 def scenario(
-    attack: str, engine: str = INLINE, strategy: str = FEDAVG, who: str = WHO, data: str = "digits"
+    attack: str, changes: str = "", engine: str = "", who: str = WHO, data: str = "digits"
 ) -> Any:
     keys = f'name = "{attack}"\n{who}\n{ATTACKS.get(attack, "")}'
-    return loads(SCENARIO.format(attack=keys, engine=engine, strategy=strategy, data=data))
+    return scenario_with(BASE, changes, {"data": {"name": data}}, attack=keys, engine=engine)
 
 
 def finished(folder: RunFolder, *callbacks: Callback) -> str:
@@ -87,7 +68,7 @@ def outcome(parent: Path, attack: str, **options: str) -> str:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_resumed_run_ends_in_the_same_bits_and_other_ones_than_without_attack(
+def test_a_resumed_attack_ends_in_the_same_bits_unlike_no_attack(
     tmp_path: Path, attack: str
 ) -> None:
     whole = outcome(tmp_path, attack)
@@ -117,7 +98,7 @@ def test_ray_ends_in_the_same_bits(tmp_path: Path, attack: str, workers: int) ->
 def test_stacked_clients_attack_as_those_trained_one_by_one(attack: str) -> None:
     ends = []
     for vectorised in ('"auto"', "false"):
-        engine = f"{INLINE}\nvectorised = {vectorised}"
+        engine = f"vectorised = {vectorised}"
         with Simulation(scenario(attack, engine=engine)) as simulation:
             rounds = simulation.rounds()
             rounds.run()
@@ -141,7 +122,7 @@ def test_the_malicious_clients_are_drawn_by_seed_and_recorded(tmp_path: Path) ->
     assert len(others) > 5
 
 
-def test_the_backdoors_success_is_the_part_of_triggered_pictures_that_get_the_target() -> None:
+def test_a_backdoors_success_is_the_part_of_pictures_it_misleads() -> None:
     with Simulation(scenario("backdoor")) as simulation:
         rounds = simulation.rounds()
         rounds.run()
@@ -191,35 +172,25 @@ def test_what_does_not_go_together_is_refused(sentence: str, options: dict[str, 
     assert sentence in str(refused.value)
 
 
-FEDPROTO = {
-    "[client]\n": '[client]\nname = "fedproto"\n',
-    "hidden = [8]": 'hidden = [8]\npersonal = "all"',
-}
+FEDNOVA = 'strategy.name = "fednova"\nclient.name = "fednova"'
 PAIRS = [
-    ("sign-flip", "fednova", {"[client]\n": '[client]\nname = "fednova"\n'}, "take 'label-flip'"),
-    ("min-max", "fednova", {"[client]\n": '[client]\nname = "fednova"\n'}, "take 'label-flip'"),
-    ("gaussian-noise", "fedproto", FEDPROTO, "and none travel here"),
-    ("alie", "ifca", {"[client]\n": '[client]\nname = "ifca"\n'}, "such as 'sign-flip'"),
-    ("mimic", "fl+hc", {'name = "fl+hc"': 'name = "fl+hc"\nclusters = 2'}, "such as 'sign-flip'"),
+    ("sign-flip", FEDNOVA, "take 'label-flip'"),
+    ("min-max", FEDNOVA, "take 'label-flip'"),
+    (
+        "gaussian-noise",
+        'strategy.name = "fedproto"\nclient.name = "fedproto"\nmodel.personal = "all"',
+        "and none travel here",
+    ),
+    ("alie", 'strategy.name = "ifca"\nclient.name = "ifca"', "such as 'sign-flip'"),
+    ("mimic", 'strategy = {name = "fl+hc", clusters = 2}', "such as 'sign-flip'"),
 ]
 
 
-def paired(attack: str, strategy: str, changes: dict[str, str]) -> Any:
-    keys = f'name = "{attack}"\n{WHO}\n{ATTACKS[attack]}'
-    text = SCENARIO.format(
-        attack=keys, engine=INLINE, strategy=f'name = "{strategy}"', data="digits"
-    )
-    for before, after in changes.items():
-        assert before in text
-        text = text.replace(before, after)
-    return loads(text)
-
-
-@pytest.mark.parametrize(("attack", "strategy", "changes", "said"), PAIRS)
-def test_an_attack_on_weights_is_refused_where_it_would_change_something_else(
-    attack: str, strategy: str, changes: dict[str, str], said: str
+@pytest.mark.parametrize(("attack", "changes", "said"), PAIRS)
+def test_an_attack_is_refused_where_it_would_change_other_things(
+    attack: str, changes: str, said: str
 ) -> None:
     with pytest.raises(FedlabError, match=said):
-        Simulation(paired(attack, strategy, changes))
+        Simulation(scenario(attack, changes))
     # Poisoned data are poisoned for any algorithm.
-    Simulation(paired("label-flip", strategy, changes))
+    Simulation(scenario("label-flip", changes))
