@@ -8,22 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from fedlab.cli import main
+from tests.shared import raw_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "mlp"
-hidden = [4]
-[engine]
-name = "inline"
-"""
+IRIS = {"rounds": 2, "data": {"name": "iris"}, "model": {"hidden": [4]}}
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ def desk(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """Return the present folder; nothing is fetched, and the cache lies elsewhere."""
-    (tmp_path / "scenario.toml").write_text(SCENARIO)
+    (tmp_path / "scenario.toml").write_text(tomli_w.dumps(raw_with(IRIS)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FEDLAB_OFFLINE", "1")
     monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
@@ -54,7 +44,7 @@ def desk(
 
 @pytest.fixture
 def typed(desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Return a function that types a command and returns what came of it."""
+    """Return a function that types a command and returns its outcome."""
 
     def run(*words: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["fedlab", *map(str, words)])

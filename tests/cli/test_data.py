@@ -1,31 +1,28 @@
+"""``fedlab data partition`` draws who holds what, and gives the numbers."""
+
 import pytest
+import tomli_w
 from typer.testing import CliRunner
 
 from fedlab.cli.data import app
 from fedlab.errors import FedlabError
+from tests.shared import raw_with
 
-SCENARIO = """
-rounds = 1
-[data]
-name = "digits"
-[data.partition]
-name = "pathological"
-clients = 12
-classes_per_client = 2
-[model]
-name = "mlp"
-"""
+PATHOLOGICAL = {
+    "rounds": 1,
+    "data": {"partition": {"name": "pathological", "clients": 12, "classes_per_client": 2}},
+}
 
 
 @pytest.fixture
 def scenario(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    (tmp_path / "mine.toml").write_text(SCENARIO)
+    (tmp_path / "mine.toml").write_text(tomli_w.dumps(raw_with(PATHOLOGICAL)))
     return tmp_path / "mine.toml"
 
 
-def test_the_picture_is_drawn_and_the_skew_told_in_numbers(scenario):
+def test_the_picture_is_drawn_and_the_skew_given_in_numbers(scenario):
     result = CliRunner().invoke(app, ["partition", str(scenario)], catch_exceptions=False)
     assert result.exit_code == 0
     assert (scenario.parent / "partition.png").read_bytes().startswith(b"\x89PNG")
@@ -46,7 +43,7 @@ def test_overrides_and_output_are_heard(scenario):
     assert clients.split("│")[2].strip() == "3"
 
 
-def test_a_picture_that_cannot_be_written_is_a_sentence_and_leaves_nothing(scenario):
+def test_an_unwritable_picture_is_a_sentence_and_leaves_nothing(scenario):
     result = CliRunner().invoke(app, ["partition", str(scenario), "--output", "none/y.png"])
     assert isinstance(result.exception, FedlabError)
     assert "none/y.png cannot be written" in str(result.exception)

@@ -4,30 +4,15 @@ import pytest
 import torch
 
 from fedlab.data.federation import Federation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
-
-SCENARIO = """
-rounds = 1
-seed = {seed}
-[data]
-name = "{data}"
-{keys}
-[data.partition]
-name = "iid"
-clients = 4
-[model]
-name = "mlp"
-[evaluation]
-{evaluation}
-"""
+from tests.shared import scenario_with
 
 
 def federation(
     keys: str = "", evaluation: str = "", seed: int = 3, data: str = "digits"
 ) -> Federation:
-    text = SCENARIO.format(seed=seed, keys=keys, evaluation=evaluation, data=data)
-    return load_federation(loads(text))
+    source = {"rounds": 1, "data": {"name": data, "partition": {"clients": 4}}}
+    return load_federation(scenario_with(source, data=keys, evaluation=evaluation, seed=seed))
 
 
 def test_a_cap_on_training_examples_leaves_the_test_set_alone() -> None:
@@ -43,7 +28,7 @@ def test_a_cap_on_test_examples_leaves_the_training_set_alone() -> None:
     assert torch.equal(capped.dataset.train.inputs, whole.dataset.train.inputs)
 
 
-def test_the_examples_under_a_cap_are_drawn_by_the_seed_and_keep_their_targets() -> None:
+def test_examples_under_a_cap_are_drawn_by_the_seed() -> None:
     first, again, other = (federation("train_examples = 50", seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first.dataset.train.inputs, again.dataset.train.inputs)
     assert not torch.equal(first.dataset.train.inputs, other.dataset.train.inputs)
@@ -85,6 +70,6 @@ def test_a_clients_test_part_is_neither_trained_nor_validated_on() -> None:
         assert again.tolist() == test.tolist()
 
 
-def test_without_a_test_part_clients_are_evaluated_on_their_validation_parts() -> None:
+def test_without_a_test_part_clients_use_their_validation_parts() -> None:
     held = federation("validation = 0.1")
     assert held.evaluation_rows(1).tolist() == held.rows(1)[1].tolist()

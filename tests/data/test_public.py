@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,25 +16,18 @@ from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.scenario import dumps, loads
 from fedlab.scenario.parts import load_federation
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 1
-seed = {seed}
-[data]
-name = "digits"
-train_examples = 300
-{public}
-[data.partition]
-name = "iid"
-clients = 4
-[model]
-name = "mlp"
-"""
-OWN = "[data.public]\nexamples = 60"
+BASE = {"rounds": 1, "data": {"train_examples": 300, "partition": {"clients": 4}}}
+OWN = "examples = 60"
+
+
+def _public(text: str) -> dict[str, Any]:
+    return {"data": {"public": tomllib.loads(text)}} if text else {}
 
 
 def federation(public: str, seed: int = 3) -> Federation:
-    return load_federation(loads(SCENARIO.format(seed=seed, public=public)))
+    return load_federation(scenario_with(BASE, _public(public), seed=seed))
 
 
 def pictures(inputs: torch.Tensor) -> list[bytes]:
@@ -81,18 +76,18 @@ def write_idx(folder: Path, part: str, count: int, side: int) -> None:
             file.write(header + array.tobytes())
 
 
-def test_another_data_set_of_the_same_shape_leaves_the_clients_theirs(
+def test_public_data_of_the_same_shape_leaves_clients_theirs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEDLAB_DATA", str(tmp_path))
     for part, count in (("train", 50), ("t10k", 10)):
         write_idx(tmp_path / "mnist", part, count, side=8)
-    found = federation('[data.public]\nname = "mnist"\nexamples = 20')
+    found = federation('name = "mnist"\nexamples = 20')
     assert found.public is not None
     assert len(found.public) == 20
     assert len(found.dataset.train) == 300
     with pytest.raises(FedlabError, match=r"data\.public\.examples: 'mnist' does not have 51"):
-        federation('[data.public]\nname = "mnist"\nexamples = 51')
+        federation('name = "mnist"\nexamples = 51')
 
 
 @pytest.mark.parametrize(
@@ -113,11 +108,11 @@ def test_another_data_set_of_the_same_shape_leaves_the_clients_theirs(
 )
 def test_what_cannot_be_is_refused(keys: str, said: str) -> None:
     with pytest.raises(FedlabError) as refused:
-        federation(f"[data.public]\n{keys}")
+        federation(keys)
     assert said in str(refused.value)
 
 
 def test_a_scenario_keeps_the_other_data_sets_keys_when_written() -> None:
-    keys = '[data.public]\nname = "iris"\nexamples = 20\ntest_fraction = 0.3'
-    text = dumps(loads(SCENARIO.format(seed=3, public=keys)))
+    keys = 'name = "iris"\nexamples = 20\ntest_fraction = 0.3'
+    text = dumps(scenario_with(BASE, _public(keys), seed=3))
     assert loads(text).data.public.test_fraction == 0.3  # type: ignore[union-attr]

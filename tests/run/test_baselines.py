@@ -8,32 +8,20 @@ import pytest
 from fedlab.run.baselines import run_baselines
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-[data]
-name = "iris"
-validation = 0.0
-[data.partition]
-name = "dirichlet"
-clients = 6
-alpha = 0.5
-min_size = 2
-[model]
-name = "linear"
-[client]
-epochs = 2
-batch_size = 4
-[strategy]
-name = "fedavg"
-fraction_train = 0.5
-[engine]
-name = "{engine}"
-[evaluation]
-baselines = ["centralised", "local", "random"]
-"""
+BASE = {
+    "data": {
+        "name": "iris",
+        "validation": 0.0,
+        "partition": {"name": "dirichlet", "clients": 6, "alpha": 0.5, "min_size": 2},
+    },
+    "model": {"name": "linear"},
+    "client": {"epochs": 2, "batch_size": 4},
+    "strategy": {"fraction_train": 0.5},
+    "evaluation": {"baselines": ["centralised", "local", "random"]},
+}
 
 
 class Silent:
@@ -42,37 +30,35 @@ class Silent:
 
 
 def lines(folder: Path, engine: str = "inline") -> list[dict[str, Any]]:
-    run_folder = RunFolder.create(folder, "baselines", loads(SCENARIO.format(engine=engine)))
-    run_baselines(run_folder, Silent())
+    run_folder = RunFolder.create(folder, "baselines", scenario_with(BASE, engine={"name": engine}))
+    run_baselines(run_folder, [Silent()])
     return list(run_folder.lines("baselines.jsonl"))
 
 
-def test_there_is_a_line_a_round_for_pooled_data_and_random_weights_and_one_a_client_alone(
-    tmp_path: Path,
-) -> None:
+def test_there_is_a_line_a_round_or_for_each_client_alone(tmp_path: Path) -> None:
     found = lines(tmp_path)
     for name in ("centralised", "random"):
         assert [line["round"] for line in found if line["baseline"] == name] == [0, 1, 2, 3]
     alone = [line for line in found if line["baseline"] == "local"]
     assert [line["client"] for line in alone] == list(range(6))
-    sizes = load_federation(loads(SCENARIO.format(engine="inline"))).partition.sizes
+    sizes = load_federation(scenario_with(BASE)).partition.sizes
     assert [line["examples"] for line in alone] == sizes.tolist()
     assert all(0 <= line["test"]["accuracy"] <= 1 for line in found)
 
 
-def test_without_pretrained_weights_the_random_baseline_is_the_run_itself(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "run", loads(SCENARIO.format(engine="inline")))
+def test_without_pretrained_weights_the_random_one_is_the_run(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "run", scenario_with(BASE))
     run(folder)
-    run_baselines(folder, Silent())
+    run_baselines(folder, [Silent()])
     random = [line["test"] for line in folder.lines("baselines.jsonl") if "random" in str(line)]
     assert random == [line["test"] for line in folder.lines("metrics.jsonl")]
 
 
 def test_what_is_there_is_not_run_again(tmp_path: Path) -> None:
-    folder = RunFolder.create(tmp_path, "run", loads(SCENARIO.format(engine="inline")))
-    run_baselines(folder, Silent())
+    folder = RunFolder.create(tmp_path, "run", scenario_with(BASE))
+    run_baselines(folder, [Silent()])
     before = (folder.path / "baselines.jsonl").read_text()
-    run_baselines(folder, Silent())
+    run_baselines(folder, [Silent()])
     assert (folder.path / "baselines.jsonl").read_text() == before
 
 

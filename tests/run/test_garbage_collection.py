@@ -5,22 +5,7 @@ import gc
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
-
-SCENARIO = """
-rounds = 1
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "linear"
-[strategy]
-name = "fedmedian"
-[engine]
-name = "inline"
-"""
+from tests.shared import scenario_with
 
 
 class CountFrozen(Callback):
@@ -31,9 +16,12 @@ class CountFrozen(Callback):
         self.frozen.append(gc.get_freeze_count())
 
 
-def test_what_is_loaded_is_frozen_during_the_rounds_and_collected_again_after_them() -> None:
+def test_what_is_loaded_is_frozen_during_the_rounds_only() -> None:
     counts, before = CountFrozen(), gc.get_freeze_count()
-    with Simulation(loads(SCENARIO)) as simulation:
+    scenario = scenario_with(
+        'rounds = 1\ndata.name = "iris"\nmodel.name = "linear"\nstrategy.name = "fedmedian"'
+    )
+    with Simulation(scenario) as simulation:
         simulation.rounds([counts]).run()
     assert counts.frozen[-1] > before + 10_000
     assert gc.get_freeze_count() <= before

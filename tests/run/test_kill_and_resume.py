@@ -12,61 +12,36 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 12
-seed = 3
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 8
-alpha = 0.5
-[model]
-name = "cnn"
-dropout = 0.1
-layers = [{{channels = 4, kernel_size = 3, padding = 1, batch_norm = true}}]
-batch_norm = "local"
-[client]
-epochs = 2
-batch_size = 16
-[client.optimizer]
-lr = 0.05
-momentum = 0.9
-[strategy]
-name = "fedadam"
-eta = 0.01
-fraction_train = 0.5
-[engine]
-name = "{engine}"
-"""
-
-SCAFFOLD = """
-rounds = 12
-[data]
-name = "digits"
-[data.partition]
-name = "dirichlet"
-clients = 8
-alpha = 0.5
-[model]
-name = "mlp"
-hidden = [8]
-[client]
-name = "scaffold"
-batch_size = 16
-[strategy]
-name = "scaffold"
-fraction_train = 0.5
-[engine]
-name = "{engine}"
-"""
+BASE = {
+    "rounds": 12,
+    "data": {"partition": {"name": "dirichlet", "clients": 8, "alpha": 0.5}},
+    "client": {"batch_size": 16},
+    "strategy": {"fraction_train": 0.5},
+}
+FEDADAM = {
+    "seed": 3,
+    "model": {
+        "name": "cnn",
+        "dropout": 0.1,
+        "layers": [{"channels": 4, "kernel_size": 3, "padding": 1, "batch_norm": True}],
+        "batch_norm": "local",
+    },
+    "client": {"epochs": 2, "optimizer": {"lr": 0.05, "momentum": 0.9}},
+    "strategy": {"name": "fedadam", "eta": 0.01},
+}
+SCAFFOLD = {
+    "model": {"hidden": [8]},
+    "client": {"name": "scaffold"},
+    "strategy": {"name": "scaffold"},
+}
 
 COMMAND = "import sys; from fedlab.cli import main; sys.argv[0] = 'fedlab'; main()"
 
@@ -99,7 +74,7 @@ def done(folder: Path) -> int:
 
 
 def finish(folder: Path, moment: Moment | None = None) -> bool:
-    """Resume the run in a process of its own; kill it at a moment; tell whether it got there."""
+    """Resume the run in a process of its own; kill it at a moment; return whether it finished."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, "resume", str(folder)],
@@ -127,19 +102,20 @@ def digest(folder: Path) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
-    ("scenario", "engine", "kills"),
-    [(SCENARIO, "inline", 10), (SCENARIO, "ray", 3), (SCAFFOLD, "inline", 5)],
+    ("algorithm", "engine", "kills"),
+    [(FEDADAM, "inline", 10), (FEDADAM, "ray", 3), (SCAFFOLD, "inline", 5)],
     ids=["inline", "ray", "scaffold"],
 )
 def test_killed_and_resumed_it_reaches_the_uninterrupted_weights(
-    tmp_path: Path, scenario: str, engine: str, kills: int
+    tmp_path: Path, algorithm: dict[str, Any], engine: str, kills: int
 ) -> None:
-    whole = RunFolder.create(tmp_path, "whole", loads(scenario.format(engine="inline")))
+    whole = RunFolder.create(tmp_path, "whole", scenario_with(BASE, algorithm))
     run(whole)
     draw = random.Random(7)
     killed = 0
     while killed < kills:
-        broken = RunFolder.create(tmp_path, "broken", loads(scenario.format(engine=engine)))
+        scenario = scenario_with(BASE, algorithm, engine={"name": engine})
+        broken = RunFolder.create(tmp_path, "broken", scenario)
         while killed < kills and not finish(broken.path, Moment.drawn(draw)):
             killed += 1
         assert finish(broken.path)
@@ -151,7 +127,7 @@ def test_killed_and_resumed_it_reaches_the_uninterrupted_weights(
 
 
 @pytest.mark.parametrize(("stops", "most_bytes"), [((0, 1, 4, 6), 1 << 28), ((3,), 500)])
-def test_stopped_after_any_round_and_resumed_it_reaches_the_same_weights(
+def test_stopped_after_any_round_it_reaches_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: tuple[int, ...], most_bytes: int
 ) -> None:
     from fedlab.run.callbacks import Callback, RoundOutcome
@@ -168,8 +144,7 @@ def test_stopped_after_any_round_and_resumed_it_reaches_the_same_weights(
             if outcome.round == self.number:
                 raise Stop
 
-    text = SCENARIO.format(engine="inline").replace("rounds = 12", "rounds = 6")
-    scenario = loads(text.replace("[data.partition]", "train_examples = 400\n[data.partition]"))
+    scenario = scenario_with(BASE, FEDADAM, rounds=6, data={"train_examples": 400})
     whole = RunFolder.create(tmp_path, "whole", scenario)
     run(whole)
     monkeypatch.setattr("fedlab.engine.client_states.MOST_BYTES", most_bytes)

@@ -12,45 +12,32 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
 MILLION = 1_000_000
-VIRTUAL = """
-[data]
-name = "digits"
-[data.partition]
-name = "virtual"
-clients = 1_000_000
-examples = 20
-alpha = 0.5
-"""
-MADE_UP = """
-[data]
-name = "synthetic-population"
-clients = 1_000_000
-size_sigma = 0.5
-[data.partition]
-name = "natural"
-"""
-SCENARIO = """
-rounds = 3
-seed = 2
-{data}
-[model]
-name = "mlp"
-hidden = [8]
-[client]
-batch_size = 10
-[strategy]
-fraction_train = 0.000005
-[engine]
-name = "{engine}"
-{keys}
-"""
+VIRTUAL = {
+    "data": {
+        "partition": {"name": "virtual", "clients": MILLION, "examples": 20, "alpha": 0.5},
+    }
+}
+MADE_UP = {
+    "data": {
+        "name": "synthetic-population",
+        "clients": MILLION,
+        "size_sigma": 0.5,
+        "partition": {"name": "natural", "clients": None},
+    }
+}
+BASE = {
+    "seed": 2,
+    "model": {"hidden": [8]},
+    "client": {"batch_size": 10},
+    "strategy": {"fraction_train": 0.000005},
+}
 
 
-def scenario(data: str, engine: str = "inline", keys: str = "") -> Any:
-    return loads(SCENARIO.format(data=data, engine=engine, keys=keys))
+def scenario(data: dict[str, Any], engine: str = "") -> Any:
+    return scenario_with(BASE, data, engine=engine)
 
 
 def digest(folder: RunFolder) -> str:
@@ -94,9 +81,9 @@ def test_a_run_over_a_million_clients_looks_at_its_cohorts_alone(
 
 
 @pytest.mark.parametrize("data", [VIRTUAL, MADE_UP], ids=["virtual", "made-up"])
-def test_clients_drawn_on_demand_are_the_same_in_another_process(tmp_path: Path, data: str) -> None:
+def test_clients_drawn_on_demand_are_the_same_in_another_process(tmp_path: Path, data: Any) -> None:
     inline = RunFolder.create(tmp_path, "inline", scenario(data))
-    ray = RunFolder.create(tmp_path, "ray", scenario(data, "ray", "workers = 1"))
+    ray = RunFolder.create(tmp_path, "ray", scenario(data, 'name = "ray"\nworkers = 1'))
     run(inline)
     run(ray)
     assert digest(inline) == digest(ray)

@@ -12,23 +12,8 @@ from fedlab.run import rounds as rounds_module
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.wire.records import without_copying
-
-SCENARIO = """
-rounds = 3
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-name = "linear"
-[strategy]
-name = "{strategy}"
-[engine]
-name = "inline"
-"""
+from tests.shared import scenario_with
 
 
 class Watch(Callback):
@@ -47,7 +32,10 @@ class Watch(Callback):
 
 def _watched(strategy: str) -> Watch:
     watch = Watch()
-    with Simulation(loads(SCENARIO.format(strategy=strategy))) as simulation:
+    scenario = scenario_with(
+        'data.name = "iris"\nmodel.name = "linear"', strategy={"name": strategy}
+    )
+    with Simulation(scenario) as simulation:
         rounds = simulation.rounds([watch])
         configure = simulation.strategy.configure_train
         aggregate = simulation.strategy.aggregate_train

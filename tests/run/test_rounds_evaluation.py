@@ -1,4 +1,4 @@
-"""Weights are evaluated once each, and what is told of the last ones is of the last ones."""
+"""Weights are evaluated once each, and what is reported of the last ones is theirs."""
 
 import json
 from pathlib import Path
@@ -11,31 +11,17 @@ from fedlab.engine.inline import InlineEngine
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-[data]
-name = "digits"
-[data.partition]
-name = "iid"
-clients = 2
-[model]
-name = "linear"
-[client]
-steps = 1
-[client.optimizer]
-lr = 0.1
-[strategy]
-name = "fedavg"
-[engine]
-name = "inline"
-[evaluation]
-every = 2
-"""
+BASE = {
+    "data": {"partition": {"clients": 2}},
+    "model": {"name": "linear"},
+    "client": {"steps": 1, "optimizer": {"lr": 0.1}},
+    "evaluation": {"every": 2},
+}
 
 
-def test_weights_are_evaluated_once_and_the_confusion_matrix_is_of_the_last(
+def test_weights_are_evaluated_once_the_last_with_a_matrix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: list[torch.Tensor] = []
@@ -46,7 +32,7 @@ def test_weights_are_evaluated_once_and_the_confusion_matrix_is_of_the_last(
         return evaluate(self, wire)
 
     monkeypatch.setattr(InlineEngine, "evaluate", noted)
-    folder = RunFolder.create(tmp_path, "run", loads(SCENARIO))
+    folder = RunFolder.create(tmp_path, "run", scenario_with(BASE))
     rounds = run(folder)
     assert len(evaluated) == 3  # before the first round, after the second and after the last
     assert torch.equal(evaluated[-1], rounds.weights)

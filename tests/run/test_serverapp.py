@@ -16,43 +16,34 @@ from fedlab.engine.inline import InlineEngine
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.serverapp import app
-from fedlab.scenario import loads
+from fedlab.scenario import dumps
 from fedlab.scenario.parts import load_federation
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = 4
-[model]
-name = "mlp"
-[strategy]
-name = "fedavgm"
-server_momentum = 0.5
-[engine]
-name = "inline"
-"""
+BASE = {
+    "rounds": 2,
+    "data": {"name": "iris", "partition": {"clients": 4}},
+    "strategy": {"name": "fedavgm", "server_momentum": 0.5},
+}
 
 
 def test_over_a_grid_of_nodes_it_reaches_the_simulations_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = loads(SCENARIO)
+    scenario = scenario_with(BASE)
     simulated = RunFolder.create(tmp_path, "simulated", scenario)
     run(simulated)
     monkeypatch.chdir(tmp_path)
     nodes = InlineEngine(scenario.engine, scenario, load_federation(scenario))  # type: ignore[arg-type]
-    app(nodes, Context(1, 1, {}, RecordDict(), {"scenario": SCENARIO}))
+    app(nodes, Context(1, 1, {}, RecordDict(), {"scenario": dumps(scenario)}))
     (deployed,) = (tmp_path / "runs").iterdir()
     expected = load_file(simulated.path / "model.safetensors")
     for name, tensor in load_file(deployed / "model.safetensors").items():
         np.testing.assert_allclose(tensor, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_nodes_tell_their_partition_when_asked() -> None:
-    scenario = loads(SCENARIO)
+def test_nodes_report_their_partition_when_asked() -> None:
+    scenario = scenario_with(BASE)
     nodes = InlineEngine(scenario.engine, scenario, load_federation(scenario))  # type: ignore[arg-type]
     asked = [Message(RecordDict(), node, MessageType.QUERY) for node in nodes.get_node_ids()]
     told = [

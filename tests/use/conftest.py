@@ -12,30 +12,15 @@ from sklearn.datasets import load_iris
 
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_dataset
 from fedlab.use.loading import Trained, load_trained
+from tests.shared import scenario_with
 
-BASE = """
-title = "{name}"
-rounds = 2
-seed = 3
-[data]
-{data}
-[data.partition]
-name = "iid"
-clients = 3
-[model]
-{model}
-[client]
-batch_size = 16
-epochs = 5
-[client.optimizer]
-lr = 0.1
-momentum = 0.9
-[engine]
-name = "inline"
-"""
+BASE = {
+    "rounds": 2,
+    "seed": 3,
+    "client": {"batch_size": 16, "epochs": 5, "optimizer": {"lr": 0.1, "momentum": 0.9}},
+}
 
 SCENARIOS = {
     "digits": (
@@ -55,7 +40,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Train:
 
     def folder(name: str, data: str, model: str) -> Path:
         if name not in trained:
-            scenario = loads(BASE.format(name=name, data=data, model=model))
+            scenario = scenario_with(BASE, title=name, data=data, model=model)
             run_folder = RunFolder.create(tmp_path_factory.mktemp("runs"), name, scenario)
             run(run_folder)
             trained[name] = run_folder.path

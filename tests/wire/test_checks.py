@@ -1,4 +1,4 @@
-"""A client whose reply no strategy can use is reported and left out; the run goes on."""
+"""A client whose reply no strategy can use is reported and left out; the run continues."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,35 +17,21 @@ from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategy, mean
 from fedlab.errors import FedlabError
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import loads
 from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask, Update
 from fedlab.wire.checks import BadReply, check_reply
 from fedlab.wire.forms import Forms, Tally, form_of_content
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 3
-[data]
-name = "iris"
-[data.partition]
-name = "iid"
-clients = {clients}
-[model]
-name = "linear"
-[client]
-name = "{here}:Faulty"
-fault = "{fault}"
-at_fault = {at_fault}
-[strategy]
-name = "{here}:{strategy}"
-[engine]
-name = "{engine}"
-{engine_keys}
-"""
+BASE = {
+    "data": {"name": "iris", "partition": {"clients": 5}},
+    "model": {"name": "linear"},
+    "client": {"name": f"{__name__}:Faulty"},
+}
 
 
 class FaultySettings(ClientSettings):
-    """Which client does wrong, and what."""
+    """Which clients are at fault, and how."""
 
     fault: str = ""
     at_fault: tuple[int, ...] = ()
@@ -106,14 +92,22 @@ class MeanOfSums(Mean):
 
 WAYS = {
     "stacked": {"strategy": "MeanOfSums"},
-    "apart": {"strategy": "MeanOfSums", "engine_keys": "vectorised = false"},
+    "apart": {"strategy": "MeanOfSums", "engine": "vectorised = false"},
     "individual replies": {"strategy": "Mean"},
 }
 
 
-def finished(folder: Path, **keys: Any) -> RunFolder:
-    keys = {"clients": 5, "engine": "inline", "engine_keys": "", **keys}
-    run_folder = RunFolder.create(folder, "faulty", loads(SCENARIO.format(here=__name__, **keys)))
+def finished(
+    folder: Path, fault: str, at_fault: list[int], strategy: str, engine: str = "", clients: int = 5
+) -> RunFolder:
+    scenario = scenario_with(
+        BASE,
+        data={"partition": {"clients": clients}},
+        client={"fault": fault, "at_fault": at_fault},
+        strategy={"name": f"{__name__}:{strategy}"},
+        engine=engine,
+    )
+    run_folder = RunFolder.create(folder, "faulty", scenario)
     assert run(run_folder).status == "finished"
     return run_folder
 
@@ -132,9 +126,7 @@ def test_a_bad_reply_is_a_failure_of_its_client_alone(tmp_path: Path, fault: str
 
 
 @pytest.mark.parametrize("fault", ["another further name", "too few weights", "no tensor"])
-def test_whoever_is_at_fault_is_left_out_of_the_mean_on_every_path(
-    tmp_path: Path, fault: str
-) -> None:
+def test_whoever_is_at_fault_is_left_out_of_every_paths_mean(tmp_path: Path, fault: str) -> None:
     """The client at fault is the largest, which comes first and alone sets no standard."""
     weights = {}
     for way, keys in WAYS.items():
@@ -148,7 +140,7 @@ def test_whoever_is_at_fault_is_left_out_of_the_mean_on_every_path(
 
 def test_failures_are_the_same_whatever_the_workers(tmp_path: Path) -> None:
     outcomes = set()
-    for engine, engine_keys in (("inline", ""), ("ray", "workers = 2")):
+    for engine in ("", 'name = "ray"\nworkers = 2'):
         folder = finished(
             tmp_path,
             strategy="MeanOfSums",
@@ -156,7 +148,6 @@ def test_failures_are_the_same_whatever_the_workers(tmp_path: Path) -> None:
             fault="another further shape",
             at_fault=[1, 5, 11],
             engine=engine,
-            engine_keys=engine_keys,
         )
         failures = [(f["round"], f["client"]) for f in folder.lines("failures.jsonl")]
         assert failures == [(2, 1), (2, 5), (2, 11)]
@@ -201,7 +192,7 @@ def test_values_whose_sum_is_infinite_are_finite_nevertheless() -> None:
     check_reply(content(arrays=large), content(), is_training=True)
 
 
-def test_the_form_of_most_clients_stands_and_of_two_as_frequent_the_earlier() -> None:
+def test_the_most_frequent_form_stands_and_the_earlier_of_equals() -> None:
     usual, other = form_of_content(content()), form_of_content(content(more=record([1.0])))
     forms = Forms()
     forms.add(other, (4,))
@@ -225,17 +216,8 @@ def test_only_replies_of_the_usual_form_are_added_up() -> None:
     np.testing.assert_array_equal(mean_weights, [7, 7])
 
 
-def test_a_client_that_sends_more_than_flowers_strategy_takes_is_told(tmp_path: Path) -> None:
-    scenario = loads(
-        SCENARIO.format(
-            here=__name__,
-            clients=3,
-            fault="NaN",
-            at_fault=[],
-            strategy="",
-            engine="inline",
-            engine_keys="",
-        ).replace(f'"{__name__}:"', '"fedavg"')
-    )
+def test_sending_more_than_flowers_strategy_takes_is_refused(tmp_path: Path) -> None:
+    changes = 'data.partition.clients = 3\nclient.fault = "NaN"\nstrategy.name = "fedavg"'
+    scenario = scenario_with(BASE, changes)
     with pytest.raises(FedlabError, match=r"strategy\.name: 'fedavg' .*one ArrayRecord"):
         run(RunFolder.create(tmp_path, "faulty", scenario))

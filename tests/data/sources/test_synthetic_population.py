@@ -11,48 +11,32 @@ from fedlab.data.description import statistics
 from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.run.simulation import Simulation
-from fedlab.scenario import loads
 from fedlab.scenario.parts import load_federation
+from tests.shared import scenario_with
 
-SCENARIO = """
-rounds = 2
-seed = 4
-[data]
-name = "synthetic-population"
-clients = {clients}
-{keys}
-[data.partition]
-name = "{partition}"
-{partition_keys}
-[model]
-name = "linear"
-[client]
-batch_size = 10
-[strategy]
-fraction_train = {fraction}
-[engine]
-name = "inline"
-[evaluation]
-{evaluation}
-"""
+BASE = {
+    "rounds": 2,
+    "seed": 4,
+    "data": {
+        "name": "synthetic-population",
+        "clients": 1_000_000,
+        "partition": {"name": "natural", "clients": None},
+    },
+    "model": {"name": "linear"},
+    "client": {"batch_size": 10},
+    "strategy": {"fraction_train": 0.00001},
+}
 
 
-def scenario(
-    clients: int = 1_000_000,
-    keys: str = "",
-    partition: str = "natural",
-    partition_keys: str = "",
-    fraction: float = 0.00001,
-    evaluation: str = "",
-) -> Any:
-    return loads(SCENARIO.format(**locals()))
+def scenario(**changes: Any) -> Any:
+    return scenario_with(BASE, changes)
 
 
-def made(**keys: Any) -> Federation:
-    return load_federation(scenario(**keys))
+def made(**data: Any) -> Federation:
+    return load_federation(scenario(data=data))
 
 
-def test_a_client_is_the_same_whatever_the_population_and_what_was_asked_before() -> None:
+def test_a_client_is_the_same_whatever_the_population() -> None:
     large, small = made(), made(clients=10)
     large.examples(999_999)
     for client in (0, 9):
@@ -63,7 +47,7 @@ def test_a_client_is_the_same_whatever_the_population_and_what_was_asked_before(
 
 
 def test_training_and_validation_parts_are_the_clients_examples() -> None:
-    federation = made(keys="size_sigma = 0.6")
+    federation = made(size_sigma=0.6)
     for client in (3, 777_777):
         training, validation = federation.examples(client)
         size = federation.partition.size(client)
@@ -86,17 +70,17 @@ def test_rows_of_several_clients_come_in_the_order_asked_for() -> None:
 
 
 def test_inputs_and_classes_follow_the_equations() -> None:
-    federation = made(keys="alpha = 0.0\nbeta = 0.0\nexamples = 20000\nfeatures = 5")
+    federation = made(alpha=0.0, beta=0.0, examples=20000, features=5)
     inputs, targets = federation.dataset.train.population.make(8)  # type: ignore[attr-defined]
     deviations = inputs.double().std(dim=0).numpy()
     np.testing.assert_allclose(deviations, np.arange(1, 6) ** -0.6, rtol=0.03)
-    # With alpha = 0 one linear map, the same for all clients, tells the classes apart.
+    # With alpha = 0 one linear map, the same for all clients, separates the classes.
     weights = federation.dataset.train.population._weights  # type: ignore[attr-defined]
     scores = inputs.double().numpy() @ weights[:, :5].T + weights[:, 5]
     assert (scores.argmax(axis=1) == targets.numpy()).mean() > 0.999
 
 
-def test_a_federation_of_a_million_is_small_to_send_and_to_describe() -> None:
+def test_a_million_clients_are_small_to_send_and_to_describe() -> None:
     federation = made()
     test = federation.dataset.test
     room = test.inputs.nbytes + test.targets.nbytes
@@ -121,12 +105,9 @@ def test_rounds_ask_for_the_cohorts_clients_alone(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (
-            {"partition": "iid", "partition_keys": "clients = 3"},
-            r"partition\.name: .*natural",
-        ),
-        ({"keys": "train_examples = 5"}, r"data\.train_examples: "),
-        ({"clients": 5, "partition_keys": "clients = 6"}, r"data\.partition\.clients: 6 is more"),
+        ({"partition": {"name": "iid", "clients": 3}}, r"partition\.name: .*natural"),
+        ({"train_examples": 5}, r"data\.train_examples: "),
+        ({"clients": 5, "partition": {"clients": 6}}, r"data\.partition\.clients: 6 is more"),
     ],
 )
 def test_what_cannot_be_made_client_by_client_is_refused(keys: Any, message: str) -> None:
@@ -136,4 +117,4 @@ def test_what_cannot_be_made_client_by_client_is_refused(keys: Any, message: str
 
 def test_pooling_all_clients_is_refused_before_the_first_round() -> None:
     with pytest.raises(FedlabError, match=r"evaluation\.baselines: 'centralised'"):
-        Simulation(scenario(evaluation='baselines = ["centralised"]'))
+        Simulation(scenario(evaluation={"baselines": ["centralised"]}))
