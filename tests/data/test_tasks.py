@@ -75,7 +75,7 @@ def test_a_task_file_keeps_all_of_a_task(tmp_path: Path) -> None:
         ({"outputs": "many"}, "does not describe a task: outputs: "),
     ],
 )
-def test_what_is_no_task_is_told(tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+def test_what_is_no_task_is_refused(tmp_path: Path, change: dict[str, str], sentence: str) -> None:
     path = tmp_path / "task.json"
     path.write_text(json.dumps(OLD | change))
     with pytest.raises(FedlabError) as caught:

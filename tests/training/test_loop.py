@@ -43,7 +43,7 @@ def steps(task: LocalTask, **keys: Any) -> Steps:
     return Steps(torch.optim.SGD([task.network.model.parameter], 0.1), 6, **keys)
 
 
-def test_two_epochs_equal_plain_pytorch_with_the_penalties_in_the_loss() -> None:
+def test_two_epochs_equal_plain_pytorch_with_penalties() -> None:
     task = local_task(module(), data())
     anchor = task.anchor.clone()
     objective = Objective(
@@ -82,7 +82,7 @@ def test_steps_instead_of_epochs_stop_in_the_middle_of_an_epoch() -> None:
     assert fit(task, Objective(build_criterion("auto", TASK)), steps(task, limit=5)).steps == 5
 
 
-def test_a_step_never_moves_further_than_rate_times_the_clipped_norm() -> None:
+def test_a_step_moves_no_further_than_rate_times_clipped_norm() -> None:
     task = local_task(module(), data())
     before = task.network.model.weights.clone()
     fit(task, Objective(build_criterion("auto", TASK)), steps(task, limit=1, clip_norm=0.01))
@@ -128,7 +128,7 @@ def test_early_stopping_puts_the_best_epoch_back() -> None:
     assert torch.equal(task.network.model.weights, best[0])
 
 
-def test_a_lone_last_example_joins_the_batch_before_where_batch_norm_trains() -> None:
+def test_under_batch_norm_a_lone_last_example_joins_a_batch() -> None:
     normed = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     task = local_task(normed, data(13))
     assert fit(task, Objective(build_criterion("auto", TASK)), steps(task)).steps == 2

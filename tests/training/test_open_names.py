@@ -63,7 +63,7 @@ OWN = {
 }
 
 
-def test_a_scenario_takes_a_criterion_and_an_optimiser_of_its_own(tmp_path: Path) -> None:
+def test_a_scenario_takes_its_own_criterion_and_optimiser(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "own", scenario_with(OWN))
     with Simulation(folder.scenario) as simulation:
         before = simulation.initial_weights.numpy().copy()
@@ -94,7 +94,7 @@ def test_stacking_leaves_an_optimiser_that_may_mix_clients_alone(tmp_path: Path)
         ({"optimizer": {"scale": 2.0}}, "client.optimizer.scale: there is no such key"),
     ],
 )
-def test_what_is_no_criterion_or_optimiser_is_told(client: dict, sentence: str) -> None:  # type: ignore[type-arg]
+def test_what_is_no_criterion_or_optimiser_is_refused(client: dict, sentence: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(FedlabError) as caught:
         scenario_with({"client": client})
     assert sentence in str(caught.value)

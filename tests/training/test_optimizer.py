@@ -40,9 +40,7 @@ def test_nesterov_looks_ahead_along_the_velocity() -> None:
 
 
 @pytest.mark.parametrize(("name", "strength"), [("adam", 0.0), ("adamw", 0.2)])
-def test_adam_follows_kingma_and_ba_and_adamw_decays_apart_from_it(
-    name: str, strength: float
-) -> None:
+def test_adam_follows_kingma_and_ba_and_adamw_decays_apart(name: str, strength: float) -> None:
     weights, first, second = START.copy(), np.zeros(2), np.zeros(2)
     for step, gradient in enumerate(GRADIENTS, 1):
         weights *= 1 - 0.1 * strength
@@ -75,7 +73,7 @@ def test_schedules_follow_their_formulas() -> None:
     assert ScheduleSettings(name="linear", floor=0.2).factor(5, 10) == pytest.approx(0.6)
 
 
-def test_warmup_rises_to_the_full_rate_and_the_schedule_goes_on_from_there() -> None:
+def test_warmup_rises_to_the_full_rate_where_the_schedule_starts() -> None:
     schedule = ScheduleSettings(name="cosine", warmup=0.4)
     rising = [schedule.factor(step, 10) for step in range(4)]
     assert rising == pytest.approx([0.25, 0.5, 0.75, 1.0])
@@ -103,6 +101,6 @@ def test_a_class_that_is_no_optimiser_is_refused() -> None:
         OptimizerSettings(name="builtins:dict")
 
 
-def test_an_unknown_optimiser_is_told_with_all_known_ones() -> None:
+def test_an_unknown_optimiser_is_refused_with_all_known_ones() -> None:
     with pytest.raises(ValidationError, match="'sgd', 'adam', 'adamw' or 'rmsprop'"):
         OptimizerSettings(name="sgdd")
