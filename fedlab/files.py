@@ -78,5 +78,5 @@ def _remove(path: Path) -> None:
     else:
         try:
             path.unlink(missing_ok=True)
-        except OSError:  # the folder is not there, or may not be written: the block will tell
+        except OSError:  # the folder is not there, or may not be written: the block will raise
             return

@@ -75,7 +75,7 @@ def frozen_heap() -> Iterator[None]:
 
 
 def set_torch_threads(count: int) -> None:
-    """Let torch compute with so many threads in this process."""
+    """Set the number of torch threads of this process."""
     import torch
 
     torch.set_num_threads(count)
@@ -83,7 +83,7 @@ def set_torch_threads(count: int) -> None:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute with so many threads inside the block: the same bits everywhere."""
+    """Compute with this many torch threads inside the block: the same bits everywhere."""
     import torch
 
     before = torch.get_num_threads()

@@ -38,7 +38,7 @@ class Registry:
         group: The plural of the kind: entry points are in the group ``fedlab.<plural>``.
         package: The package whose files register built-in classes, or nothing.
         table: Built-in classes as ``module:Class`` by name, in place of a package.
-        adapter: ``module:function`` that gives a class of somebody else's what it lacks to be one
+        adapter: ``module:function`` that gives a third party's class what it lacks to be one
             of ours, or returns it as it is.
     """
 

@@ -52,7 +52,7 @@ class FixedClipping(UpdateProcessor):
 
 @updates.register("adaptive-clipping")
 class AdaptiveClipping(FixedClipping):
-    """Clips updates to the norm that the server sends, and tells it whether that shortened them."""
+    """Clips updates to the norm that the server sends, and reports whether that shortened them."""
 
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator

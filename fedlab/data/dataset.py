@@ -60,7 +60,7 @@ class Task:
         input_shape: Shape of one input: (C, H, W), (T,) tokens, (T, F) series, (F,) tabular.
         outputs: Number of classes, size of the target vocabulary, number of regression targets, or
             number of values of an input that is reconstructed; 1 for two classes that the sign of
-            one score tells apart.
+            one score separates.
         labels: Names of the classes or tokens, where they have names.
         vocabulary: Size of the input vocabulary for token inputs, else 0.
         padding: The target value that no loss and no metric counts (PyTorch's ``ignore_index``).
@@ -114,7 +114,7 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """Return the number of classes; one output tells two apart."""
+        """Return the number of classes; one output separates two."""
         return max(self.outputs, 2)
 
 

@@ -143,7 +143,7 @@ def split_dataset(
         settings: Keys of ``[data]``.
         dataset: What is split.
         seed: The scenario's; it decides every draw.
-        test_examples: Keep so many of the test set; None keeps all.
+        test_examples: How many of the test set to keep; None keeps all.
         root_examples: Training examples that the server keeps for itself.
 
     Raises:

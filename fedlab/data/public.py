@@ -27,7 +27,7 @@ class PublicSettings(Settings):
         description="another data set, whose inputs are of the same shape; left out: the clients' "
         "own, drawn before it is split, so that no client has them and nothing is tested on them",
     )
-    examples: int = Field(ge=2, description="so many of its training examples, drawn once")
+    examples: int = Field(ge=2, description="how many of its training examples, drawn once")
 
 
 def draw_public(settings: Any, dataset: Dataset, seed: int) -> tuple[Examples | None, Dataset]:

@@ -12,7 +12,7 @@ class Conventions:
     Attributes:
         criterion: The task loss where the scenario asks for none (``fedlab.training.criteria``).
         metrics: What it is evaluated by (``fedlab.metrics.kinds``).
-        draw: How a batch comes of inputs and targets (``fedlab.training.draws``).
+        draw: How a batch is made from inputs and targets (``fedlab.training.draws``).
     """
 
     criterion: str
@@ -30,4 +30,4 @@ KINDS = {
 }
 
 ONE_SCORE = Conventions("binary", "classification")
-"""A classification whose two classes the sign of one score tells apart."""
+"""A classification whose two classes the sign of one score separates."""

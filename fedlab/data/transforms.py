@@ -101,7 +101,10 @@ class AugmentationSettings(Settings):
     """Keys of ``[data.augmentation]``: random changes of training batches."""
 
     crop_padding: int = Field(
-        0, ge=0, le=256, description="pad pictures by so many pixels and cut the size out at random"
+        0,
+        ge=0,
+        le=256,
+        description="pad pictures by this many pixels and crop them to their size at random",
     )
     flip: bool = Field(False, description="mirror half of the pictures left to right")
     randaugment: int = Field(

@@ -14,7 +14,7 @@ from fedlab.data.partition import Partition
 from fedlab.errors import FedlabError
 
 LARGEST = 20
-"""No client is larger than so many times the mean."""
+"""No client is larger than this many times the mean."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a set of metrics is: sums that batches and workers add up, and numbers made of them.
+"""The contract of a set of metrics: sums over batches and workers, and numbers computed from them.
 
 A set of metrics is a small class in ``fedlab/metrics/kinds``, or anywhere by ``module:Class``.
 """

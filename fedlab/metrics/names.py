@@ -63,10 +63,10 @@ _PREFIXES = {GLOBAL: "of the global model", BEFORE: "before collaboration"}
 
 def metric_name(name: str) -> MetricName:
     """Return what is known of a metric; one that a client made up counts as a cost."""
-    for prefix, told in _PREFIXES.items():
+    for prefix, meaning in _PREFIXES.items():
         if name.startswith(prefix):
             of = metric_name(name.removeprefix(prefix))
-            return replace(of, name=name, label=f"{of.label} {told}")
+            return replace(of, name=name, label=f"{of.label} {meaning}")
     return _BY_NAME.get(name) or MetricName(name, name.replace("_", " "), False)
 
 

@@ -83,7 +83,7 @@ def load_dataset(scenario: Scenario) -> Dataset:
 
 
 def adversary_of(scenario: Scenario, population: int) -> Adversary | None:
-    """Return the scenario's adversary among so many clients, or None where nobody attacks.
+    """Return the scenario's adversary in a population of clients, or None where nobody attacks.
 
     A fraction is rounded, but leaves at least one malicious and one benign client.
     """

@@ -35,13 +35,13 @@ def sentences(error: ValidationError, schema: type[BaseModel]) -> list[str]:
 
     Where a key may be one of several types, the problems with each of them make one sentence.
     """
-    told: dict[str, list[Any]] = {}
+    found_at: dict[str, list[Any]] = {}
     found: list[Any] = error.errors()
     for problem in found:
         if not _follows_from_another(problem, found):
-            told.setdefault(_key(problem), []).append(problem)
+            found_at.setdefault(_key(problem), []).append(problem)
     result: list[str] = []
-    for key, problems in told.items():
+    for key, problems in found_at.items():
         kinds = [kind for problem in problems if (kind := _wanted(problem))]
         if len(kinds) == len(problems) > 1 or all(p["type"] in _KINDS for p in problems):
             wanted = " or ".join(dict.fromkeys(kinds))

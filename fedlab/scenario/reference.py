@@ -20,7 +20,7 @@ from fedlab.training.names import NameIn
 
 HEAD = """# Scenarios
 
-A scenario is a TOML file. `fedlab check FILE` tells every mistake in it, `fedlab show FILE` every
+A scenario is a TOML file. `fedlab check FILE` reports every mistake in it, `fedlab show FILE` every
 value and where it was set. `extends = "other.toml"` (or a built-in scenario's name) builds one
 scenario on another: tables are merged key by key, and a table that changes its `name` keeps the
 keys that the new name knows. `--set table.key=value` overrides any key from the command line.

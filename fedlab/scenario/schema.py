@@ -26,7 +26,9 @@ class EvaluationSettings(Settings):
 
     every: int = Field(1, ge=1, description="rounds between evaluations; the last always counts")
     test_examples: int | None = Field(
-        None, ge=1, description="use so many of the server's test examples, drawn once"
+        None,
+        ge=1,
+        description="how many of the server's test examples to use, drawn once; default: all",
     )
     federated: bool = Field(
         False,
@@ -63,7 +65,7 @@ class DataKeys(Settings):
         "is 0",
     )
     train_examples: int | None = Field(
-        None, ge=1, description="use so many of the training examples, drawn once"
+        None, ge=1, description="how many of the training examples to use, drawn once; default: all"
     )
     augmentation: SerializeAsAny[Settings] | None = None
     public: SerializeAsAny[Settings] | None = Field(
@@ -110,8 +112,8 @@ class Scenario(Settings):
         )
         trackers: tuple[SerializeAsAny[Settings], ...] = Field(
             (),
-            description="where the run's figures are sent beside its folder, a table with a name and "
-            "keys each",
+            description="where the run's figures are sent beside its folder, a table with a name "
+            "and keys each",
         )
     evaluation: EvaluationSettings = EvaluationSettings()
 
@@ -122,7 +124,7 @@ DEFAULT_NAMES = {"client": "supervised", "strategy": "fedavg", "engine": "ray"}
 def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
     """Return the schema whose tables fit the names in ``raw``, and problems with those names.
 
-    A table whose name is unknown is left out of the check (its problem is already told).
+    A table whose name is unknown is left out of the check (its problem is already reported).
     """
     problems: list[str] = []
     fields: dict[str, Any] = {}

@@ -88,7 +88,7 @@ def as_numbers(targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
 
 
 def adapted(found: type[Any]) -> type[Any]:
-    """Return a criterion of somebody else's as one of ours.
+    """Return a third party's criterion as one of ours.
 
     A loss of PyTorch's (a module that is called on outputs and targets, such as
     ``torch.nn:HuberLoss``) gets outputs and targets as they are, numbers in the outputs' shape.

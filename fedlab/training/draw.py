@@ -1,4 +1,4 @@
-"""How a batch comes of inputs and targets: the contract of ``fedlab/training/draws``."""
+"""How a batch is made from inputs and targets: the contract of ``fedlab/training/draws``."""
 
 from __future__ import annotations
 

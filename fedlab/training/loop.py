@@ -56,7 +56,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class Fit:
-    """What came of a fit.
+    """The outcome of a fit.
 
     Attributes:
         steps: Steps taken.

@@ -148,7 +148,7 @@ def build_optimizer(
 
 
 def adapted(found: type[Any]) -> type[Any]:
-    """Return an optimiser of somebody else's as one of ours.
+    """Return a third party's optimiser as one of ours.
 
     One of PyTorch's, such as ``torch.optim:Adagrad``, gets the learning rate and those keys of
     ``[client.optimizer]`` that are not at their defaults.

@@ -90,7 +90,7 @@ class LocalTask:
 
     @cached_property
     def draw(self) -> Draw:
-        """Return how a batch comes of prepared inputs and stored targets."""
+        """Return what makes a batch from prepared inputs and stored targets."""
         return build_draw(self.task)
 
     @property

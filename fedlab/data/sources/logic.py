@@ -25,7 +25,7 @@ class Logic:
         task: Literal["regression", "classification", "binary"] = Field(
             "regression",
             description="targets as numbers 0.0 and 1.0; as two classes with an output each; or "
-            "as two classes that the sign of one output tells apart",
+            "as two classes that the sign of one output separates",
         )
         copies: int = Field(
             1, ge=1, description="number of repetitions of the table in the training part"
