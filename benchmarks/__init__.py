@@ -1,1 +1,1 @@
-"""Benchmarks: speed, memory and results beside references."""
+"""Benchmarks: speed, memory and results compared with references."""

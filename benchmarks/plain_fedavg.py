@@ -1,4 +1,4 @@
-"""FedAvg written down in plain PyTorch, with nothing of fedlab's: the reference for its results.
+"""FedAvg in plain PyTorch, without fedlab: the reference for its results.
 
 McMahan et al. (2017), Algorithm 1, on Fashion-MNIST: 100 IID clients of 600 pictures, ten a round,
 batch 10, one local epoch, SGD at 0.05, the CNN of the paper.
@@ -43,7 +43,7 @@ def federated_averaging(
         train: (60000, 1, 28, 28) pictures in 0..1 and (60000,) classes.
         test: Likewise.
         rounds: Number of rounds.
-        seed: Decides weights, partition, cohorts and batches.
+        seed: Determines weights, partition, cohorts and batches.
     """
     torch.manual_seed(seed)
     model = mcmahan_cnn()
@@ -78,7 +78,7 @@ def train_client(
 def accuracy(
     model: nn.Module, weights: list[torch.Tensor], test: tuple[torch.Tensor, torch.Tensor]
 ) -> float:
-    """Return the share of test pictures that the weights get right."""
+    """Return the accuracy of the weights on the test pictures."""
     load(model, weights)
     right = sum(
         int((model(inputs).argmax(1) == targets).sum())

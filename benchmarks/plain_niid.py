@@ -1,4 +1,4 @@
-"""NIID-Bench's two classes in plain PyTorch, with nothing of fedlab's but the reading of files.
+"""NIID-Bench's two classes in plain PyTorch, with only the reading of files from fedlab.
 
     python -m benchmarks.plain_niid fednova --seed 0
 
@@ -42,7 +42,7 @@ def train_client(weights: Tensors, data: Pictures, seed: int) -> tuple[Tensors, 
     Args:
         weights: x.
         data: The client's pictures and classes.
-        seed: Decides the order of batches.
+        seed: Determines the order of batches.
     """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
@@ -73,7 +73,7 @@ def weighted(shares: list[float], tensors: list[Tensors]) -> Tensors:
 
 
 def factors(shares: list[float], steps: list[int]) -> list[float]:
-    """Return what FedNova multiplies each client's change by: pᵢ τ_eff / ‖aᵢ‖₁."""
+    """Return FedNova's factor of each client's change: pᵢ τ_eff / ‖aᵢ‖₁."""
     norms = [accumulated(count) for count in steps]
     effective = sum(share * norm for share, norm in zip(shares, norms, strict=True))
     return [share * effective / norm for share, norm in zip(shares, norms, strict=True)]
@@ -98,7 +98,7 @@ def federate(
 
 
 def split(targets: torch.Tensor) -> list[torch.Tensor]:
-    """Return each client's rows: a class is dealt in equal parts to those that hold it."""
+    """Return each client's rows: a class is divided equally among those that hold it."""
     parts: list[Tensors] = [[] for _ in CLASSES]
     for number in range(10):
         holders = [client for client, held in enumerate(CLASSES) if number in held]

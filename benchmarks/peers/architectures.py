@@ -1,4 +1,4 @@
-"""The two models of McMahan et al. 2017 in plain PyTorch, for the peers that build on it."""
+"""The two models of McMahan et al. 2017 in plain PyTorch, for the peers that use it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A workload as every peer reads it: settings of a scenario file, clients' pictures as arrays.
+"""A workload for the peers: settings of a scenario file, clients' pictures as arrays.
 
-Needs NumPy alone, because each peer runs in a virtual environment of its own.
+Needs only NumPy, because each peer runs in a virtual environment of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ HEADER = {"images": 16, "labels": 8}
 
 @dataclass(frozen=True)
 class Workload:
-    """What a peer trains, and on what.
+    """A workload: model, data and settings.
 
     Attributes:
         model: Name of the architecture, ``mcmahan-cnn`` or ``mcmahan-2nn``.
         clients: Pictures (n, 28, 28) float32 in 0..1 and labels (n,) int64 of each client.
         test: Pictures and labels of the test set.
-        cohort: Clients a round.
+        cohort: Clients per round.
         rate: Learning rate of the clients' SGD, one epoch.
     """
 
@@ -60,8 +60,8 @@ def load_workload() -> Workload:
     )
 
 
-def tell(**line: Any) -> None:
-    """Print a line for whoever measures."""
+def report(**line: Any) -> None:
+    """Print a line for the measuring process."""
     print(json.dumps(line), flush=True)
 
 

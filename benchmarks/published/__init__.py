@@ -1,1 +1,1 @@
-"""Published tables run again: each a file in ``tables``, ``python -m benchmarks.published``."""
+"""Reproductions of published tables (``tables/``): ``python -m benchmarks.published``."""

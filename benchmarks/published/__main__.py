@@ -1,9 +1,9 @@
-"""Run a published table again: ``python -m benchmarks.published TABLE``.
+"""Reproduce a published table: ``python -m benchmarks.published TABLE``.
 
 A table is a file in ``benchmarks/published/tables``. Every cell is an ordinary run, whose folder is
-``runs/published/TABLE/CELL/``: finished ones are read, one that was broken off is gone on with, the
-rest is run. After each cell ``docs/results/TABLE.json`` and ``TABLE.md`` are written anew, so that
-a table can be filled over many sessions.
+``runs/published/TABLE/CELL/``: finished runs are read, interrupted ones are resumed, the rest is
+started. After each cell ``docs/results/TABLE.json`` and ``TABLE.md`` are written again, so that a
+table can be filled over many sessions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RESULTS = ROOT / "docs" / "results"
 
 
 def main() -> None:
-    """Run what the arguments ask for, and write the page."""
+    """Run the requested cells, and write the page."""
     arguments = _arguments()
     try:
         table = load_table(arguments.table)
@@ -60,41 +60,41 @@ def run_table(name: str, table: Table, cells: list[Cell], runs: Path, folder: Pa
     Args:
         name: The table's name.
         table: The table.
-        cells: Those of its runs that are wanted.
-        runs: Where run folders are made, in folders of the table's and the cell's name.
-        folder: Where the page is written.
+        cells: The runs to do.
+        runs: The folder for run folders, under the table's and the cell's name.
+        folder: The folder of the page.
     """
     results = load_results(name, folder)
     for number, cell in enumerate(cells, start=1):
         result = result_of(table, cell, runs / name, ROOT)
         results = [*(r for r in results if _place(r) != cell.place), result]
         write(name, table, results, folder)
-        told = result["figure"] if result["figure"] is not None else result["reason"] or "no figure"
+        text = result["figure"] if result["figure"] is not None else result["reason"] or "no figure"
         print(
-            f"{number}/{len(cells)} {cell.name}: {told} ({result['status']}, {result['rounds']} "
+            f"{number}/{len(cells)} {cell.name}: {text} ({result['status']}, {result['rounds']} "
             f"rounds, {result['seconds']:.0f} s)",
             flush=True,
         )
 
 
 def _place(result: dict[str, Any]) -> Place:
-    """Return where a result stands."""
+    """Return the place of a result in the table."""
     keys = ("group", "row", "column", "seed", "value")
     group, row, column, seed, value = (result.get(key) for key in keys)
     return str(group), str(row), str(column), seed or 0, value
 
 
 def load_results(name: str, folder: Path) -> list[dict[str, Any]]:
-    """Return the results that are known of a table."""
+    """Return the saved results of a table."""
     file = folder / f"{name}.json"
     known: list[dict[str, Any]] = json.loads(file.read_text())["runs"] if file.is_file() else []
     return known
 
 
 def write(name: str, table: Table, results: list[dict[str, Any]], folder: Path) -> None:
-    """Write a table's results, page and curves; runs of rows that are no longer asked are left out.
+    """Write a table's results, page and curves, without runs of rows that were removed from it.
 
-    Runs are put in the order of the table, so that the files do not depend on when each was made.
+    Runs are in the order of the table, so that the files do not depend on the order of execution.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [(row.group, row.name) for row in table.rows]
@@ -112,8 +112,8 @@ def write(name: str, table: Table, results: list[dict[str, Any]], folder: Path) 
     lines = ",\n".join(json.dumps(result) for result in kept)
     text = f'{{"title": {json.dumps(table.title)},\n"runs": [\n{lines}\n]}}\n'
     write_whole(folder / f"{name}.json", text.encode())
-    told = f"{about['processor']}, {about['versions']}"
-    write_whole(folder / f"{name}.md", page(name, table, kept, told).encode())
+    description = f"{about['processor']}, {about['versions']}"
+    write_whole(folder / f"{name}.md", page(name, table, kept, description).encode())
     if table.curves and kept:
         draw(table, kept, folder / f"{name}.png")
 

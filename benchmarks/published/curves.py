@@ -42,7 +42,7 @@ def draw(table: Table, results: Sequence[dict[str, Any]], path: Path) -> None:
                     axes.set_xlabel("round")
         lines = {
             line.get_label(): line for axes in grid.flat for line in axes.get_lines()
-        }  # a name stands once, however many panels have it
+        }  # Each name appears once, however many panels show it.
         figure.legend(
             [lines[name] for name in names if name in lines],
             [name for name in names if name in lines],

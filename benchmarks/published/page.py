@@ -1,4 +1,4 @@
-"""The Markdown page of a table: ours beside the paper's, and what stands behind each figure."""
+"""The Markdown page of a table: our figures next to the paper's, and how they were obtained."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def page(name: str, table: Table, results: Sequence[Result], machine: str) -> st
 
     Args:
         name: The table's name.
-        table: What is asked.
-        results: What was run, as :func:`benchmarks.published.running.read` returns it.
-        machine: What it was run on.
+        table: The table.
+        results: The runs, as :func:`benchmarks.published.running.read` returns them.
+        machine: A description of the machine.
     """
     commits = sorted({f"{r['fedlab']} at {r['commit']}" for r in results})
     seeds = sorted({result["seed"] for result in results})
@@ -35,7 +35,7 @@ def page(name: str, table: Table, results: Sequence[Result], machine: str) -> st
         f"- Command: `python -m benchmarks.published {name}`; each figure with its settings stands "
         f"in [{name}.json]({name}.json).",
         "",
-        f"{_told_by(table, table.figure)}.{_brackets(table)}",
+        f"{_figure_text(table, table.figure)}.{_brackets(table)}",
         "",
         *_grid(table, lambda row, column: _text(table, row, column, results)),
         "",
@@ -60,7 +60,7 @@ def _brackets(table: Table) -> str:
     return " **Ours**, and in brackets the paper's." if any(row.paper for row in table.rows) else ""
 
 
-def _told_by(table: Table, figure: Figure) -> str:
+def _figure_text(table: Table, figure: Figure) -> str:
     metric = metric_name(figure.metric).label
     where = {"test": "on the server's test set", "clients": "on the clients' own test parts"}.get(
         figure.of, f"of {figure.of}"
@@ -98,7 +98,7 @@ def _grid(table: Table, text: Callable[[Row, Column], str]) -> list[str]:
 
 
 def _second_grid(table: Table, results: Sequence[Result]) -> list[str]:
-    """Return what is read off the same runs besides."""
+    """Return the grid of the second figure of the same runs."""
     figure = table.also
     if figure is None:
         return []
@@ -107,7 +107,7 @@ def _second_grid(table: Table, results: Sequence[Result]) -> list[str]:
         chosen = best_of(table, row, _of(results, row, column))
         return _figures(figure, chosen, "also") if chosen else "not run"
 
-    return [f"{_told_by(table, figure)}:", "", *_grid(table, text), ""]
+    return [f"{_figure_text(table, figure)}:", "", *_grid(table, text), ""]
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -146,9 +146,9 @@ def best_of(table: Table, row: Row, results: Sequence[Result]) -> list[Result]:
 
 
 def _figures(figure: Figure, results: Sequence[Result], key: str = "figure") -> str:
-    """Return the mean of the seeds' figures, with their standard deviation where there are more.
+    """Return the mean of the seeds' figures, with their standard deviation if there are several.
 
-    Results that were read before the table asked for a second figure do not have its key.
+    Results that were saved before the table had a second figure lack its key.
     """
     got = [result[key] for result in results if result.get(key) is not None]
     if len(got) < len(results):

@@ -1,4 +1,4 @@
-"""One run of a table: read where it is finished, gone on with where it was broken off."""
+"""One run of a table: read if finished, resumed if interrupted."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ Result = dict[str, Any]
 
 
 class Interrupted(Exception):
-    """Ctrl-C ended the run; it can be gone on with."""
+    """Ctrl-C ended the run, which can be resumed."""
 
 
 class Progress(Callback):
-    """Prints a line a minute, and one for each baseline."""
+    """Prints one line per minute."""
 
     def __init__(self) -> None:
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
 
     def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
-        """Print where the run stands."""
-        if time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
+        """Print the round, at most once per minute."""
+        if time.monotonic() - self._printed > SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
             print(f"  round {outcome.round} of {rounds.scenario.rounds}", flush=True)
 
     def baseline(self, name: str, line: dict[str, Any]) -> None:
-        """Pass over a baseline's line: it is read from the run folder."""
+        """Ignore a baseline's line, which is read from the run folder."""
 
 
 def result_of(table: Table, cell: Cell, folder: Path, root: Path) -> Result:
-    """Return what a cell's run came to; run it, or the rest of it, where it is not finished.
+    """Return the result of a cell's run, after running or resuming it if it is not finished.
 
     Args:
         table: The table.
         cell: The run.
         folder: The table's run folders.
-        root: The repository, whose commit is noted.
+        root: The repository, whose commit is recorded.
 
     Raises:
         Interrupted: If Ctrl-C ended it.
@@ -71,13 +71,13 @@ def result_of(table: Table, cell: Cell, folder: Path, root: Path) -> Result:
 def find_run(folder: Path, scenario: Scenario) -> RunFolder | None:
     """Return the newest run of this very scenario in a folder, or None.
 
-    It does not count on which engine and by how many workers. A run that another fedlab began is
-    taken if its scenario, with today's defaults, is the same.
+    The engine and the number of workers are ignored. A run of another version of fedlab is used if
+    its scenario, with the current defaults, is the same.
     """
     for path in sorted(folder.glob("*/scenario.toml"), reverse=True):
         try:
             found = RunFolder.open(path.parent)
-        except FedlabError:  # a key of its scenario is no longer known
+        except FedlabError:  # A key of its scenario is no longer known.
             continue
         if _experiment(found.scenario) == _experiment(scenario):
             return found
@@ -100,7 +100,7 @@ def _create(folder: Path, scenario: Scenario, root: Path) -> RunFolder:
 
 
 def _present_commit(root: Path) -> str:
-    """Return the commit that is checked out, "-dirty" where anything but results is changed."""
+    """Return the current commit, with "-dirty" if anything but results is changed."""
 
     def said(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
@@ -114,7 +114,7 @@ def _execute(found: RunFolder) -> None:
     progress = Progress()
     try:
         rounds = run(found, [progress])
-    except TooFewReplies:  # the summary says so, and so does the table
+    except TooFewReplies:  # The summary records the failure, and so does the table.
         return
     if rounds.reason == "interrupted":
         raise Interrupted
@@ -123,7 +123,7 @@ def _execute(found: RunFolder) -> None:
 
 
 def read(table: Table, cell: Cell, path: Path) -> Result:
-    """Return what a run folder holds of a table's cell, as JSON."""
+    """Return the result of a table's cell from its run folder, as JSON."""
     record = RunRecord.load(path)
     figure = table.figure_of(cell.row)
     drawn = figure.model_copy(update={"metric": table.curves})
@@ -148,7 +148,7 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
 
 
 def series(record: RunRecord, figure: Figure) -> list[tuple[int, float]]:
-    """Return the figure's metric over the run's rounds, where it was measured."""
+    """Return the figure's metric over the rounds in which it was measured."""
     if figure.of in ("clients", "train"):
         spreads = [(row.round, getattr(row, figure.of).get(figure.metric)) for row in record.rounds]
         return [(number, getattr(s, figure.statistic)) for number, s in spreads if s is not None]
@@ -161,10 +161,10 @@ def series(record: RunRecord, figure: Figure) -> list[tuple[int, float]]:
 
 
 def figure_of(record: RunRecord, figure: Figure) -> float | None:
-    """Return the figure, or None where there is none.
+    """Return the figure, or None.
 
-    That is so where the target was not reached, where nothing was measured, and where the run
-    failed, unless its best is asked.
+    It is None if the target was not reached, if nothing was measured, or if the run failed, unless
+    the figure is the best value.
     """
     if record.status == "failed" and figure.take != "best":
         return None

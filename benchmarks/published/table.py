@@ -1,4 +1,4 @@
-"""A published table as it is described in a TOML file: scenario, rows, columns, what is read."""
+"""A published table, described in a TOML file: scenario, rows, columns, and the figure to read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "tables"
 
 
 class Figure(Settings):
-    """What is read off a run."""
+    """The figure that is read from a run."""
 
     metric: str = "accuracy"
     of: Literal["test", "clients", "train", "local", "alone", "centralised", "random"] = Field(
@@ -54,11 +54,11 @@ class Column(Settings):
 
 
 class Row(Column):
-    """A row; rows of one group stand together, and share a panel among the curves.
+    """A row; rows of one group are adjacent, and share a panel of the curves.
 
     Attributes:
-        paper: The paper's figure by column, as it stands there.
-        figure: What is read off this row's runs, where that differs from the table's.
+        paper: The paper's figure by column, as printed.
+        figure: The figure of this row's runs, if it differs from the table's.
     """
 
     group: str = ""
@@ -67,7 +67,7 @@ class Row(Column):
 
 
 class OwnCell(Settings):
-    """What one cell sets beside its row and column."""
+    """Keys that one cell sets in addition to its row and column."""
 
     row: str
     column: str
@@ -87,17 +87,17 @@ class Table(Settings):
 
     Attributes:
         title: One line.
-        paper: Where it was published: authors, year, venue, which table.
-        description: What is run, in a few sentences.
-        budget: Rounds, clients, examples: what a run costs.
+        paper: The source: authors, year, venue, number of the table.
+        description: The experiment, in a few sentences.
+        budget: The cost of a run: rounds, clients, examples.
         differs: What was shortened or done differently, or "nothing".
-        findings: What came of it, told by who ran it.
+        findings: The findings, written by whoever ran it.
         scenario: The scenario that every cell starts from, by name or path.
         set: Keys that all cells set.
-        seeds: Seeds that are run unless the command says others.
-        figure: What is read off each run.
-        also: What is read off each run besides, for a second grid without the paper's figures.
-        curves: The metric that is also drawn over rounds, or nothing.
+        seeds: Default seeds.
+        figure: The figure that is read from each run.
+        also: A second figure of each run, for a second grid without the paper's figures.
+        curves: The metric that is plotted over rounds, or nothing.
     """
 
     title: str
@@ -118,12 +118,12 @@ class Table(Settings):
     cells: tuple[OwnCell, ...] = ()
 
     def figure_of(self, row: Row) -> Figure:
-        """Return what is read off a row's runs."""
+        """Return the figure of a row's runs."""
         return row.figure or self.figure
 
 
 Place = tuple[str, str, str, int, float | None]
-"""Where a figure stands: group, row, column, seed and swept value."""
+"""The place of a figure: group, row, column, seed and swept value."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class Cell:
     """One run of a table.
 
     Attributes:
-        row, column: Where it stands.
+        row, column: Its row and column.
         seed: The scenario's seed.
         value: The swept key's value, or None.
-        overrides: What it sets in the table's scenario.
+        overrides: The keys that it sets in the table's scenario.
     """
 
     row: Row
@@ -152,14 +152,14 @@ class Cell:
 
     @property
     def place(self) -> Place:
-        """Return where its figure stands."""
+        """Return the place of its figure."""
         return self.row.group, self.row.name, self.column.name, self.seed, self.value
 
     def scenario(self, table: Table) -> Scenario:
         """Return the scenario of this run.
 
         Raises:
-            FedlabError: If it is not right.
+            FedlabError: If it is invalid.
         """
         return load(table.scenario, self.overrides)
 
@@ -199,7 +199,7 @@ def load_table(name: str, folder: Path = FOLDER) -> Table:
     """Return the table of this name.
 
     Raises:
-        FedlabError: If there is none, or its file is not right.
+        FedlabError: If there is none, or its file is invalid.
     """
     path = folder / f"{name}.toml"
     if not path.is_file():

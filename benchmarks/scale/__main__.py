@@ -1,9 +1,9 @@
 """Cost follows the cohort, not the population: ``python -m benchmarks.scale``.
 
-Every run is a fresh process. Two checks hold a population of a million clients against one of a
-thousand, taking turns, with the same cohort; one runs 200 rounds and fits a line through the memory
+Every run is a fresh process. Two checks compare a population of a million clients with one of a
+thousand, alternating, with the same cohort; one runs 200 rounds and fits a line through the memory
 of the process tree; one trains a model of 86 million parameters. Figures are added to
-``docs/results/scale.json`` after each run, and ``docs/results/scale.md`` is made from them.
+``docs/results/scale.json`` after each run, and ``docs/results/scale.md`` is generated from them.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ LONG = {
     "parameters": [str(HERE / "scenarios" / "vit-base.toml")],
 }
 WARM_UP = 20
-"""Rounds before the line through memory begins."""
+"""Rounds before the first that the line through memory includes."""
 
 
 @dataclass
 class Watch:
-    """What was seen of a process tree.
+    """Observations of a process tree.
 
     Attributes:
-        memory: (rounds done, bytes of the proportional set) at each look.
+        memory: (rounds done, bytes of the proportional set) at each observation.
     """
 
     memory: list[tuple[int, int]] = field(default_factory=list)
 
     def __call__(self, so_far: Measurement, processes: list[int], held: int) -> None:
-        """Take a look."""
+        """Record an observation."""
         self.memory.append((len(so_far.ends), held))
 
     def growth(self) -> tuple[float, float] | tuple[None, None]:
-        """Return the slope of memory in bytes a round with its standard error, of long runs."""
+        """Return the slope of memory in long runs, in bytes per round, with its standard error."""
         rounds, held = np.array(self.memory, dtype=float).T
         kept = (rounds >= WARM_UP) & (rounds < rounds.max())
         if rounds.max() < 5 * WARM_UP:
@@ -65,7 +65,7 @@ class Watch:
 
 
 def main() -> None:
-    """Measure what the arguments ask for, and write the page."""
+    """Run the requested checks, and write the page."""
     arguments = _arguments()
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / "scale.json"
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _runs(check: str) -> Iterator[dict[str, Any]]:
-    """Run a check; yield what came of each of its processes."""
+    """Run a check; yield the result of each of its processes."""
     if check in LONG:
         yield _long(LONG[check])
         return
@@ -96,8 +96,8 @@ def _runs(check: str) -> Iterator[dict[str, Any]]:
         if done.returncode:
             yield {"clients": clients, "problem": done.stderr.strip().rpartition("\n")[2]}
         else:
-            told = json.loads(done.stdout.strip().rpartition("\n")[2])
-            yield {"clients": clients, "problem": "", **told}
+            costs = json.loads(done.stdout.strip().rpartition("\n")[2])
+            yield {"clients": clients, "problem": "", **costs}
 
 
 def _long(arguments: list[str]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""What a round over a population costs one process.
+"""The cost of a round over a population in one process.
 
     python -m benchmarks.scale.population SCENARIO KEY CLIENTS
 
-Clients run in this process, so that its processor time is all that the round takes: it tells two
-populations apart on a busy machine too.
+Clients run in this process, so that its processor time is the whole cost of the round: it
+distinguishes two populations also on a busy machine.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ ROUNDS = 12
 
 
 class Clock(Callback):
-    """Notes the processor time, and what drawing the cohort took, at the end of each round."""
+    """Records the processor time, and the time of sampling the cohort, at the end of each round."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
         self.drawing: list[float] = []
 
     def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
-        """Note them."""
+        """Record them."""
         self.ends.append(time.process_time())
         self.drawing.append(outcome.record.get("seconds", {}).get("configure", 0.0))
 
 
 def main(scenario: str, key: str, clients: int) -> None:
-    """Run some rounds and print what they cost."""
+    """Run some rounds and print their cost."""
     start = time.process_time()
     overrides = {
         key: clients,
@@ -53,13 +53,13 @@ def main(scenario: str, key: str, clients: int) -> None:
         simulation.rounds([clock]).run()
     # The first round includes what happens once, the last one the evaluation.
     ends = clock.ends[1:-1]
-    told = {
+    costs = {
         "setup": ready - start,
         "round": statistics.median(b - a for a, b in pairwise(ends)),
         "draw": statistics.median(clock.drawing[2:]),
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    print(json.dumps(told))
+    print(json.dumps(costs))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The page of results: what a large population, a long run, a large model cost."""
+"""The page of results: the cost of large populations, long runs and large models."""
 
 from __future__ import annotations
 

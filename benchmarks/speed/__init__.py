@@ -1,1 +1,1 @@
-"""Speed and memory, side by side with references."""
+"""Speed and memory compared with references."""

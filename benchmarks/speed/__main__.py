@@ -1,8 +1,8 @@
 """Speed and memory against references, interleaved: ``python -m benchmarks.speed``.
 
-Every run is a fresh process; the contestants of a workload take turns, so that what else the
-machine does falls on all of them. Raw figures are added to ``docs/results/speed.json`` after each
-run (a broken-off session can be gone on with), and ``docs/results/speed.md`` is made from them.
+Every run is a fresh process; the contestants of a workload take turns, so that other load on
+the machine affects all of them. Raw figures are added to ``docs/results/speed.json`` after each run
+(an interrupted session can be continued), and ``docs/results/speed.md`` is generated from them.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ WITH_FLOWER = {"w1", "w2", "w3", "w5"}
 
 
 def command(contestant: str, workload: str, runs: str) -> list[str] | None:
-    """Return the command that runs a contestant, or None where there is none."""
+    """Return the command that runs a contestant, or None if it cannot run here."""
     scenario = str(HERE / "scenarios" / f"{workload}.toml")
     if contestant.startswith("fedlab"):
         if contestant != "fedlab" and workload not in DENSE:
             return None
-        told = ["--set", "engine.vectorised=false"] if contestant != "fedlab" else []
+        options = ["--set", "engine.vectorised=false"] if contestant != "fedlab" else []
         return [str(Path(sys.executable).parent / "fedlab"), "run", scenario, "--json",
-                "--runs", runs, *told]  # fmt: skip
+                "--runs", runs, *options]  # fmt: skip
     if contestant.startswith("plain"):
         return [sys.executable, "-m", "benchmarks.speed.plain", scenario, contestant[-1]]
     if contestant == "Flower":
-        told = [sys.executable, "-m", "benchmarks.speed.stock_flower", scenario]
-        return told if workload in WITH_FLOWER else None
+        flower = [sys.executable, "-m", "benchmarks.speed.stock_flower", scenario]
+        return flower if workload in WITH_FLOWER else None
     folder = ROOT / "benchmarks" / "peers" / contestant
     python = folder / ".venv" / "bin" / "python"
     if workload not in FOR_PEERS or not python.exists():
@@ -52,7 +52,7 @@ def command(contestant: str, workload: str, runs: str) -> list[str] | None:
 
 
 def main() -> None:
-    """Measure what the arguments ask for, and write the page."""
+    """Run the requested measurements, and write the page."""
     arguments = _arguments()
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / "speed.json"
@@ -75,11 +75,11 @@ def _run(contestant: str, workload: str, repeat: int, content: dict[str, Any], f
         if asked is None:
             return
         result = measure(asked, ROOT)
-    told = result.problem or (
+    summary = result.problem or (
         f"{result.seconds_a_round * 1e3:.1f} ms a round, {result.ends[0]:.1f} s to the first, "
         f"{result.whole:.1f} s in all, {result.peak / 1e9:.2f} GB, accuracy {result.accuracy}"
     )
-    print(f"{workload} {contestant}: {told}", flush=True)
+    print(f"{workload} {contestant}: {summary}", flush=True)
     content["runs"].append(
         {"workload": workload, "contestant": contestant, "repeat": repeat, **result.to_json()}
     )

@@ -1,4 +1,4 @@
-"""Running a command in a fresh process: when its rounds ended, and what memory its tree held."""
+"""Measurement of a command in a fresh process: the ends of its rounds, and its tree's memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 
 SECONDS_BETWEEN_LOOKS = 0.2
 GROWTH = 1.02
-"""By how much the resident sets must grow before the proportional set is taken again.
+"""The growth of the resident sets after which the proportional set is measured again.
 
-The kernel walks all pages for it, 50 ms where a tree holds 1.5 GB: taken at each look it would slow
-what is measured by a tenth, the more the more memory it holds.
+The kernel walks all pages for it, 50 ms for a tree of 1.5 GB: at every observation it would slow
+the measured command by a tenth, and more with more memory.
 """
 
 
@@ -29,8 +29,8 @@ class Measurement:
         ends: Seconds from the command to the end of each round, from round 1.
         whole: Seconds from the command to its end.
         peak: Largest proportional set of the process tree, bytes.
-        accuracy: Of the last weights on the test set.
-        problem: The last line that it printed, if it failed.
+        accuracy: Accuracy of the last weights on the test set.
+        problem: The last line that the command printed, if it failed.
     """
 
     ends: list[float] = field(default_factory=list)
@@ -41,30 +41,30 @@ class Measurement:
 
     @property
     def seconds_a_round(self) -> float:
-        """Return the median of seconds a round, but for the first and the last one.
+        """Return the median seconds per round, without the first and the last one.
 
-        The first includes what happens once; the last may be followed by an evaluation.
+        The first includes one-time work; the last may be followed by an evaluation.
         """
         gaps = [after - before for before, after in zip(self.ends, self.ends[1:], strict=False)]
         return statistics.median(gaps[:-1] or gaps)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is kept of it."""
+        """Return the values to save."""
         return asdict(self)
 
 
 Look = Callable[[Measurement, list[int], int], None]
-"""Called with what is known so far, the processes of the tree, and their proportional set."""
+"""Called with the measurement so far, the processes of the tree, and their proportional set."""
 
 
 def measure(command: Sequence[str], folder: Path, look: Look | None = None) -> Measurement:
-    """Run a command; it tells of its rounds in JSON lines, as ``fedlab run --json`` does.
+    """Run a command that reports its rounds as JSON lines, as ``fedlab run --json`` does.
 
     Args:
-        command: What is run.
-        folder: Where.
-        look: Called several times a second; the memory is then taken each time, which takes time
-            from the command.
+        command: The command.
+        folder: Its working directory.
+        look: Called several times a second; memory is then measured each time, which slows the
+            command.
     """
     result = Measurement()
     start = time.perf_counter()
@@ -87,14 +87,14 @@ def measure(command: Sequence[str], folder: Path, look: Look | None = None) -> M
 
 def _note(line: str, seconds: float, result: Measurement) -> None:
     try:
-        told = json.loads(line)
+        content = json.loads(line)
     except ValueError:
         return
-    if not isinstance(told, dict):
+    if not isinstance(content, dict):
         return
-    if told.get("round", 0) > 0 and "baseline" not in told:
+    if content.get("round", 0) > 0 and "baseline" not in content:
         result.ends.append(seconds)
-    accuracy = told.get("accuracy", (told.get("test") or {}).get("accuracy"))
+    accuracy = content.get("accuracy", (content.get("test") or {}).get("accuracy"))
     if accuracy is not None:
         result.accuracy = float(accuracy)
 
@@ -114,7 +114,7 @@ def _watch(process: subprocess.Popen[str], result: Measurement, look: Look | Non
 
 
 def _tree(root: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.plain WORKLOAD.toml PROCESSES
 
-Nothing is federated: each process holds all data in shared memory and one model, gets the round's
-weights and its share of the cohort through a pipe, and sends back the sum of what it trained.
+Nothing is federated: each process has all data in shared memory and one model, receives the round's
+weights and its share of the cohort through a pipe, and sends back the sum of the trained weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import multiprocessing
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from benchmarks.speed.reference import Work, accuracy, load_work, tell, train_client
+from benchmarks.speed.reference import Work, accuracy, load_work, report, train_client
 from fedlab import seeding
 
 
@@ -39,14 +39,14 @@ def share_of(work: Work, weights: torch.Tensor, clients: list[int]) -> torch.Ten
 
 
 def serve(connection: Connection, work: Work) -> None:
-    """Train what comes through the pipe until nothing comes."""
+    """Train the clients received through the pipe until it is closed."""
     torch.set_num_threads(1)
     while (message := connection.recv()) is not None:
         connection.send(share_of(work, *message))
 
 
 def cohort_of(work: Work, number: int) -> list[int]:
-    """Return the clients that fedlab samples in a round, so that both do the same work."""
+    """Return the clients that fedlab samples in a round, so that the work is the same."""
     with seeding.scope(work.seed, "configure train", number):
         return random.sample(range(len(work.parts)), work.cohort)
 
@@ -68,11 +68,11 @@ def main(path: Path, processes: int) -> None:
         else:
             total = share_of(work, weights, cohort)
         weights = total / examples
-        tell(round=number)
+        report(round=number)
     for pipe in pipes:
         pipe.send(None)
     vector_to_parameters(weights, trained)
-    tell(accuracy=accuracy(work.module, work))
+    report(accuracy=accuracy(work.module, work))
 
 
 def _start(work: Work, processes: int) -> list[Any]:

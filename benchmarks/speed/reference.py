@@ -1,4 +1,4 @@
-"""What the references share: a workload's clients as tensors, and its model as a plain module."""
+"""Shared by the references: a workload's clients as tensors, and its model as a plain module."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Work:
     """A workload without federation: model, prepared tensors, clients' rows, settings.
 
     Attributes:
-        module: The model, with nothing of fedlab's engine around it.
+        module: The model, without fedlab's engine.
         inputs, targets: All clients' examples, prepared for the model.
         parts: (n,) rows of each client.
         test: Prepared test inputs and targets.
-        cohort: Clients a round.
+        cohort: Clients per round.
     """
 
     module: nn.Module
@@ -45,7 +45,7 @@ class Work:
 
 
 def load_work(path: Path) -> Work:
-    """Return the work of a scenario file; everything is prepared before the clock starts."""
+    """Return the work of a scenario file, with all preparation done before the measurement."""
     torch.set_num_threads(1)
     scenario: Any = load(str(path))
     federation = load_federation(scenario)
@@ -86,7 +86,7 @@ def _module(
 
 
 def train_mode(module: nn.Module, frozen_norms: bool) -> None:
-    """Put a module in training mode; batch norm keeps its statistics where a workload says so."""
+    """Put a module in training mode, except batch norm that the workload freezes."""
     module.train()
     for part in module.modules():
         if frozen_norms and isinstance(part, BatchNorm):
@@ -117,6 +117,6 @@ def accuracy(module: nn.Module, work: Work) -> float:
     return float(torch.stack(hits).sum()) / len(targets)
 
 
-def tell(**line: Any) -> None:
-    """Print a line for whoever measures."""
+def report(**line: Any) -> None:
+    """Print a line for the measuring process."""
     print(json.dumps(line), flush=True)

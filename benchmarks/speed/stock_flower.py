@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed.stock_flower WORKLOAD.toml
 
-Each client takes one CPU; an actor process loads the data once and keeps it.
+Each client uses one CPU; an actor process loads the data once and keeps it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from flwr.serverapp import Grid, ServerApp  # noqa: E402
 from flwr.serverapp.strategy import FedAvg  # noqa: E402
 from flwr.simulation import run_simulation  # noqa: E402
 
-from benchmarks.speed.reference import Work, accuracy, load_work, tell, train_client  # noqa: E402
+from benchmarks.speed.reference import Work, accuracy, load_work, report, train_client  # noqa: E402
 
 WORKLOAD = "FEDLAB_BENCHMARK_WORKLOAD"
 client_app = ClientApp()
@@ -53,12 +53,12 @@ def train(message: Message, context: Context) -> Message:
 
 
 class Told(FedAvg):
-    """FedAvg that tells when a round is done."""
+    """FedAvg that reports the end of each round."""
 
     def aggregate_train(self, server_round: int, replies: Any) -> Any:
-        """Aggregate, then tell."""
+        """Aggregate, then report the round."""
         outcome = super().aggregate_train(server_round, replies)
-        tell(round=server_round)
+        report(round=server_round)
         return outcome
 
 
@@ -71,7 +71,7 @@ def main(grid: Grid, context: Context) -> None:
     state: Any = work().module.state_dict()
     result = strategy.start(grid, ArrayRecord(state), num_rounds=work().rounds)
     work().module.load_state_dict(result.arrays.to_torch_state_dict())
-    tell(accuracy=accuracy(work().module, work()))
+    report(accuracy=accuracy(work().module, work()))
 
 
 if __name__ == "__main__":

@@ -103,14 +103,14 @@ def _row(contestant: str, own: list[dict[str, Any]], base: list[dict[str, Any]],
     spread = f" ({min(ratios):.2f}-{max(ratios):.2f})" if ratios else ""
     ratio = f"**{statistics.median(ratios):.2f}**{spread}" if ratios else "-"
     accuracies = [m.accuracy for m in good if m.accuracy is not None]
-    told = f"{statistics.median(accuracies):.3f}" if accuracies else "-"
+    text = f"{statistics.median(accuracies):.3f}" if accuracies else "-"
     return (
         f"| {contestant} | {ratio} "
         f"| {statistics.median(m.seconds_a_round for m in good):.4f} "
         f"| {statistics.median(m.ends[0] for m in good):.1f} s "
         f"| {statistics.median(m.whole for m in good):.1f} s "
         f"| {max(m.peak for m in good) / 1e9:.2f} GB "
-        f"| {told} |"
+        f"| {text} |"
     )
 
 

@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader, TensorDataset
 sys.path.append(str(Path(__file__).parents[1]))
 
 from architectures import build
-from workload import Workload, load_workload, tell
+from workload import Workload, load_workload, report
 
 PROCESSES = 2
 
 
 class Architectures(ModelSelector):
-    """Makes the models that BlazeFL asks for by name."""
+    """Constructs the models that BlazeFL requests by name."""
 
     def select_model(self, model_name: str) -> nn.Module:
         """Return a new model."""
@@ -39,7 +39,7 @@ class Architectures(ModelSelector):
 
 
 class Pictures(FedAvgPartitionedDataset):
-    """All clients' pictures in shared memory, so that a worker is sent handles and no data."""
+    """All clients' pictures in shared memory, so that workers receive handles instead of data."""
 
     def __init__(self, work: Workload) -> None:
         parts = [np.concatenate(arrays) for arrays in zip(*work.clients, strict=True)]
@@ -82,8 +82,8 @@ def main() -> None:
     torch.set_num_threads(1)
     work = load_workload()
     setup_reproducibility(work.seed)
-    # BlazeFL forks its processes anew every round: what PyTorch loads with a process's first
-    # optimiser (about two seconds) is loaded here once, before.
+    # BlazeFL forks new processes every round: the modules that PyTorch imports for a process's
+    # first optimiser (about two seconds) are imported here once, before.
     torch.optim.SGD(build(work.model).parameters(), work.rate)
     data, models = Pictures(work), Architectures()
     server = FedAvgBaseServerHandler(
@@ -117,8 +117,8 @@ def main() -> None:
             trainer.local_process(server.downlink_package(), server.sample_clients())
             for package in trainer.uplink_package():
                 server.load(package)
-            tell(round=server.round)
-    tell(accuracy=server.get_summary()["server_acc"])
+            report(round=server.round)
+    report(accuracy=server.get_summary()["server_acc"])
 
 
 if __name__ == "__main__":

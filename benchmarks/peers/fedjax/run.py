@@ -17,9 +17,9 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from workload import load_workload, tell
+from workload import load_workload, report
 
-# FedJAX 0.0.17 calls the old name, which JAX has dropped since; its repository has the new one.
+# FedJAX 0.0.17 uses a name that JAX has since removed; its repository uses the new one.
 jax.tree_map = jax.tree_util.tree_map
 
 
@@ -43,7 +43,7 @@ def network(batch: dict[str, Any]) -> Any:
 
 
 def build(name: str) -> fedjax.Model:
-    """Return the model; FedJAX has the 2NN of McMahan et al. itself."""
+    """Return the model; FedJAX itself includes the 2NN of McMahan et al."""
     if name == "mcmahan-2nn":
         return fedjax.models.emnist.create_dense_model(only_digits=True, hidden_units=200)
     return fedjax.create_model_from_haiku(
@@ -57,7 +57,7 @@ def build(name: str) -> fedjax.Model:
 
 
 def examples(pictures: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a batch as FedJAX's models take it."""
+    """Return a batch in the format of FedJAX's models."""
     return {"x": pictures[..., None], "y": labels}
 
 
@@ -84,12 +84,12 @@ def main() -> None:
     for number in range(1, work.rounds + 1):
         state, _ = algorithm.apply(state, sampler.sample())
         jax.block_until_ready(state.params)
-        tell(round=number)
+        report(round=number)
     batches = fedjax.padded_batch_client_datasets(
         [fedjax.ClientDataset(examples(*work.test))], batch_size=500
     )
     metrics = fedjax.evaluate_model(model, state.params, batches)
-    tell(accuracy=float(metrics["accuracy"]))
+    report(accuracy=float(metrics["accuracy"]))
 
 
 if __name__ == "__main__":

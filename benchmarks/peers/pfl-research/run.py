@@ -29,14 +29,14 @@ from torch.nn import functional
 sys.path.append(str(Path(__file__).parents[1]))
 
 from architectures import build
-from workload import Workload, load_workload, tell
+from workload import Workload, load_workload, report
 
 PROCESSES = 2
 Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
 class Classifier(nn.Module):
-    """A network with the two methods that pfl asks of a model."""
+    """A network with the two methods that pfl requires of a model."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -56,24 +56,24 @@ class Classifier(nn.Module):
 
 
 class Told(TrainingProcessCallback[PyTorchModel]):
-    """Tells of each round's end, from the first process."""
+    """Reports the end of each round, from the first process."""
 
     def after_central_iteration(
         self, aggregate_metrics: Metrics, model: PyTorchModel, *, central_iteration: int
     ) -> tuple[bool, Metrics]:
-        """Tell; never stop, add no metrics."""
+        """Report the round; never stop, add no metrics."""
         if is_first():
-            tell(round=central_iteration + 1)
+            report(round=central_iteration + 1)
         return False, Metrics()
 
 
 def is_first() -> bool:
-    """Tell whether this is the process that talks."""
+    """Return whether this is the process that reports."""
     return os.environ["RANK"] == "0"
 
 
 def tensors(pictures: np.ndarray, labels: np.ndarray) -> Tensors:
-    """Return a client's data as pfl keeps it in memory."""
+    """Return a client's data as pfl's in-memory data set."""
     return torch.from_numpy(pictures), torch.from_numpy(labels)
 
 
@@ -109,19 +109,19 @@ def train(work: Workload) -> PyTorchModel:
 
 
 def main() -> None:
-    """Train, then tell the accuracy."""
+    """Train, then report the accuracy."""
     work = load_workload()
     model = train(work)
     if is_first():
         metrics: Any = model.evaluate(
             Dataset(tensors(*work.test)), eval_params=NNEvalHyperParams(local_batch_size=500)
         )
-        tell(accuracy=next(value.overall_value for _, value in metrics))
+        report(accuracy=next(value.overall_value for _, value in metrics))
     torch.distributed.destroy_process_group()
 
 
 def start_processes() -> None:
-    """Become torchrun, which runs this file once per process, each with one thread."""
+    """Replace this process by torchrun, which runs this file in processes of one thread."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={PROCESSES}"]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.execv(sys.executable, [sys.executable, *launcher, *sys.argv])
