@@ -1,15 +1,15 @@
 """Names to classes: built-in ones, ``module:Class``, and entry points of other packages.
 
-A registry watches one package. A file in that package registers what it holds with a decorator,
-and nothing else has to change: the registry imports the package's files when a name is asked for.
+A registry belongs to one package. A file in that package registers its class with a decorator, and
+nothing else has to change: the registry imports the package's files when a name is looked up.
 
     from fedlab.registry import strategies
 
     @strategies.register("scaffold")
     class Scaffold(FedAvg): ...
 
-Engines stand in an explicit table instead: their files are no plug-ins. Other distributions add
-classes through the entry-point group ``fedlab.<registry>``, such as ``fedlab.strategies``.
+Engines are listed in an explicit table instead: their files are not plug-ins. Other distributions
+add classes through the entry-point group ``fedlab.<registry>``, such as ``fedlab.strategies``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,11 @@ class Registry:
     """The known classes of one kind, by name.
 
     Args:
-        kind: What is registered, as it stands in error messages ("strategy").
+        kind: The kind of class, as named in error messages ("strategy").
         group: The plural of the kind: entry points are in the group ``fedlab.<plural>``.
         package: The package whose files register built-in classes, or nothing.
         table: Built-in classes as ``module:Class`` by name, in place of a package.
-        adapter: ``module:function`` that gives a third party's class what it lacks to be one
-            of ours, or returns it as it is.
+        adapter: ``module:function`` that adapts a third party's class, or returns it unchanged.
     """
 
     def __init__(
@@ -76,8 +75,8 @@ class Registry:
         """Return the class called ``name``, or the one that ``module:Class`` points to.
 
         Raises:
-            FedlabError: If there is none, or a plug-in's cannot be loaded; the message names the
-                nearest known name, or why.
+            FedlabError: If there is none, or a plug-in cannot be loaded; the message contains the
+                nearest known name, or the reason.
         """
         if ":" in name and name not in self._classes:
             self._classes[name] = self._adapted(self._import_path(name))
@@ -170,7 +169,7 @@ class Registry:
                 f"{self.kind} '{path}': module '{module}' has no '{attribute}'"
             ) from error
         except Exception as error:
-            # A module of the user's runs as it is imported, and may fail in any way.
+            # A user's module runs when it is imported, and may raise any exception.
             reason = str(error).partition("\n")[0]
             raise FedlabError(
                 f"{self.kind} '{path}': importing '{module}' failed: "
@@ -213,14 +212,14 @@ engines = Registry(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of part that a scenario names, and where people meet it.
+    """A kind of part that a scenario names, and its names in commands and documentation.
 
     Attributes:
         plural: The word for ``fedlab list``.
         singular: The word for ``fedlab show``.
         table: Its table in a scenario.
-        registry: What is known.
-        about: What such a part does.
+        registry: Its registry.
+        about: A description of such parts.
     """
 
     plural: str
@@ -233,7 +232,7 @@ class Kind:
 KINDS = (
     Kind(
         *("data", "data", "[data]", datasets),
-        "Keys of each data set, beside those of every data set below.",
+        "Keys of each data set, in addition to those of every data set below.",
     ),
     Kind(
         *("partitioners", "partitioner", "[data.partition]", partitioners),
@@ -253,11 +252,11 @@ KINDS = (
     ),
     Kind(
         *("strategies", "strategy", "[strategy]", strategies),
-        "What the server does with what comes back.",
+        "How the server combines the clients' replies.",
     ),
     Kind(
         *("updates", "update", "[[updates]]", updates),
-        "What happens to updates on their way to the server: a table each, in order.",
+        "Processing of updates on their way to the server: a table each, in order.",
     ),
     Kind(
         *("attacks", "attack", "[attack]", attacks),
@@ -266,7 +265,7 @@ KINDS = (
     Kind(*("engines", "engine", "[engine]", engines), "Where clients run."),
     Kind(
         *("trackers", "tracker", "[[trackers]]", trackers),
-        "Where a run's figures are sent beside its folder.",
+        "Where a run's figures are sent, in addition to its folder.",
     ),
 )
-"""Every kind that ``fedlab list``, ``fedlab show`` and the reference know."""
+"""The kinds of ``fedlab list``, ``fedlab show`` and the reference."""

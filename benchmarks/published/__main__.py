@@ -50,7 +50,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(2)
     except Interrupted:
-        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        print("Stopped. Run the same command again to continue.", file=sys.stderr)
         sys.exit(130)
 
 

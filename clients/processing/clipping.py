@@ -57,7 +57,7 @@ class AdaptiveClipping(FixedClipping):
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator
     ) -> Payload:
-        """Return the update, shortened where it is longer, and the bit that says so."""
+        """Return the update, clipped if it is longer, and a bit that records whether it was."""
         clipped, is_shortened = clip(update, _norm(received))
         return Payload(clipped, metrics={WITHIN: int(is_shortened)})
 

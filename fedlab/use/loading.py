@@ -65,8 +65,8 @@ def load_trained(path: Path) -> Trained:
     weights = path / MODEL
     if not weights.is_file():
         raise FedlabError(
-            f"{path} holds no {MODEL}: the run did not come to its end; "
-            f"go on with 'fedlab resume {path}'"
+            f"{path} holds no {MODEL}: the run did not finish; "
+            f"continue it with 'fedlab resume {path}'"
         )
     described = path / TASK
     if described.is_file():

@@ -178,7 +178,7 @@ def test_a_runs_damaged_scenario_is_reported_with_its_file(refused, use, content
 def test_of_an_unfinished_run_the_way_to_resume_is_given(refused, use: list[str]) -> None:
     write("a/scenario.toml", Path("scenario.toml").read_text())
     (told,) = refused(use[0], "a", *use[1:])
-    assert "go on with 'fedlab resume a'" in told
+    assert "continue it with 'fedlab resume a'" in told
 
 
 @pytest.mark.parametrize(
