@@ -16,6 +16,7 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import built_in, load
+from fedlab.scenario.parts import load_federation
 
 SEEDS = [pytest.param(seed, marks=pytest.mark.slow if seed > 1 else ()) for seed in (1, 2, 3)]
 REMEDIES = ("dropout", "l1", "l2", "batch-norm", "early-stopping")
@@ -112,6 +113,18 @@ def test_the_transformer_says_sequences_backwards(tmp_path: Path) -> None:
     folder = finished("reverse-transformer", tmp_path)
     assert curve(folder)[0]["accuracy"] < 0.25
     assert accuracy(folder) > 0.98
+
+
+def test_the_autoencoder_beats_mean_picture_and_components(tmp_path: Path) -> None:
+    folder = finished("autoencoder", tmp_path)
+    dataset = load_federation(folder.scenario).dataset
+    train, test = (part.inputs.flatten(1).numpy() / 255 for part in (dataset.train, dataset.test))
+    rest = test - train.mean(0)
+    axes = np.linalg.svd(train - train.mean(0), full_matrices=False)[2][:8]
+    mean_picture = np.sqrt(np.square(rest).mean())
+    components = np.sqrt(np.square(rest - rest @ axes.T @ axes).mean())
+    assert (mean_picture, components) == pytest.approx((0.270, 0.157), abs=0.0005)
+    assert curve(folder)[-1]["rmse"] < 0.145
 
 
 def test_the_vision_transformer_reads_digits(tmp_path: Path) -> None:
