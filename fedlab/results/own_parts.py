@@ -49,12 +49,12 @@ def own_parts(record: RunRecord) -> OwnParts | None:
         return None
     mean = row.clients[metric.name].mean
     others = {"global model": GLOBAL, "before collaboration": BEFORE}
-    others = {
+    compared = {
         who: row.clients[prefix + metric.name].mean
         for who, prefix in others.items()
         if prefix + metric.name in row.clients
     }
-    means = {"personalised": mean, **others} if others else {"global model": mean}
+    means = {"personalised": mean, **compared} if compared else {"global model": mean}
     alone = [
         line.own[metric.name]
         for line in record.baselines
