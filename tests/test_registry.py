@@ -130,7 +130,7 @@ def fedlab(installed: Path, tmp_path: Path) -> Fedlab:
     return run
 
 
-def test_a_distributions_parts_are_listed_and_what_fails_is_named_in_a_warning(
+def test_plug_ins_are_listed_and_a_broken_one_is_named(
     fedlab: Fedlab,
 ) -> None:
     listed = fedlab("list", "strategies")
