@@ -81,7 +81,7 @@ def _folder(tmp_path: Path, result: dict[str, object]) -> Path:
     return next((tmp_path / "runs" / "tiny" / f"{slug}--seed-{result['seed']}").iterdir())
 
 
-def test_a_broken_off_run_is_gone_on_with_and_a_changed_one_begun_anew(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_resumed_a_changed_one_begun_anew(tmp_path: Path) -> None:
     table = tiny(tmp_path)
     cell = cells_of(table, [0])[0]
     whole = result_of(table, cell, tmp_path / "whole", tmp_path)
@@ -146,7 +146,7 @@ def test_a_run_without_replies_is_told_as_failed(tmp_path: Path) -> None:
     assert "failed in round" in page("tiny", table, [result], "a machine")
 
 
-def test_a_second_figure_of_the_same_runs_stands_in_a_second_grid(tmp_path: Path) -> None:
+def test_a_second_figure_of_the_runs_has_its_own_grid(tmp_path: Path) -> None:
     table = tiny(tmp_path, figure={"take": "best"}, also={"take": "mean", "count": 2})
     result = result_of(table, cells_of(table, [0])[0], tmp_path / "runs", tmp_path)
     accuracies = [value for _, value in result["curve"]]

@@ -52,7 +52,7 @@ def test_pictures_are_normalised_by_channel():
     torch.testing.assert_close(prepare(raw), expected)
 
 
-def test_grey_pictures_become_three_equal_channels_and_colour_becomes_grey():
+def test_grey_and_colour_turn_into_each_other():
     coloured = build_preparation(GREY, channels=3)(pictures())
     assert coloured.shape == (6, 3, 8, 8)
     assert torch.equal(coloured[:, 0], coloured[:, 2])
@@ -210,7 +210,7 @@ def test_further_changes_follow_in_order():
     torch.testing.assert_close(changed, (0.25 * flipped - 0.5) / 0.25)
 
 
-def test_pictures_are_in_the_unit_range_for_changes_of_pictures_only():
+def test_only_picture_changes_see_the_unit_range():
     further = [Mixup.Settings(name="mixup", alpha=1.0), Darker.Settings(name=DARKER["name"])]
     settings = AugmentationSettings(flip=True, further=tuple(further))
     batch = build_preparation(GREY)(pictures())

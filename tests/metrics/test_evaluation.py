@@ -74,7 +74,7 @@ def test_reconstruction_equals_scikit_learn_however_cut(cut: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("cut", CUTS)
-def test_calibration_error_is_the_weighted_gap_between_confidence_and_accuracy(
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy(
     cut: tuple[int, ...],
 ) -> None:
     outputs, targets = scores(257, 4), classes(257)
@@ -156,7 +156,7 @@ def test_merging_after_computing_still_counts() -> None:
     assert first.compute() == pytest.approx(whole.compute())
 
 
-def test_an_empty_part_changes_nothing_and_nothing_counted_gives_nothing() -> None:
+def test_an_empty_part_changes_nothing() -> None:
     assert Evaluation(task("classification")).compute() == {}
     evaluation = evaluated(task("classification"), scores(50, 4), classes(50), (50,), False)
     before = evaluation.compute()

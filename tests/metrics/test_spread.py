@@ -28,7 +28,7 @@ def test_describe_agrees_with_numpy(values: list[float]) -> None:
     assert (found["min"], found["max"]) == (min(values), max(values))
 
 
-def test_describe_holds_the_fairness_indices_of_what_is_not_negative() -> None:
+def test_describe_has_fairness_indices_unless_negative() -> None:
     found = describe([0, 0, 0, 5], higher_is_better=True)
     assert found["jain_index"] == pytest.approx(0.25)
     assert found["gini"] == pytest.approx(0.75)

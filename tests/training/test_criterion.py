@@ -30,7 +30,7 @@ def test_binary_is_the_cross_entropy_of_each_sigmoid() -> None:
     assert build_criterion("binary", NUMBERS)(outputs, targets).item() == pytest.approx(expected)
 
 
-def test_a_step_down_the_perceptron_criterion_is_the_perceptron_rule() -> None:
+def test_a_perceptron_criterion_step_is_the_perceptron_rule() -> None:
     weights = torch.tensor([[0.2, -0.4]], requires_grad=True)
     inputs, targets = torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0]])
     build_criterion("perceptron", NUMBERS)(inputs @ weights.T, targets).backward()
@@ -55,12 +55,12 @@ def test_label_smoothing_mixes_in_the_uniform_distribution() -> None:
     assert loss.item() == pytest.approx(-(wanted * np.log(chances)).sum())
 
 
-def test_cross_entropy_on_regression_is_refused_with_what_would_fit() -> None:
+def test_cross_entropy_on_regression_is_refused() -> None:
     with pytest.raises(FedlabError, match="sum-of-squares"):
         build_criterion("cross-entropy", NUMBERS)
 
 
-def test_two_classes_with_one_score_take_the_cross_entropy_of_its_sigmoid() -> None:
+def test_one_score_takes_the_cross_entropy_of_its_sigmoid() -> None:
     task = Task("classification", "tabular", (2,), 1)
     outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([1, 0])
     chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))

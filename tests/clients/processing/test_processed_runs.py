@@ -196,7 +196,7 @@ def test_running_statistics_travel_as_they_are(tmp_path: Path) -> None:
     )
 
 
-def test_clients_keep_their_error_apart_from_the_algorithms_state() -> None:
+def test_a_clients_error_is_kept_apart_from_its_state() -> None:
     asked = scenario("top-k", strategy='name = "scaffold"', client='name = "scaffold"')
     with Simulation(asked) as simulation:
         simulation.rounds().run()

@@ -63,7 +63,7 @@ def test_every_example_is_held(name):
 
 
 @pytest.mark.parametrize("name", [*BY_CLASS, *BY_SIZE])
-def test_the_same_seed_gives_the_same_partition_and_another_gives_another(name):
+def test_the_seed_decides_the_partition(name):
     examples = labelled(60_000) if name == "exponential" else labelled()
     first, again, other = (split(name, examples, seed=s, clients=10) for s in (4, 4, 5))
     assert np.array_equal(first.index, again.index)
@@ -89,7 +89,7 @@ def test_iid_gives_equal_parts_with_all_classes():
     assert class_counts(partition, examples).min() > 10
 
 
-def test_dirichlet_is_more_skewed_for_smaller_alpha_and_keeps_the_least_size():
+def test_dirichlet_is_more_skewed_for_smaller_alpha():
     examples = labelled()
     held = []
     for alpha in (0.1, 1.0, 100.0):
@@ -100,7 +100,7 @@ def test_dirichlet_is_more_skewed_for_smaller_alpha_and_keeps_the_least_size():
     assert held[0] > held[1] > held[2]
 
 
-def test_inner_dirichlet_gives_equal_sizes_and_more_skew_for_smaller_alpha():
+def test_inner_dirichlet_is_more_skewed_for_smaller_alpha():
     examples = labelled()
     held = []
     for alpha in (0.1, 100.0):
@@ -319,7 +319,7 @@ def test_natural_refuses_what_the_groups_cannot_give(keys, sentence):
         split("natural", labelled(groups=11), **keys)
 
 
-def test_pathological_refuses_a_class_shared_by_more_clients_than_it_has_examples():
+def test_pathological_refuses_more_holders_than_examples():
     with pytest.raises(FedlabError, match=r"data\.partition\.clients: 30 clients with 5 classes"):
         split("pathological", labelled(40), clients=30, classes_per_client=5)
 

@@ -69,7 +69,7 @@ def test_shares_of_classes_have_the_moments_of_a_dirichlet_draw() -> None:
     assert shares.var() == pytest.approx(expected, rel=0.05)
 
 
-def test_without_alpha_all_rows_are_alike_and_no_classes_are_needed() -> None:
+def test_without_alpha_no_classes_are_needed() -> None:
     partition = virtual(alpha=None, examples=100)
     pooled = np.array([counts(partition, client) for client in range(300)])
     assert pooled.mean(axis=0) == pytest.approx(np.full(10, 10.0), abs=0.6)
@@ -81,7 +81,7 @@ def test_without_alpha_all_rows_are_alike_and_no_classes_are_needed() -> None:
     assert len(cls(cls.Settings(clients=5)).split(EXAMPLES, regression, 0).rows(4)) == 60
 
 
-def test_sizes_are_log_normal_with_the_mean_asked_for_and_known_without_rows() -> None:
+def test_sizes_are_log_normal_with_the_mean_asked_for() -> None:
     partition = virtual(examples=200, size_sigma=0.5)
     sizes = np.array([partition.size(client) for client in range(4000)])
     assert sizes.mean() == pytest.approx(200, rel=0.03)
