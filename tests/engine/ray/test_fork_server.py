@@ -15,10 +15,12 @@ from fedlab.engine.ray import fork_client, fork_server
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it forks")
 
 SERVE = """
-import sys
+import contextlib, io, sys
 from fedlab.engine.ray import fork_server
 
-server = fork_server.start()
+# A run's output may be caught in a buffer, as a notebook or a test does; its workers' is not.
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    server = fork_server.start()
 print(server.path, flush=True)
 sys.stdin.read()
 """
