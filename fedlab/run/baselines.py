@@ -88,8 +88,7 @@ def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     """Run the same federated scenario from random weights."""
-    settings = scenario
-    model = settings.model.model_copy(update={"pretrained": False})
+    model = scenario.model.model_copy(update={"pretrained": False})
     evaluation = scenario.evaluation.model_copy(update={"early_stopping": None})
     yield from _rounds(
         scenario.model_copy(update={"model": model, "evaluation": evaluation}), federation

@@ -163,8 +163,7 @@ class Tracker(Callback):
 
 def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
     """Return the trackers that a scenario asks for, in its order."""
-    settings = scenario
-    tables = list(settings.trackers)
+    tables = list(scenario.trackers)
     if scenario.evaluation.tensorboard and "tensorboard" not in [t.name for t in tables]:
         tables.append(TrackerSettings(name="tensorboard"))
     return [registry.trackers.get(table.name)(table, folder) for table in tables]

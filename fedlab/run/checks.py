@@ -28,12 +28,11 @@ def setup_of(
     scenario: Scenario, federation: Federation, network: Network, strategy: Strategy
 ) -> Setup:
     """Return all parts of a run, for each of them to object to."""
-    settings = scenario
-    engine: EngineTraits = registry.engines.get(settings.engine.name).traits
+    engine: EngineTraits = registry.engines.get(scenario.engine.name).traits
     attack = None
-    if settings.attack is not None:
-        attack = registry.attacks.get(settings.attack.name)(settings.attack)
-    algorithm = registry.clients.get(settings.client.name)(settings.client)
+    if scenario.attack is not None:
+        attack = registry.attacks.get(scenario.attack.name)(scenario.attack)
+    algorithm = registry.clients.get(scenario.client.name)(scenario.client)
     return Setup(scenario, federation, network, strategy, algorithm, attack, engine)
 
 

@@ -77,10 +77,9 @@ def cross_validate(
         FedlabError: If the folds are fewer than two or more than the examples, or a run cannot be
             made.
     """
-    settings = scenario
-    if registry.engines.get(settings.engine.name).traits.loads_own_data:
+    if registry.engines.get(scenario.engine.name).traits.loads_own_data:
         raise FedlabError(
-            f"engine.name: the clients of engine '{settings.engine.name}' load the scenario's data "
+            f"engine.name: the clients of engine '{scenario.engine.name}' load the scenario's data "
             "by themselves and cannot be given a fold; use --set engine.name=ray"
         )
     evaluation = scenario.evaluation.model_copy(update={"federated": False})

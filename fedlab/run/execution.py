@@ -158,7 +158,6 @@ def _best(lines: Iterable[dict[str, Any]], metric: MetricName) -> dict[str, Any]
 
 
 def _describe_partition(folder: RunFolder, federation: Federation) -> None:
-
     settings = folder.scenario.data
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
     parts = [federation.part_sizes(client) for client in described_clients(federation.partition)]

@@ -53,13 +53,12 @@ class Simulation:
         federation: Federation | None = None,
         make_engine: EngineMaker | None = None,
     ) -> None:
-        settings = scenario
         self.scenario = scenario
         self.federation = federation or load_federation(scenario)
         self.network: Network = build_network(
-            settings.model, self.federation.dataset.task, scenario.seed
+            scenario.model, self.federation.dataset.task, scenario.seed
         )
-        self.strategy = build_strategy(settings.strategy)
+        self.strategy = build_strategy(scenario.strategy)
         check_compatibility(setup_of(scenario, self.federation, self.network, self.strategy))
         self.adversary = adversary_of(scenario, len(self.federation))
         if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):

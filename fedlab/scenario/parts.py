@@ -107,9 +107,8 @@ def update_chain(scenario: Scenario, layout: Layout) -> UpdateChain:
         scenario: The scenario.
         layout: Where each tensor stands in what travels.
     """
-    settings = scenario
-    processors = [registry.updates.get(table.name)(table) for table in settings.updates]
-    algorithm = registry.clients.get(settings.client.name)
+    processors = [registry.updates.get(table.name)(table) for table in scenario.updates]
+    algorithm = registry.clients.get(scenario.client.name)
     sends_weights = getattr(algorithm, "sends_weights", True)
     return UpdateChain(processors, layout, sends_weights, scenario.seed)
 

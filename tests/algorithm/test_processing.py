@@ -15,12 +15,13 @@ from fedlab.algorithm.processing import (
 )
 from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
 from fedlab.training.task import Assignment, Update
+from tests.stopping import StopAfter
 
 ORDER: list[str] = []
 
@@ -213,26 +214,13 @@ def test_sums_alone_do_not_serve_who_looks_at_each_client() -> None:
         weights(MEDIAN, SCALED)
 
 
-class StopAfterTwo(Callback):
-    """Ends the run after its second round."""
-
-    def __init__(self) -> None:
-        self._round = 0
-
-    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= 2 else None
-
-
 @pytest.mark.usefixtures("importable")
 def test_what_a_processor_keeps_on_the_server_is_resumed(tmp_path: Path) -> None:
     asked = loads(SCENARIO.format(strategy=FEDAVG, updates=SCALED))
     whole = RunFolder.create(tmp_path, "whole", asked)
     run(whole)
     stopped = RunFolder.create(tmp_path, "stopped", asked)
-    run(stopped, [StopAfterTwo()])
+    run(stopped, [StopAfter(2)])
     run(RunFolder.open(stopped.path))
     digests = [(folder.path / "model.safetensors").read_bytes() for folder in (whole, stopped)]
     assert digests[0] == digests[1]

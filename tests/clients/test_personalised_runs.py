@@ -10,11 +10,11 @@ import pytest
 from fedlab.results.own_parts import own_parts
 from fedlab.results.reading import RunRecord
 from fedlab.run.baselines import run_baselines
-from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 BASE = {
     "rounds": 2,
@@ -52,19 +52,6 @@ def made(folder: Path, client: str, engine: str = "", model: str = "") -> RunFol
     return RunFolder.create(folder, client, scenario)
 
 
-class StopAfterOne(Callback):
-    """Stops the run after its first round."""
-
-    def __init__(self) -> None:
-        self._round = 0
-
-    def round_ended(self, rounds: Rounds, outcome: RoundOutcome) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round == 1 else None
-
-
 def kept(rounds: Rounds) -> dict[str, Any]:
     """Return what the clients keep after a run, by client and name."""
     states = rounds.engine.states
@@ -90,7 +77,7 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path: Path, client: str) -> N
     folder = made(tmp_path, client)
     whole = outcome(folder, run(folder))
     halves = made(tmp_path, client)
-    assert run(halves, [StopAfterOne()]).status == "stopped"
+    assert run(halves, [StopAfter(1)]).status == "stopped"
     resumed = RunFolder.open(halves.path)
     assert outcome(resumed, run(resumed)) == whole
     last = whole["told"][-1]

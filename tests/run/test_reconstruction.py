@@ -16,7 +16,6 @@ from fedlab.errors import FedlabError
 from fedlab.models.network import build_network
 from fedlab.results.report.page import write_report
 from fedlab.run.baselines import run_baselines
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
@@ -26,6 +25,7 @@ from fedlab.use.evaluate import evaluate_trained
 from fedlab.use.loading import load_trained
 from fedlab.use.predict import predict
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 CODES: dict[str, Any] = {
     "rounds": 3,
@@ -57,19 +57,6 @@ def codes(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = finished(parent, {"evaluation": {"baselines": ["centralised", "local"]}})
     run_baselines(folder, [])
     return folder
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last, self._round = last, 0
-
-    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def test_the_error_falls_below_that_of_the_mean_picture(codes: RunFolder) -> None:

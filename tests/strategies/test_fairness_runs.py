@@ -10,6 +10,7 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 BASE = {
     "rounds": 4,
@@ -34,20 +35,6 @@ STRATEGIES = {
     "fl+hc": ("supervised", 'name = "fl+hc"\nwarm_up = 1\nclusters = 2'),
 }
 ALL = pytest.mark.parametrize("name", STRATEGIES)
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-        self._round = 0
-
-    def round_ended(self, rounds: Any, outcome: Any) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def started(parent: Path, name: str, engine: str = "") -> RunFolder:

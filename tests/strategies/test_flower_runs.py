@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,24 +12,11 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import load
+from tests.stopping import StopAfter
 
 ADOPTED = [n for n in strategies.names() if strategies.get(n).__module__ == "strategies.flower"]
 SHORTENED = ("rounds=3", "model.name=linear", "client.steps=2", "evaluation.test_examples=50")
 INLINE = ("engine.name=inline",)
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-        self._round = 0
-
-    def round_ended(self, rounds: Any, outcome: Any) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def started(parent: Path, name: str, engine: tuple[str, ...] = INLINE) -> RunFolder:

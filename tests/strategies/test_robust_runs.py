@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 BASE = {
     "seed": 3,
@@ -31,20 +31,6 @@ AGGREGATORS = {
     "fltrust": 'name = "fltrust"\nroot_examples = 50',
     "bucketing": 'name = "bucketing"\n[inner]\nname = "centred-clipping"\nradius = 0.5',
 }
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-        self._round = 0
-
-    def round_ended(self, rounds: Any, outcome: Any) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def finished(folder: RunFolder, *callbacks: Callback) -> str:

@@ -121,20 +121,19 @@ def split_network(
     Raises:
         CannotCache: If it cannot be split, or pictures are augmented at random.
     """
-    settings = scenario
-    if settings.data.augmentation is not None:
+    if scenario.data.augmentation is not None:
         raise CannotCache("pictures are augmented at random")
     if not build_draw(federation.dataset.task).is_plain:
         raise CannotCache("targets are made of the inputs")
     if isinstance(federation.dataset.train, GeneratedExamples):
         raise CannotCache("examples are made client by client")
-    if settings.model.others:
+    if scenario.model.others:
         raise CannotCache("clients have different architectures")
     if federation.public is not None:
         raise CannotCache("models are called on public examples, too")
     if len(federation.dataset.train) < 2:
         raise CannotCache("there are too few samples")
-    prepare = preparation(network, federation.dataset.task, settings.model)
+    prepare = preparation(network, federation.dataset.task, scenario.model)
     try:
         return split(network, prepare(federation.dataset.train.inputs[:2])), prepare
     except CannotSplit as error:

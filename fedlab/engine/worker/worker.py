@@ -64,18 +64,17 @@ class Worker:
     """
 
     def __init__(self, scenario: Scenario, federation: Federation) -> None:
-        settings = scenario
         task = federation.dataset.task
         self.scenario = scenario
         self.federation = federation
-        self.network = build_network(settings.model, task, scenario.seed)
-        self.algorithm = registry.clients.get(settings.client.name)(settings.client)
+        self.network = build_network(scenario.model, task, scenario.seed)
+        self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
-        self.prepare, self.augment = self._inputs_of(self.network, settings.model)
-        others = other_networks(settings.model, task, scenario.seed)
+        self.prepare, self.augment = self._inputs_of(self.network, scenario.model)
+        others = other_networks(scenario.model, task, scenario.seed)
         self._others = [
             (network, *self._inputs_of(network, model))
-            for network, model in zip(others, settings.model.others, strict=True)
+            for network, model in zip(others, scenario.model.others, strict=True)
         ]
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task)

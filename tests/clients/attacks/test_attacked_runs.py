@@ -14,6 +14,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario.parts import adversary_of
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 BASE = {
     "seed": 3,
@@ -35,20 +36,6 @@ ATTACKS = {
     "mimic": "warmup = 2",
     "min-max": "",
 }
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last = last
-        self._round = 0
-
-    def round_ended(self, rounds: Any, outcome: Any) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def scenario(

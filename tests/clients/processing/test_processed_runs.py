@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from fedlab.errors import FedlabError
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.callbacks import Callback
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import loads
+from tests.stopping import StopAfter
 
 SCENARIO = """
 rounds = 3
@@ -52,19 +53,6 @@ PROCESSORS = {
 }
 MLP = 'name = "mlp"\nhidden = [8]'
 INLINE = 'name = "inline"'
-
-
-class StopAfter(Callback):
-    """Ends the run after so many rounds."""
-
-    def __init__(self, last: int) -> None:
-        self._last, self._round = last, 0
-
-    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        self._round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self._round >= self._last else None
 
 
 def scenario(
