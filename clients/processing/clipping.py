@@ -65,6 +65,7 @@ class AdaptiveClipping(FixedClipping):
 def clip(update: torch.Tensor, norm: float) -> tuple[torch.Tensor, bool]:
     """Return an update of at most this Euclidean norm, and whether it was longer."""
     length = np.linalg.norm(update.numpy())
+    # The norm of one array by the formula that Flower has for many: the same last bits.
     factor = min(1.0, norm / float(np.sqrt(length**2))) if length else 1.0
     return update * factor, factor < 1
 

@@ -22,7 +22,7 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.checks import check_compatibility, setup_of
 from fedlab.run.rounds import Rounds
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import adversary_of, load_federation, public_inputs
+from fedlab.scenario.parts import load_federation, public_inputs
 
 for variable, value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -60,10 +60,10 @@ class Simulation:
         )
         self.strategy = build_strategy(scenario.strategy)
         check_compatibility(setup_of(scenario, self.federation, self.network, self.strategy))
-        self.adversary = adversary_of(scenario, len(self.federation))
+        self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
+        self.adversary = self.engine.adversary
         if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
             self.strategy = ColludingClients(self.strategy, self.adversary, scenario.seed)
-        self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
         begin(self.strategy, self._server_context())
         self.engine.settle(self.network)
 
