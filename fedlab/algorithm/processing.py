@@ -220,7 +220,6 @@ class UpdateChain:
 
     def objections(self, setup: Setup) -> Iterator[str]:
         """Yield what speaks against the processors, one by one and together."""
-        yield from self._order()
         names = ", ".join(f"'{p.settings.name}'" for p in self.processors)
         if self.processors and not setup.network.model.layout.wire_parameters:
             yield f"updates: {names} would process the weights that clients send, and none travel"
@@ -232,18 +231,6 @@ class UpdateChain:
             )
         for processor in self.processors:
             yield from processor.objections(setup)
-
-    def _order(self) -> Iterator[str]:
-        """Yield which processor is given what it cannot take."""
-        for number, (first, then) in enumerate(
-            zip(self.processors, self.processors[1:], strict=False)
-        ):
-            if first.gives == "codes":
-                yield (
-                    f"updates.{number + 1}: '{then.settings.name}' takes numbers, and "
-                    f"'{first.settings.name}' before it leaves codes; let "
-                    f"'{first.settings.name}' be the last one"
-                )
 
     def _base(self, wire: torch.Tensor) -> torch.Tensor:
         """Return what the change is counted from."""

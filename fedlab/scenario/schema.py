@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, create_model
@@ -144,7 +145,20 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
             each = _each(raw[table], table, _registered(table), problems)
             # Baselines are written without processors.
             fields[table] = (_exactly(each), ...)
+    if not problems:
+        problems += _processors_out_of_order(raw.get("updates"))
     return create_model("Scenario", __base__=Scenario, **fields), problems
+
+
+def _processors_out_of_order(tables: Any) -> list[str]:
+    """Return which update processor, by known names, is given what it cannot take."""
+    names = [table["name"] for table in tables] if isinstance(tables, list) else []
+    return [
+        f"updates.{number}: '{then}' takes numbers, and '{first}' before it leaves codes; let "
+        f"'{first}' be the last one"
+        for number, (first, then) in enumerate(pairwise(names), 1)
+        if getattr(registry.updates.get(first), "gives", "values") == "codes"
+    ]
 
 
 def _registered(kind: str) -> Any:

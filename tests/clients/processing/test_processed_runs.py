@@ -231,3 +231,8 @@ def test_what_cannot_be_composed_is_refused(asked: dict[str, Any], told: str) ->
     names = asked.pop("names")
     with pytest.raises(FedlabError, match=told):
         Simulation(scenario(*names, **asked))
+
+
+def test_the_order_is_refused_when_a_scenario_is_checked() -> None:
+    with pytest.raises(FedlabError, match=r"updates\.1: 'top-k' takes numbers"):
+        scenario("float16", "top-k")
