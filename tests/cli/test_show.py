@@ -31,7 +31,8 @@ def test_a_strategys_keys_have_type_range_default_and_meaning(typed) -> None:
 
 def test_a_clients_tables_are_shown_key_by_key(typed) -> None:
     keys = rows(typed("show", "client", "fedprox").out)
-    assert keys["optimizer.lr"] == ["number ≥ 0", "0.05", "learning rate"]
+    assert keys["optimizer.lr"][:2] == ["number ≥ 0", "0.05"]
+    assert keys["optimizer.lr"][2].startswith("learning rate")
     assert keys["batch_size"][:2] == ["whole number ≥ 1", "32"]
 
 
