@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol
 
@@ -188,11 +188,20 @@ class Selection(Examples):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: the task, the examples that clients hold, and the server's test set."""
+    """A data set.
+
+    Attributes:
+        task: What is to be learned.
+        train: The examples that clients hold.
+        test: The server's test set.
+        notes: What whoever asked for the data should know of how they were read, a sentence each:
+            what was left out, and why. Printed before the first round.
+    """
 
     task: Task
     train: Examples
     test: Examples
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 class DataSettings(Settings):

@@ -29,6 +29,7 @@ class RunRecord:
         scenario_text: The resolved scenario as TOML.
         scenario: The same, read.
         environment, task: Content of the JSON files of these names; empty if missing.
+        notes: What was said before the first round.
         partition: Content of ``partition.json``, or None.
         rounds: Lines of ``metrics.jsonl`` by ascending round, one per round.
         failures: Lines of ``failures.jsonl``.
@@ -42,6 +43,7 @@ class RunRecord:
     scenario: dict[str, Any]
     environment: dict[str, Any] = field(default_factory=dict)
     task: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     partition: dict[str, Any] | None = None
     rounds: list[RoundRow] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
@@ -71,6 +73,7 @@ class RunRecord:
             scenario=_toml(text, scenario_file),
             environment=_json_object(path / files.ENVIRONMENT) or {},
             task=_json_object(path / files.TASK) or {},
+            notes=[str(note) for note in (_json_object(path / files.NOTES) or {}).get("notes", [])],
             partition=_json_object(path / files.PARTITION),
             rounds=_last_of_each_round(_rows(path / files.METRICS, RoundRow)),
             failures=list(_rows(path / files.FAILURES, FailureRow)),

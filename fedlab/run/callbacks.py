@@ -101,6 +101,9 @@ class Callback:
 
     name: str = ""
 
+    def noted(self, notes: Sequence[str]) -> None:
+        """Take what the user should know before the first round, a sentence each."""
+
     def started(self, run: RunView) -> None:
         """Note that the run begins, or continues from a checkpoint."""
 

@@ -86,7 +86,7 @@ def cross_validate(
     one_fold = scenario.model_copy(update={"evaluation": evaluation})
     results = []
     for number, dataset in enumerate(fold_datasets(load_dataset(scenario), folds, scenario.seed)):
-        results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1))
+        results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1, callbacks))
         for callback in callbacks:
             callback.fold_ended(results[-1], folds)
     return CrossValidation(tuple(results))
@@ -145,12 +145,16 @@ def _ungrouped(examples: Examples) -> Examples:
     return replace(examples, groups=None, group_names=())
 
 
-def _run_fold(scenario: Scenario, federation: Federation, number: int) -> Fold:
+def _run_fold(
+    scenario: Scenario, federation: Federation, number: int, told: Sequence[Callback]
+) -> Fold:
     watch = _BestRound()
     callbacks: list[Callback] = [watch]
     if scenario.evaluation.early_stopping is not None:
         callbacks.append(StopWhenGoodEnough(scenario.evaluation.early_stopping))
     with Simulation(scenario, federation) as simulation:
+        for callback in told if number == 1 else ():
+            callback.noted(simulation.notes)
         rounds = simulation.rounds(callbacks)
         rounds.run()
     if watch.metric is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,6 +28,11 @@ class PlainLines(Callback):
         self._folder = folder
         self._console = console
 
+    def noted(self, notes: Sequence[str]) -> None:
+        """Print what the user should know."""
+        for note in notes:
+            self.say(f"note: {note}")
+
     def started(self, run: RunView) -> None:
         """Print what runs."""
         self.say(introduction(self._folder, run))
@@ -50,6 +56,11 @@ class FoldLines(Callback):
     def __init__(self, console: Console) -> None:
         self._console = console
 
+    def noted(self, notes: Sequence[str]) -> None:
+        """Print what the user should know."""
+        for note in notes:
+            self._console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+
     def fold_ended(self, fold: Fold, folds: int) -> None:
         """Print a fold's outcome."""
         metric = metric_name(fold.metric)
@@ -61,10 +72,15 @@ class FoldLines(Callback):
 
 
 class JsonLines(Callback):
-    """The lines of ``metrics.jsonl`` as they come, for machines."""
+    """The lines of ``metrics.jsonl`` as they come, for machines; notes go to standard error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def noted(self, notes: Sequence[str]) -> None:
+        """Print what the user should know beside the stream."""
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Write the round's line."""

@@ -64,6 +64,9 @@ def run(
         else:
             rounds.restore(saved)
             folder.rewind(saved)
+        folder.note(simulation.notes)
+        for watcher in watchers:
+            watcher.noted(simulation.notes)
         try:
             rounds.run()
         except TooFewReplies as error:

@@ -129,6 +129,11 @@ class RunFolder:
                 if line.endswith("\n"):
                     yield json.loads(line)
 
+    def note(self, notes: Sequence[str]) -> None:
+        """Keep what the user was told before the first round."""
+        if notes or (self.path / files.NOTES).exists():
+            self.write_json(files.NOTES, {"notes": list(notes)})
+
     def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines to a ``.jsonl`` file."""
         path = self.path / name

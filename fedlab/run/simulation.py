@@ -20,6 +20,7 @@ from fedlab.engine.root_data import train_on_root
 from fedlab.models.network import Network, build_network
 from fedlab.run.callbacks import Callback
 from fedlab.run.checks import check_compatibility, setup_of
+from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation, public_inputs
@@ -45,6 +46,7 @@ class Simulation:
         network: The server's copy of the model.
         engine: Where clients run.
         adversary: Which clients attack, and how; None where nobody does.
+        notes: What the user should know before the first round, a sentence each.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Simulation:
             scenario.model, self.federation.dataset.task, scenario.seed
         )
         self.strategy = build_strategy(scenario.strategy)
-        check_compatibility(setup_of(scenario, self.federation, self.network, self.strategy))
+        setup = setup_of(scenario, self.federation, self.network, self.strategy)
+        check_compatibility(setup)
+        self.notes = notes_on(setup)
         self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
         self.adversary = self.engine.adversary
         if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):

@@ -1,0 +1,151 @@
+"""What the user should know before the first round: whatever a scenario asks and cannot get.
+
+What must not be is an objection (:mod:`fedlab.run.checks`); what may be, and does not do what it
+seems to, is a note. A data set says its own in ``Dataset.notes``, a part in ``notes(setup)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fedlab.algorithm.setup import Setup
+from fedlab.algorithm.strategy import cohort_size, traits_of
+from fedlab.data.description import described_clients
+from fedlab.models.network import BatchNorm
+
+_OURS = {"sgd", "adam", "adamw", "rmsprop"}
+_OPTIMIZER_KEYS = {
+    "momentum": {"sgd", "rmsprop"},
+    "alpha": {"rmsprop"},
+    "betas": {"adam", "adamw"},
+}
+
+
+def notes_on(setup: Setup) -> list[str]:
+    """Return what the user should know of a run before its first round, a sentence each."""
+    found = [
+        *setup.federation.dataset.notes,
+        *_own_parts(setup),
+        *_evaluation(setup),
+        *_data(setup),
+        *_model(setup),
+        *_client(setup),
+    ]
+    for part in (setup.strategy, setup.algorithm, setup.attack):
+        found += _of(part, setup)
+    return list(dict.fromkeys(found))
+
+
+def _of(part: Any, setup: Setup) -> Iterator[str]:
+    """Yield a part's notes, where it has any."""
+    if hasattr(part, "notes"):
+        yield from part.notes(setup)
+
+
+def _own_parts(setup: Setup) -> Iterator[str]:
+    """Tell what is asked of clients' own validation and test parts that have no example."""
+    data, evaluation = setup.scenario.data, setup.scenario.evaluation
+    clients = described_clients(setup.federation.partition)
+    sizes = [setup.federation.part_sizes(client) for client in clients]
+    part, key, number = "validation", "data.validation", 1
+    if data.client_test:
+        part, key, number = "test", "data.client_test", 2
+    if evaluation.federated:
+        empty = sum(size[number] == 0 for size in sizes)
+        yield from _without(empty, len(sizes), part, "federated evaluation", key)
+    if setup.scenario.client.early_stopping is not None:
+        empty = sum(size[1] == 0 for size in sizes)
+        users = "client.early_stopping"
+        yield from _without(empty, len(sizes), "validation", users, "data.validation")
+
+
+def _without(empty: int, clients: int, part: str, user: str, key: str) -> Iterator[str]:
+    if not empty:
+        return
+    who = "no client" if empty == clients else f"{empty:,} of {clients:,} clients"
+    none = f"{who} has a {part} example" if empty == clients else f"{who} have no {part} example"
+    where = "" if empty == clients else " there"
+    yield f"{none}: {user} has nothing to look at{where}; raise {key}, or ask for fewer clients"
+
+
+def _evaluation(setup: Setup) -> Iterator[str]:
+    """Tell which keys of ``[evaluation]`` do nothing in a run of so few rounds and clients."""
+    scenario, evaluation = setup.scenario, setup.scenario.evaluation
+    if evaluation.every > scenario.rounds:
+        yield (
+            f"evaluation.every = {evaluation.every} is more than rounds = {scenario.rounds}: "
+            "the model is evaluated before the first round and after the last one only"
+        )
+    stopping = evaluation.early_stopping
+    evaluated = -(-scenario.rounds // evaluation.every)
+    if stopping is not None and not len(setup.federation.dataset.test):
+        yield "evaluation.early_stopping has nothing to look at: the server has no test set"
+    elif stopping is not None and stopping.threshold is None and stopping.patience >= evaluated:
+        yield (
+            f"evaluation.early_stopping.patience = {stopping.patience} cannot end a run of "
+            f"{evaluated} evaluated rounds early; lower it, or raise rounds"
+        )
+    cohort = cohort_size(scenario.strategy, setup.population)
+    if evaluation.minimum_replies > cohort:
+        yield (
+            f"evaluation.minimum_replies = {evaluation.minimum_replies} is more than a cohort "
+            f"({cohort}): every client of a cohort has to answer"
+        )
+    if "random" in evaluation.baselines and scenario.model.pretrained is False:
+        yield (
+            "evaluation.baselines: 'random' is the run itself where model.pretrained is false; "
+            "leave it out"
+        )
+
+
+def _data(setup: Setup) -> Iterator[str]:
+    """Tell which keys of ``[data]`` ask for more than there is, or for what nobody looks at."""
+    data, evaluation = setup.scenario.data, setup.scenario.evaluation
+    held = setup.federation.dataset
+    public = 0 if data.public is None or data.public.name is not None else data.public.examples
+    for key, asked, found in (
+        ("data.train_examples", data.train_examples, len(held.train) + public),
+        ("evaluation.test_examples", evaluation.test_examples, len(held.test)),
+    ):
+        if asked is not None and found < asked:
+            yield f"{key} = {asked} is more than there are: all {found} are used"
+    if data.public is not None and not traits_of(setup.strategy).needs_public:
+        yield (
+            f"data.public: strategy '{setup.scenario.strategy.name}' does not look at public "
+            "examples"
+            + ("; clients are without them all the same, so leave the table out" if public else "")
+        )
+    changes = data.augmentation
+    if changes is not None and not (changes.further or list(changes.changes())):
+        yield "data.augmentation changes nothing: every key of it is off"
+    if changes is not None and changes.mixup and setup.scenario.client.batch_size == 1:
+        yield "data.augmentation.mixup has nothing to mix: client.batch_size is 1"
+
+
+def _model(setup: Setup) -> Iterator[str]:
+    """Tell which keys of ``[model]`` find nothing in the model."""
+    model, modules = setup.scenario.model, setup.network.model.module.modules()
+    if model.batch_norm != "train" and not any(isinstance(m, BatchNorm) for m in modules):
+        yield f"model.batch_norm = '{model.batch_norm}': '{model.name}' has no batch norm"
+
+
+def _client(setup: Setup) -> Iterator[str]:
+    """Tell which keys of ``[client]`` do nothing beside the others."""
+    client, rounds = setup.scenario.client, setup.scenario.rounds
+    stopping, schedule, optimizer = client.early_stopping, client.schedule, client.optimizer
+    if client.steps is not None and client.epochs != 1:
+        yield f"client.epochs = {client.epochs}: client.steps = {client.steps} takes its place"
+    waits = stopping is not None and client.steps is None and stopping.threshold is None
+    if waits and stopping.patience >= client.epochs:
+        yield (
+            f"client.early_stopping.patience = {stopping.patience} cannot end {client.epochs} "
+            "epochs early; lower it, or raise client.epochs"
+        )
+    is_short = rounds == 1 or (schedule.name == "step" and schedule.every >= rounds)
+    if schedule.over == "rounds" and schedule.name != "constant" and is_short:
+        yield f"client.schedule: the rate does not change within {rounds} rounds"
+    for key, users in _OPTIMIZER_KEYS.items():
+        usual = type(optimizer).model_fields[key].default
+        if getattr(optimizer, key) != usual and optimizer.name in _OURS - users:
+            yield f"client.optimizer.{key}: '{optimizer.name}' has no such key"
