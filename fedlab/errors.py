@@ -28,8 +28,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)
 
 
+LONGEST_SHOWN = 60
+"""Letters of a user's word or value in a message."""
+
+
+def shortened(text: str) -> str:
+    """Return text that fits into a message: of a long one the beginning, line breaks escaped."""
+    cut = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 3] + "..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known word nearest to ``word``, or an empty string."""
+    if len(word) > LONGEST_SHOWN:
+        return ""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
@@ -41,4 +53,4 @@ def unknown(kind: str, word: str, known: Iterable[str], limit: int = 12) -> str:
     if not hint:
         shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
         hint = f" Known: {shown}."
-    return f"unknown {kind} '{word}'.{hint}"
+    return f"unknown {kind} '{shortened(word)}'.{hint}"

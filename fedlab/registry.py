@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from fedlab.errors import FedlabError, unknown
+from fedlab.errors import FedlabError, shortened, unknown
+from fedlab.own_modules import class_at
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Registry:
         self._group = group
         self._adapter = adapter
         self._classes: dict[str, type[Any]] = {}
+        self._own_classes: dict[type[Any], type[Any]] = {}
         self._broken: dict[str, str] = {}
         self._complete = False
 
@@ -78,8 +80,8 @@ class Registry:
             FedlabError: If there is none, or a plug-in cannot be loaded; the message contains the
                 nearest known name, or the reason.
         """
-        if ":" in name and name not in self._classes:
-            self._classes[name] = self._adapted(self._import_path(name))
+        if ":" in name:
+            return self._own(name)
         if name in self:
             return self._classes[name]
         if name in self._broken:
@@ -97,11 +99,18 @@ class Registry:
     def names(self) -> list[str]:
         """Return every registered name, sorted."""
         self._import_all()
-        return sorted(name for name in self._classes if ":" not in name)
+        return sorted(self._classes)
 
     def summary(self, name: str) -> str:
         """Return the first line of the docstring of the class called ``name``."""
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
+
+    def _own(self, name: str) -> type[Any]:
+        """Return the class that ``module:Class`` names, which each scenario may have its own of."""
+        found = self._import_path(name)
+        if found not in self._own_classes:
+            self._own_classes[found] = self._adapted(found)
+        return self._own_classes[found]
 
     def _import_listed(self, name: str) -> None:
         if name in self._table:
@@ -155,29 +164,10 @@ class Registry:
         return adapted
 
     def _import_path(self, path: str) -> type[Any]:
-        module, _, attribute = path.partition(":")
-        if not module or not attribute:
-            raise FedlabError(f"{self.kind} '{path}': write it as module:Class")
         try:
-            found = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            raise FedlabError(
-                f"{self.kind} '{path}': there is no module '{error.name}' to import"
-            ) from error
-        except AttributeError as error:
-            raise FedlabError(
-                f"{self.kind} '{path}': module '{module}' has no '{attribute}'"
-            ) from error
-        except Exception as error:
-            # A user's module runs when it is imported, and may raise any exception.
-            reason = str(error).partition("\n")[0]
-            raise FedlabError(
-                f"{self.kind} '{path}': importing '{module}' failed: "
-                f"{type(error).__name__}: {reason}"
-            ) from error
-        if not isinstance(found, type):
-            raise FedlabError(f"{self.kind} '{path}': this is not a class")
-        return found
+            return class_at(path)
+        except FedlabError as error:
+            raise FedlabError(f"{self.kind} '{shortened(path)}': {error}") from error
 
 
 strategies = Registry("strategy", "strategies", "strategies", adapter="strategies.flower:adapted")

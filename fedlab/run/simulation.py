@@ -18,6 +18,7 @@ from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.root_data import train_on_root
 from fedlab.models.network import Network, build_network
+from fedlab.own_modules import own_modules
 from fedlab.run.callbacks import Callback
 from fedlab.run.checks import check_compatibility, setup_of
 from fedlab.run.notes import notes_on
@@ -56,6 +57,8 @@ class Simulation:
         make_engine: EngineMaker | None = None,
     ) -> None:
         self.scenario = scenario
+        if scenario.module_folders is not None:
+            own_modules.look_in(scenario.module_folders)
         self.federation = federation or load_federation(scenario)
         self.network: Network = build_network(
             scenario.model, self.federation.dataset.task, scenario.seed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,20 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from fedlab.errors import FedlabError, unknown
-from fedlab.scenario.problems import known_keys, sentences
+from fedlab.errors import FedlabError, shortened, unknown
+from fedlab.own_modules import own_modules
+from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
 
 Origins = dict[str, str]
+Key = tuple[str, ...]
+MOST_BYTES = 1 << 20
+"""Of a scenario file."""
+MOST_LEVELS = 30
+"""Of tables and lists inside one another."""
+MOST_PROBLEMS = 20
+"""In one message."""
+_OTHER_ENCODINGS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,8 @@ def load_with_origins(name_or_path: str, overrides: Iterable[str] = ()) -> Loade
     """
     path = find(name_or_path)
     content = _merged(path, overrides)
-    return Loaded(check(content.raw, str(path), content.inherited), path.stem, content.origins)
+    scenario = check(content.raw, str(path), content.inherited, content.folders)
+    return Loaded(scenario, path.stem, content.origins)
 
 
 def read_table(name_or_path: str, table: str, overrides: Iterable[str] = ()) -> Any:
@@ -107,7 +119,9 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     return content.raw
 
 
-def check(raw: dict[str, Any], where: str, inherited: Iterable[str] = ()) -> Scenario:
+def check(
+    raw: dict[str, Any], where: str, inherited: Iterable[Key] = (), folders: Iterable[str] = ()
+) -> Scenario:
     """Return the scenario in ``raw``.
 
     Args:
@@ -115,19 +129,31 @@ def check(raw: dict[str, Any], where: str, inherited: Iterable[str] = ()) -> Sce
         where: The file, for messages.
         inherited: Keys that a table kept when its name changed; those that the new name does not
             know are dropped.
+        folders: Where the modules are looked for that it names, beside those that it says.
 
     Raises:
         FedlabError: With every problem found, a line each.
     """
+    said = _text_list(raw.get("module_folders"))
+    own_modules.look_in([*said, *folders])
     schema, problems = schema_for(raw)
     _drop_unknown(raw, schema, inherited)
+    content = _with_tuples(raw)
     try:
-        scenario = schema.model_validate(_with_tuples(raw), strict=True)
+        scenario = schema.model_validate(content, strict=True)
     except ValidationError as error:
-        problems += sentences(error, schema)
+        problems += sentences(error, schema, content)
     if problems:
-        raise FedlabError("\n".join(f"{where}: {problem}" for problem in problems))
-    return scenario
+        more = len(problems) - MOST_PROBLEMS
+        rest = [f"and {more} more mistakes"] if more > 0 else []
+        listed = [*problems[:MOST_PROBLEMS], *rest]
+        raise FedlabError("\n".join(f"{where}: {problem}" for problem in listed))
+    found_in = tuple(dict.fromkeys([*said, *own_modules.in_use]))
+    return scenario.model_copy(update={"module_folders": found_in}) if found_in else scenario
+
+
+def _text_list(value: Any) -> list[str]:
+    return [part for part in value if isinstance(part, str)] if isinstance(value, list) else []
 
 
 def find(name_or_path: str) -> Path:
@@ -136,10 +162,13 @@ def find(name_or_path: str) -> Path:
     if name_or_path in known:
         return known[name_or_path]
     path = Path(name_or_path)
-    if path.is_dir():
-        raise FedlabError(f"{path} is a folder; a scenario is a TOML file")
-    if path.exists():
-        return path
+    try:
+        if path.is_dir():
+            raise FedlabError(f"{path} is a folder; a scenario is a TOML file")
+        if path.exists():
+            return path
+    except (OSError, ValueError):  # a name that is too long, or no name of a file
+        raise FedlabError(unknown("scenario", name_or_path, known)) from None
     if path.suffix == ".toml" or "/" in name_or_path:
         raise FedlabError(f"there is no scenario file {path}")
     raise FedlabError(unknown("scenario", name_or_path, known))
@@ -147,24 +176,37 @@ def find(name_or_path: str) -> Path:
 
 @dataclass
 class _Content:
-    """A scenario's merged content, where each key was set, and what a renamed table kept."""
+    """A scenario's merged content, where each key was set, and what a renamed table kept.
+
+    Its folders are those of the files, and the current one: modules that it names may be there.
+    """
 
     raw: dict[str, Any]
     origins: Origins
-    inherited: set[str]
+    inherited: set[Key]
+    folders: list[str] = field(default_factory=list)
 
     def lay(self, over: dict[str, Any], origin: str) -> None:
         """Lay ``over`` on the content."""
         _merge(self.raw, over, self.inherited)
-        for key, _ in _leaves(over):
-            self.origins[key] = origin
+        for key in _leaves(over):
+            self.origins[".".join(key)] = origin
             self.inherited.discard(key)
 
 
 def _merged(path: Path, overrides: Iterable[str]) -> _Content:
     content = _read(path, ())
-    content.lay(_overlay(overrides), "--set")
+    with suppress(FileNotFoundError):  # the current folder may have been removed
+        content.folders.append(str(Path.cwd()))
+    content.lay(_with_whole_folders(_overlay(overrides), Path()), "--set")
     return content
+
+
+def _with_whole_folders(raw: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """Return a file's content, its ``module_folders`` taken from where the file is."""
+    folders = _text_list(raw.get("module_folders"))
+    whole = [str((beside / Path(folder).expanduser()).absolute()) for folder in folders]
+    return raw | {"module_folders": whole} if folders else raw
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
@@ -177,60 +219,105 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
     if base_name is None:
         content = _Content({}, {}, set())
     elif not isinstance(base_name, str):
-        raise FedlabError(f"{path}: extends: {base_name!r} is not a scenario's name or path")
+        raise FedlabError(f"{path}: extends: {shown(base_name)} is not a scenario's name or path")
     else:
         content = _read(_base(path, base_name), (*chain, resolved))
-    content.lay(own, path.name)
+    content.lay(_with_whole_folders(own, resolved.parent), path.name)
+    content.folders.insert(0, str(resolved.parent))
     return content
 
 
 def _base(path: Path, name: str) -> Path:
     """Return the file that ``path`` extends: one beside it, else what `find` finds."""
     beside = path.parent / name
-    if beside.is_file():
-        return beside
     try:
-        return find(name)
+        return beside if beside.is_file() else find(name)
+    except (OSError, ValueError) as error:  # too long, or no name of a file
+        raise FedlabError(f"{path}: extends: there is no scenario {shown(name)}") from error
     except FedlabError as error:
         raise FedlabError(f"{path}: extends: {error}") from error
 
 
 def _text(path: Path) -> str:
+    """Return a file's text, without the byte order mark that Windows programs put before it."""
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise FedlabError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > MOST_BYTES:
+        raise FedlabError(f"{path} is no scenario: it has more than a megabyte")
+    if content.startswith(_OTHER_ENCODINGS):
+        raise FedlabError(
+            f"{path} is UTF-16 or UTF-32 text, as some Windows programs write it; save it as UTF-8"
+        )
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FedlabError(f"{path} is no text file: {error}") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FedlabError(f"{path} is no UTF-8 text: {error.reason} in line {line}") from error
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FedlabError(f"{where} is not valid TOML: {error}") from error
+        parsed = tomllib.loads(text)
+    except RecursionError:
+        parsed = None
+    except ValueError as error:  # also whole numbers of thousands of digits
+        reason = str(error).partition(";")[0]
+        raise FedlabError(f"{where} is not valid TOML: {reason}") from error
+    if parsed is not None and (large := _beyond_64_bits(parsed)):
+        raise FedlabError(f"{where}: {large}: a whole number has 64 bits, which is less than this")
+    if parsed is None or _is_deep(parsed):
+        raise FedlabError(
+            f"{where}: tables and lists are nested more than {MOST_LEVELS} levels deep, and no "
+            "key of a scenario is"
+        )
+    return parsed
+
+
+def _is_deep(table: dict[str, Any]) -> bool:
+    """Return whether a table is deeper than any scenario is, without recursion."""
+    level: list[Any] = [table]
+    for _ in range(MOST_LEVELS):
+        inside = (p.values() if isinstance(p, dict) else p for p in level)
+        level = [part for parts in inside for part in parts if isinstance(part, dict | list)]
+    return bool(level)
+
+
+def _beyond_64_bits(table: dict[str, Any]) -> str:
+    """Return the key of a whole number beyond those of TOML, or an empty string."""
+    level: list[tuple[Any, Any]] = [((key,), value) for key, value in table.items()]
+    while level:
+        path, value = level.pop()
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return dotted(path)
+        if isinstance(value, dict):
+            level += [((*path, key), part) for key, part in value.items()]
+        elif isinstance(value, list):
+            level += [(path, part) for part in value]
+    return ""
 
 
 def _merge(
-    base: dict[str, Any], over: dict[str, Any], inherited: set[str], prefix: str = ""
+    base: dict[str, Any], over: dict[str, Any], inherited: set[Key], prefix: Key = ()
 ) -> None:
     """Lay ``over`` on ``base``, table by table; note what a table keeps when its name changes."""
     if "name" in over and over["name"] != base.get("name", over["name"]):
-        inherited.update(f"{prefix}{key}" for key in base)
+        inherited.update((*prefix, key) for key in base)
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value, inherited, f"{prefix}{key}.")
+            _merge(base[key], value, inherited, (*prefix, key))
         else:
             base[key] = value
 
 
-def _drop_unknown(raw: dict[str, Any], schema: type[Scenario], inherited: Iterable[str]) -> None:
-    for key in inherited:
-        *path, last = key.split(".")
+def _drop_unknown(raw: dict[str, Any], schema: type[Scenario], inherited: Iterable[Key]) -> None:
+    for *path, last in inherited:
         table: Any = raw
         for part in path:
-            table = table.get(part, {})
-        if last not in known_keys(schema, path):
+            table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, dict) and last not in known_keys(schema, path):
             table.pop(last, None)
 
 
@@ -246,12 +333,15 @@ def _set(override: str, overlay: dict[str, Any]) -> None:
     """Put one ``table.key=value`` into ``overlay``."""
     key, equals, text = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts):
-        raise FedlabError(f"--set {override}: write it as table.key=value")
+    if not equals or not all(parts) or len(parts) > MOST_LEVELS:
+        raise FedlabError(f"--set {shortened(override)}: write it as table.key=value")
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        parsed = {"value": text.strip()}
+        parsed = _parse(f"value = {text}", f"--set {shortened(key)}")
+    except FedlabError as error:
+        if isinstance(error.__cause__, tomllib.TOMLDecodeError):
+            parsed = {"value": text.strip()}
+        else:
+            raise
     if len(parsed) > 1:
         raise FedlabError(f"--set {key}: this sets more than one key; write --set once for each")
     table = overlay
@@ -272,9 +362,9 @@ def _with_tuples(value: Any) -> Any:
     return tuple(_with_tuples(part) for part in value) if isinstance(value, list) else value
 
 
-def _leaves(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _leaves(table: dict[str, Any], prefix: Key = ()) -> Iterator[Key]:
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, (*prefix, key))
         else:
-            yield f"{prefix}{key}", value
+            yield (*prefix, key)

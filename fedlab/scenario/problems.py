@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import date, time
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fedlab.errors import nearest
+from fedlab.errors import nearest, shortened
 
 # What belongs where pydantic found something of another type.
 _KINDS = {
@@ -29,34 +31,81 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
 }
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
-def sentences(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+
+def sentences(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:
     """Return one sentence per problem, each beginning with the key that it is about.
 
     Where a key may be one of several types, the problems with each of them make one sentence.
+
+    Args:
+        error: What pydantic found.
+        schema: The schema that was checked against.
+        raw: The content that was checked.
     """
-    found_at: dict[str, list[Any]] = {}
+    found_at: dict[tuple[Any, ...], list[Any]] = {}
     found: list[Any] = error.errors()
     for problem in found:
         if not _follows_from_another(problem, found):
-            found_at.setdefault(_key(problem), []).append(problem)
+            found_at.setdefault(_path(problem, raw), []).append(problem)
     result: list[str] = []
-    for key, problems in found_at.items():
+    for path, problems in found_at.items():
+        key = dotted(path) or "scenario"
         kinds = [kind for problem in problems if (kind := _wanted(problem))]
         if len(kinds) == len(problems) > 1 or all(p["type"] in _KINDS for p in problems):
             wanted = " or ".join(dict.fromkeys(kinds))
-            result.append(f"{key}: {wanted} belongs here, not {_short(problems[0]['input'])}")
+            result.append(f"{key}: {wanted} belongs here, not {shown(problems[0]['input'])}")
         else:
-            result += [_sentence(problem, key, schema) for problem in problems]
+            result += [_sentence(problem, path, schema) for problem in problems]
     return result
 
 
-def _key(problem: Any) -> str:
-    return ".".join(str(part) for part in _path(problem)) or "scenario"
+def dotted(path: Iterable[Any]) -> str:
+    """Return a key's path as TOML writes it: what is no bare key is quoted."""
+    return ".".join(_written(str(part)) for part in path)
 
 
-def _path(problem: Any) -> list[Any]:
-    return [part for part in problem["loc"] if not _is_branch(part)]
+def _written(part: str) -> str:
+    if _BARE.fullmatch(part):
+        return shortened(part)
+    return '"' + shortened(part).replace('"', '\\"') + '"'
+
+
+def _path(problem: Any, raw: Any) -> tuple[Any, ...]:
+    """Return the keys and numbers of entries that lead to a problem.
+
+    Pydantic's location also has names of branches of unions and of validators, such as "int", and
+    a key may be called the same: the content itself says which of them are keys.
+    """
+    is_missing = problem["type"] == "missing"
+    location = problem["loc"][:-1] if is_missing else problem["loc"]
+    path = _steps(location, raw, problem["input"])
+    if path is None:
+        path = tuple(part for part in location if not _is_branch(part))
+    return (*path, problem["loc"][-1]) if is_missing else path
+
+
+def _steps(location: tuple[Any, ...], value: Any, end: Any) -> tuple[Any, ...] | None:
+    """Return the parts of a location that lead from ``value`` to the object ``end``, or None."""
+    if not location:
+        return () if value is end else None
+    part, rest = location[0], location[1:]
+    inside = _entry_of(value, part)
+    if inside:
+        steps = _steps(rest, inside[0], end)
+        if steps is not None:
+            return (part, *steps)
+    return _steps(rest, value, end)
+
+
+def _entry_of(value: Any, part: Any) -> tuple[Any, ...]:
+    """Return what is in a table or list under a key or number, or nothing."""
+    if isinstance(value, dict) and part in value:
+        return (value[part],)
+    if isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+        return (value[part],)
+    return ()
 
 
 def _follows_from_another(problem: Any, found: list[Any]) -> bool:
@@ -74,8 +123,8 @@ def _wanted(problem: Any) -> str | None:
     return _KINDS.get(problem["type"])
 
 
-def _sentence(problem: Any, key: str, schema: type[BaseModel]) -> str:
-    path, value, context = _path(problem), problem["input"], problem.get("ctx", {})
+def _sentence(problem: Any, path: tuple[Any, ...], schema: type[BaseModel]) -> str:
+    key, value, context = dotted(path) or "scenario", problem["input"], problem.get("ctx", {})
     kind = problem["type"]
     if kind == "extra_forbidden":
         known = known_keys(schema, path[:-1])
@@ -85,15 +134,15 @@ def _sentence(problem: Any, key: str, schema: type[BaseModel]) -> str:
         return f"{key} is missing"
     if kind == "literal_error":
         hint = nearest(str(value), re.findall(r"'([^']*)'", context["expected"]))
-        return f"{key}: {value!r} is none of {context['expected']}.{hint}"
+        return f"{key}: {shown(value)} is none of {context['expected']}.{hint}"
     if kind == "value_error":
         return f"{key}: {context['error']}"
     if kind in _BOUNDS:
         side, name = _BOUNDS[kind]
-        return f"{key}: it must be {side} {context[name]:g}, not {_short(value)}"
+        return f"{key}: it must be {side} {number(context[name])}, not {shown(value)}"
     if kind == "too_short":
-        return f"{key}: this list needs {context['min_length']} or more, not {_short(value)}"
-    return f"{key}: {_lower(problem['msg'])}, not {_short(value)}"
+        return f"{key}: this list needs {context['min_length']} or more, not {shown(value)}"
+    return f"{key}: {_lower(problem['msg'])}, not {shown(value)}"
 
 
 def _is_branch(part: Any) -> bool:
@@ -105,7 +154,7 @@ def _is_branch(part: Any) -> bool:
     )
 
 
-def known_keys(schema: Any, path: list[Any]) -> list[str]:
+def known_keys(schema: Any, path: Iterable[Any]) -> list[str]:
     """Return the keys that the table at ``path`` knows; numbers in it are entries of lists."""
     for part in path:
         if isinstance(part, int):
@@ -143,9 +192,32 @@ def _lower(message: str) -> str:
     return message[0].lower() + message[1:]
 
 
-def _short(value: Any) -> str:
+def number(value: float) -> str:
+    """Return a bound in digits."""
+    return str(int(value)) if value % 1 == 0 and abs(value) < 2**63 else f"{value:g}"
+
+
+def shown(value: Any) -> str:
     """Return a value as TOML would write it, more or less, in few letters."""
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
+        return "a whole number of more than 30 digits"
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, dict | list):
+        value = _cut(value)
     text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(text)
+
+
+def _cut(value: Any, depth: int = 3) -> Any:
+    """Return the beginning of a table or list, which may be deep and long, or hold long text."""
+    if isinstance(value, dict):
+        few = list(value.items())[:3]
+        return {shortened(key): _cut(part, depth - 1) for key, part in few} if depth else "..."
+    if isinstance(value, list | tuple):
+        return [_cut(part, depth - 1) for part in value[:20]] if depth else "..."
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
+        return "..."
+    return shortened(value) if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from fedlab.registry import KINDS
+from fedlab.scenario.problems import number
 from fedlab.scenario.schema import DataKeys, EvaluationSettings, Scenario
 from fedlab.training.names import NameIn
 
@@ -96,7 +97,7 @@ def _type(field: FieldInfo) -> str:
     if named is not None:
         return ", ".join(f"`{name!r}`" for name in named.names())
     bounds = [
-        f"{sign} {getattr(bound, name):g}"
+        f"{sign} {number(getattr(bound, name))}"
         for bound in field.metadata
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
         if hasattr(bound, name)

@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny, create_model
 
 from fedlab import registry
 from fedlab.errors import FedlabError
+from fedlab.scenario.problems import shown
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import EarlyStoppingSettings
 
@@ -82,8 +83,14 @@ class Scenario(Settings):
     title: str = Field("", description="one line, shown by 'fedlab list'")
     description: str = ""
     group: str = Field("", description="where 'fedlab list' shows it; default: its folder")
-    seed: int = Field(0, ge=0, description="every random draw derives from it")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="every random draw derives from it")
     rounds: RoundCount
+    module_folders: tuple[str, ...] | None = Field(
+        None,
+        description="where modules are looked for that the scenario names (module:Class), before "
+        "Python's own path; default: beside its file, then in the current folder, and a run "
+        "records where it found them",
+    )
     if TYPE_CHECKING:
         # What a type checker may rely on. At run time each table has the settings class that its
         # name asks for; importing all of their bases here would import torch with the schema.
@@ -212,14 +219,14 @@ def _settings(content: Any, table: str, find: Any, problems: list[str]) -> type[
         problems.append(f"[{table}] is missing")
         return None
     if content is not None and not isinstance(content, dict):
-        problems.append(f"{table}: this is a table, not {content!r}")
+        problems.append(f"{table}: this is a table, not {shown(content)}")
         return None
     name = (content or {}).get("name", default)
     if name is None:
         problems.append(f"{table}.name is missing")
         return None
     if not isinstance(name, str):
-        problems.append(f"{table}.name: {name!r} is not a name")
+        problems.append(f"{table}.name: {shown(name)} is not a name")
         return None
     try:
         found: type[Settings] = find(name)
@@ -283,8 +290,7 @@ def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[S
 def _each(tables: list[Any], where: str, find: Any, problems: list[str]) -> Any:
     """Return the annotation of a list of tables, each with the keys that its name asks for."""
     kinds = [
-        _settings(table or {}, f"{where}.{number}", find, problems)
-        for number, table in enumerate(tables)
+        _settings(table, f"{where}.{number}", find, problems) for number, table in enumerate(tables)
     ]
     return tuple[tuple(Any if kind is None else _exactly(kind) for kind in kinds)]  # type: ignore[misc]
 

@@ -77,7 +77,7 @@ def compose(wanted: FineTuning) -> tuple[dict[str, Any], Scenario]:
         "evaluation": {"federated": True},
     }
     content = overridden(raw, wanted.overrides)
-    return content, check(content, "finetune")
+    return content, check(content, "finetune", folders=[str(Path.cwd())])
 
 
 def write(content: dict[str, Any], name: str, output: Path | None) -> Path:

@@ -39,6 +39,12 @@ class RayWorker:
         """Import what every worker needs."""
         import fedlab.engine.worker.block_runner  # noqa: F401
 
+    def look_in(self, folders: tuple[str, ...]) -> None:
+        """Look for the user's own modules in these folders."""
+        from fedlab.own_modules import own_modules
+
+        own_modules.look_in(folders)
+
     def prepare(
         self,
         scenario_text: str,

@@ -67,6 +67,9 @@ class RayEngine(Engine):
         """Prepare a worker, or a new one, for the scenario."""
         worker = worker or start_worker(self._ray, self._options)
         path = None if self._on_cluster else crash_log
+        if self.scenario.module_folders:
+            # Before the data arrives, which may be of a class of the user's own.
+            worker.look_in.remote(self.scenario.module_folders)
         worker.prepare.remote(self._text, self._data, self.settings.threads, path)
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
