@@ -255,7 +255,9 @@ def _text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise FedlabError(f"{path} is no UTF-8 text: {error.reason} in line {line}") from error
+        raise FedlabError(
+            f"{path} is no text file: {error.reason} in line {line}; save it as UTF-8"
+        ) from error
 
 
 def _parse(text: str, where: str) -> dict[str, Any]:

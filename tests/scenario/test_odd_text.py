@@ -43,7 +43,7 @@ def test_utf_16_is_said_to_be_that(tmp_path: Path, encoding: str) -> None:
 
 def test_what_is_no_utf_8_is_said_with_its_line(tmp_path: Path) -> None:
     said = refusal(tmp_path / "a.toml", b'rounds = 3\ntitle = "caf\xe9"\n')
-    assert said == "FILE is no UTF-8 text: invalid continuation byte in line 2"
+    assert said == "FILE is no text file: invalid continuation byte in line 2; save it as UTF-8"
 
 
 @pytest.mark.parametrize(
