@@ -17,6 +17,17 @@ class AssetMissing(FedlabError):
     """A data set or a set of weights is not on this machine; the message says what to type."""
 
 
+def one_line(text: str, limit: int | None = None) -> str:
+    """Return a text that others wrote as one line, without control characters.
+
+    Args:
+        text: The text: a reason, a name, a title.
+        limit: The most characters to return; a longer text ends in an ellipsis.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if limit is None or len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+
+
 OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError", "ObjectStoreFullError"})
 """Names of exceptions, Python's, torch's and Ray's, that say that memory has run out."""
 

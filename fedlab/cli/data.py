@@ -38,13 +38,14 @@ def partition(
     from fedlab.data.description import statistics
     from fedlab.results.drawing.partition import draw_partition
     from fedlab.results.drawing.style import save_png
+    from fedlab.results.rows import PartitionFile
     from fedlab.scenario import load
     from fedlab.scenario.parts import load_federation
 
     checked: Any = load(scenario, overrides or [])
     federation = load_federation(checked)
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
-    save_png(draw_partition(described), output)
+    save_png(draw_partition(PartitionFile.model_validate(described)), output)
     title = f"{checked.data.name}, split by '{checked.data.partition.name}'"
     counts = {"examples on clients": federation.partition.total}
     if federation.public is not None:

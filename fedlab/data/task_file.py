@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
+from fedlab.data.dataset import Scaling, Task
+from fedlab.errors import FedlabError, one_line
 
 _ADAPTER = TypeAdapter(Task)
+_DIMENSIONS = {"image": 3, "text": 1, "series": 2, "tabular": 1}
+_LARGEST = 2**31
 
 
 def dumps(task: Task) -> str:
@@ -21,10 +25,10 @@ def read(path: Path) -> Task:
     """Return the task that a file holds.
 
     Raises:
-        FedlabError: If the file cannot be read or holds no task.
+        FedlabError: If the file cannot be read or holds no task, or one that contradicts itself.
     """
     try:
-        return _ADAPTER.validate_json(path.read_bytes())
+        task = _ADAPTER.validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise FedlabError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -33,5 +37,49 @@ def read(path: Path) -> Task:
         # An objection of the task's own begins with the key.
         reason = first.get("ctx", {}).get("error", first["msg"])
         raise FedlabError(
-            f"{path} does not describe a task: {f'{key}: ' if key else ''}{reason}"
+            one_line(f"{path} does not describe a task: {f'{key}: ' if key else ''}{reason}")
         ) from error
+    for objection in _contradictions(task):
+        raise FedlabError(f"{path} does not describe a task: {objection}")
+    return task
+
+
+def _contradictions(task: Task) -> Iterator[str]:
+    """Yield what does not fit together, each beginning with the key."""
+    shape, wanted = task.input_shape, _DIMENSIONS[task.modality]
+    if len(shape) != wanted or min(shape) < 1 or math.prod(shape) > _LARGEST:
+        yield f"input_shape: {list(shape)} is no shape of '{task.modality}' inputs"
+    if not 1 <= task.outputs <= _LARGEST:
+        yield f"outputs: it must be from 1 to {_LARGEST}, not {task.outputs}"
+    named = task.classes if task.kind == "classification" else task.outputs
+    if task.labels and len(task.labels) != named:
+        yield f"labels: {len(task.labels)} names for {named} outputs"
+    if not 0 <= task.vocabulary <= _LARGEST:
+        yield f"vocabulary: it must be from 0 to {_LARGEST}, not {task.vocabulary}"
+    if not 0 <= task.source_length <= shape[0]:
+        yield f"source_length: it must be from 0 to {shape[0]}, not {task.source_length}"
+    encoding = task.encoding
+    if encoding is None:
+        return
+    tokens = len(encoding.tokens)
+    if tokens and tokens != task.vocabulary:
+        yield f"encoding.tokens: {tokens} tokens for a vocabulary of {task.vocabulary}"
+    if not 0 <= encoding.unknown < max(task.vocabulary, 1):
+        yield f"encoding.unknown: {encoding.unknown} is no token of the vocabulary"
+    yield from _misfits("encoding.features", encoding.features, shape[-1])
+    if task.kind == "regression":
+        yield from _misfits("encoding.targets", encoding.targets, task.outputs)
+
+
+def _misfits(key: str, scaling: Scaling | None, columns: int) -> Iterator[str]:
+    if scaling is None:
+        return
+    if scaling.columns and len(scaling.columns) != columns:
+        yield f"{key}.columns: {len(scaling.columns)} names for {columns} columns"
+    for name, values in (("offset", scaling.offset), ("scale", scaling.scale)):
+        if len(values) != columns:
+            yield f"{key}.{name}: {len(values)} numbers for {columns} columns"
+        if not all(map(math.isfinite, values)):
+            yield f"{key}.{name}: all of them must be finite"
+    if not all(scaling.scale):
+        yield f"{key}.scale: inputs are divided by it, so that none may be 0"

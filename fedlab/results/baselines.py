@@ -10,6 +10,9 @@ import numpy as np
 from fedlab.metrics.names import MetricName
 from fedlab.results.reading import RunRecord
 
+LOCAL_CLIENTS = 20
+"""How many clients train alone, at most."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -30,7 +33,12 @@ class LocalSpread:
 
 
 def baseline_curve(record: RunRecord, name: str, metric: MetricName) -> Curve | None:
-    """Return a baseline with one line per round ("centralised", "random"), or None."""
+    """Return a baseline with one line per round ("centralised", "random"), or None.
+
+    One that was cut off is none: it has not had the run's budget (see `missing_parts`).
+    """
+    if _rounds_held(record, name) is not None:
+        return None
     rows = [
         (row.round, row.test[metric.name])
         for row in record.baselines
@@ -50,6 +58,33 @@ def local_spread(record: RunRecord, metric: MetricName) -> LocalSpread | None:
         return None
     low, high = np.quantile(values, (0.1, 0.9))
     return LocalSpread(float(np.mean(values)), float(low), float(high), values)
+
+
+def missing_parts(record: RunRecord) -> list[str]:
+    """Return a sentence for each baseline of which ``baselines.jsonl`` holds a part only."""
+    found = [
+        f"Of the baseline “{name}” baselines.jsonl holds {held} of {record.scenario.rounds} "
+        "rounds, so that it is left out; fedlab resume completes it."
+        for name in dict.fromkeys(row.baseline for row in record.baselines)
+        if (held := _rounds_held(record, name)) is not None
+    ]
+    alone = {row.client for row in record.baselines if row.baseline == "local"}
+    asked = min(record.clients, LOCAL_CLIENTS)
+    if alone and len(alone) < asked:
+        found.append(
+            f"Of the baseline “local” baselines.jsonl holds {len(alone)} of {asked} clients."
+        )
+    return found
+
+
+def _rounds_held(record: RunRecord, name: str) -> int | None:
+    """Return how many rounds of a baseline there are, or None where it has all or no rounds."""
+    rounds = [row.round for row in record.baselines if row.baseline == name]
+    numbers = [number for number in rounds if number is not None]
+    wanted = record.scenario.rounds
+    if not numbers or wanted is None or max(numbers) >= wanted:
+        return None
+    return max(numbers)
 
 
 @dataclass(frozen=True)
@@ -77,7 +112,7 @@ def is_federating_worth_it(record: RunRecord) -> Verdict:
         return Verdict(
             "open",
             f"{_capital(start)}; add “local” to evaluation.baselines to see what clients reach "
-            f"alone.{_against_curves(record, metric, reached)}",
+            f"alone.{_against_curves(record, metric, reached)}{_missing(record)}",
         )
     worth = metric.better(reached, local.mean)
     beaten = sum(metric.better(reached, value) for value in local.values)
@@ -85,7 +120,7 @@ def is_federating_worth_it(record: RunRecord) -> Verdict:
     sentence = (
         f"{'Yes' if worth else 'No'}: {start}, {_gap(metric, reached, local.mean)} than clients "
         f"that train alone ({metric.text(local.mean)} on average); it beats {share} "
-        f"of them.{_against_curves(record, metric, reached)}"
+        f"of them.{_against_curves(record, metric, reached)}{_missing(record)}"
     )
     return Verdict("yes" if worth else "no", sentence)
 
@@ -103,6 +138,10 @@ def _against_curves(record: RunRecord, metric: MetricName, reached: float) -> st
             last = curve.values[-1]
             parts.append(f"{start} reaches {metric.text(last)}, {_gap(metric, last, reached)}")
     return f" {_capital('; '.join(parts))}." if parts else ""
+
+
+def _missing(record: RunRecord) -> str:
+    return "".join(f" {sentence}" for sentence in missing_parts(record))
 
 
 def _gap(metric: MetricName, first: float, second: float) -> str:

@@ -68,7 +68,7 @@ class Comparison:
     def title(self) -> str:
         """Return the title of the table."""
         kind = "higher is better" if self.metric.higher_is_better else "lower is better"
-        data = self.records[0].setting("data", "name")
+        data = self.records[0].scenario.data.name
         return f"Test {self.metric.label} on {data} ({kind})"
 
     def headers(self) -> list[str]:
@@ -132,7 +132,7 @@ class Comparison:
         done = record.rounds[-1].round
         return [
             name,
-            record.setting("strategy", "name"),
+            record.scenario.strategy.name,
             f"{done}" if record.status == "finished" else f"{done} ({record.status})",
             metric.text(last.value(metric.name)),
             f"{metric.text(best.value(metric.name))} ({best.round})",
@@ -143,10 +143,10 @@ class Comparison:
 
 
 def _task(record: RunRecord) -> tuple[object, ...]:
-    return (record.setting("data", "name"), record.task.get("kind"), record.task.get("outputs"))
+    return (record.scenario.data.name, record.task.kind, record.task.outputs)
 
 
 def _described(record: RunRecord) -> str:
     metric = f", judged by {record.metric.label}" if record.metric else ""
-    kind = record.task.get("kind", "its task")
-    return f"does {kind} on '{record.setting('data', 'name')}'{metric}"
+    kind = record.task.kind or "its task"
+    return f"does {kind} on '{record.scenario.data.name}'{metric}"

@@ -37,8 +37,7 @@ class OwnParts:
 
 def part_name(record: RunRecord) -> str:
     """Return the name of the parts that federated evaluation uses."""
-    own = record.setting("data", "client_test", default=0.0)
-    return "test parts" if own else "validation parts"
+    return "test parts" if record.scenario.data.client_test else "validation parts"
 
 
 def own_parts(record: RunRecord) -> OwnParts | None:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import JsonValue
 
 from fedlab import files
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
-from fedlab.results.rows import BaselineRow, Confusion, FailureRow, RoundRow, Row, Status, Summary
+from fedlab.results.parsing import Anything, read_lines, read_object, read_toml
+from fedlab.results.rows import (
+    BaselineRow,
+    ClientRow,
+    Confusion,
+    FailureRow,
+    Notes,
+    PartitionFile,
+    RoundRow,
+    ScenarioOutline,
+    Status,
+    Summary,
+    TaskOutline,
+)
 
-R = TypeVar("R", bound=Row)
+_WITHOUT = "everything else of the run can be read"
 
 
 @dataclass(frozen=True)
@@ -27,10 +37,11 @@ class RunRecord:
     Attributes:
         path: The folder.
         scenario_text: The resolved scenario as TOML.
-        scenario: The same, read.
-        environment, task: Content of the JSON files of these names; empty if missing.
+        scenario: What it says, as far as readers need it.
+        environment: Content of ``environment.json``; empty if missing.
+        task: What ``task.json`` says; without values if missing.
         notes: What was said before the first round.
-        partition: Content of ``partition.json``, or None.
+        partition: Who holds what, or None.
         rounds: Lines of ``metrics.jsonl`` by ascending round, one per round.
         failures: Lines of ``failures.jsonl``.
         baselines: Lines of ``baselines.jsonl``.
@@ -40,11 +51,11 @@ class RunRecord:
 
     path: Path
     scenario_text: str
-    scenario: dict[str, Any]
-    environment: dict[str, Any] = field(default_factory=dict)
-    task: dict[str, Any] = field(default_factory=dict)
+    scenario: ScenarioOutline = field(default_factory=ScenarioOutline)
+    environment: dict[str, JsonValue] = field(default_factory=dict)
+    task: TaskOutline = field(default_factory=TaskOutline)
     notes: list[str] = field(default_factory=list)
-    partition: dict[str, Any] | None = None
+    partition: PartitionFile | None = None
     rounds: list[RoundRow] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
     baselines: list[BaselineRow] = field(default_factory=list)
@@ -66,20 +77,22 @@ class RunRecord:
         scenario_file = path / files.SCENARIO
         if not scenario_file.is_file():
             raise FedlabError(f"{path} is not a run folder: it has no {files.SCENARIO}")
-        text = _text(scenario_file)
+        text, scenario = read_toml(scenario_file, ScenarioOutline)
+        environment = read_object(path / files.ENVIRONMENT, Anything, _WITHOUT)
+        notes = read_object(path / files.NOTES, Notes, _WITHOUT)
         return cls(
             path=path,
             scenario_text=text,
-            scenario=_toml(text, scenario_file),
-            environment=_json_object(path / files.ENVIRONMENT) or {},
-            task=_json_object(path / files.TASK) or {},
-            notes=[str(note) for note in (_json_object(path / files.NOTES) or {}).get("notes", [])],
-            partition=_json_object(path / files.PARTITION),
-            rounds=_last_of_each_round(_rows(path / files.METRICS, RoundRow)),
-            failures=list(_rows(path / files.FAILURES, FailureRow)),
-            baselines=list(_rows(path / files.BASELINES, BaselineRow)),
-            confusion=_row(path / files.CONFUSION, Confusion),
-            summary=_row(path / files.SUMMARY, Summary),
+            scenario=scenario,
+            environment=environment.root if environment else {},
+            task=read_object(path / files.TASK, TaskOutline) or TaskOutline(),
+            notes=notes.notes if notes else [],
+            partition=read_object(path / files.PARTITION, PartitionFile, _WITHOUT),
+            rounds=_last_of_each_round(read_lines(path / files.METRICS, RoundRow)),
+            failures=list(read_lines(path / files.FAILURES, FailureRow, _WITHOUT)),
+            baselines=list(read_lines(path / files.BASELINES, BaselineRow, _WITHOUT)),
+            confusion=read_object(path / files.CONFUSION, Confusion, _WITHOUT),
+            summary=read_object(path / files.SUMMARY, Summary, _WITHOUT),
         )
 
     @property
@@ -90,7 +103,7 @@ class RunRecord:
     @property
     def title(self) -> str:
         """Return the scenario's title, or the folder's name if it has none."""
-        return self.scenario.get("title") or self.name
+        return self.scenario.title or self.name
 
     @property
     def status(self) -> Status:
@@ -132,16 +145,7 @@ class RunRecord:
     @property
     def clients(self) -> int:
         """Return the number of clients, or 0 if the run ended before recording it."""
-        return int((self.partition or {}).get("clients", 0))
-
-    def setting(self, *keys: str, default: Any = "") -> Any:
-        """Return a scenario's value by its path of keys."""
-        value: Any = self.scenario
-        for key in keys:
-            if not isinstance(value, dict) or key not in value:
-                return default
-            value = value[key]
-        return value
+        return self.partition.clients if self.partition else 0
 
     def client_values(self, phase: str, metric: str) -> tuple[int, dict[int, float]] | None:
         """Return the last round in which clients reported ``metric``, and its value by client.
@@ -149,84 +153,22 @@ class RunRecord:
         Args:
             phase: "train" or "evaluate".
             metric: The metric's name in ``clients.jsonl``.
+
+        Raises:
+            FedlabError: If a line of the file is damaged.
         """
         newest, values = -1, dict[int, float]()
-        for line in _lines(self.path / files.CLIENTS):
-            if line.get("phase") != phase or line.get(metric) is None or not line.get("examples"):
+        for line in read_lines(self.path / files.CLIENTS, ClientRow, _WITHOUT):
+            value = line.value(metric) if line.phase == phase and line.examples else None
+            if value is None:
                 continue
-            if line["round"] != newest:
-                newest, values = line["round"], {}
-            values[line["client"]] = float(line[metric])
+            if line.round != newest:
+                newest, values = line.round, {}
+            values[line.client] = value
         return (newest, values) if values else None
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a JSON Lines file, except an incomplete last one."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line)
-            except json.JSONDecodeError as error:
-                if not line.endswith("\n"):
-                    return
-                raise FedlabError(
-                    f"{path}, line {number}: this is not JSON: {error.msg}"
-                ) from error
-            if not isinstance(content, dict):
-                raise FedlabError(f"{path}, line {number}: a JSON object belongs here")
-            yield content
-
-
-def _rows(path: Path, kind: type[R]) -> Iterator[R]:
-    for number, content in enumerate(_lines(path), start=1):
-        yield _checked(content, kind, f"{path}, entry {number}")
-
-
-def _row(path: Path, kind: type[R]) -> R | None:
-    content = _json_object(path)
-    return None if content is None else _checked(content, kind, str(path))
-
-
-def _checked(content: dict[str, Any], kind: type[R], where: str) -> R:
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise FedlabError(f"{where}, key '{key}': {first['msg'].lower()}") from error
-
-
-def _last_of_each_round(rows: Iterator[RoundRow]) -> list[RoundRow]:
+def _last_of_each_round(rows: Iterable[RoundRow]) -> list[RoundRow]:
     """Return one row per round: a run that was killed and resumed may have written one twice."""
     by_round = {row.round: row for row in rows}
     return [by_round[number] for number in sorted(by_round)]
-
-
-def _json_object(path: Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise FedlabError(f"{path}, line {error.lineno}: this is not JSON: {error.msg}") from error
-    if not isinstance(content, dict):
-        raise FedlabError(f"{path}: a JSON object belongs here")
-    return content
-
-
-def _toml(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise FedlabError(f"{path}: this is not TOML: {error}") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FedlabError(f"{path} cannot be read: {error}") from error

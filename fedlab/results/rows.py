@@ -1,24 +1,31 @@
 """The lines and files of a run folder, as specified in docs/run-folder.md.
 
-Unknown keys are ignored, so that an older fedlab can read runs of a newer one.
+Unknown keys are ignored, so that an older fedlab can read runs of a newer one. Everything else is
+checked here, once: whoever holds one of these objects can rely on types, bounds and lengths.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+MOST = 2**53
+"""No count is larger: beyond it a float no longer holds every whole number."""
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 Metrics = dict[str, Number]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+RoundNumber = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Status = Literal["finished", "stopped", "failed", "unfinished"]
 
 
 class Row(BaseModel):
     """A line or file of a run folder."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Spread(Row):
@@ -36,29 +43,46 @@ class Spread(Row):
 class RoundRow(Row):
     """A line of ``metrics.jsonl``."""
 
-    round: int
+    round: RoundNumber
     test: Metrics = {}
     train: dict[str, Spread] = {}
     clients: dict[str, Spread] = {}
-    cohort: int = 0
-    replies: int = 0
-    failures: int = 0
-    dropped: int = 0
-    bytes_down: int = 0
-    bytes_up: int = 0
-    bytes_saved: int = 0
-    seconds: dict[str, float] = {}
+    cohort: Count = 0
+    replies: Count = 0
+    failures: Count = 0
+    dropped: Count = 0
+    bytes_down: Count = 0
+    bytes_up: Count = 0
+    bytes_saved: Count = 0
+    seconds: dict[str, Seconds] = {}
 
     def value(self, metric: str) -> float:
         """Return a metric on the server's test set, NaN if it was not measured."""
         return self.test.get(metric, math.nan)
 
 
+class ClientRow(Row):
+    """A line of ``clients.jsonl``; further keys are metrics."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Number]
+
+    round: RoundNumber
+    client: Count
+    phase: str
+    examples: Count = 0
+
+    def value(self, metric: str) -> float | None:
+        """Return a metric that the client reported, or None where it did not."""
+        found = self.__pydantic_extra__.get(metric)
+        return None if found is None or math.isnan(found) else found
+
+
 class FailureRow(Row):
     """A line of ``failures.jsonl``."""
 
-    round: int
-    client: int
+    round: RoundNumber
+    client: Count
     phase: str
     reason: str
     traceback: str | None = ""
@@ -67,10 +91,11 @@ class FailureRow(Row):
 class BaselineRow(Row):
     """A line of ``baselines.jsonl``."""
 
-    baseline: str
-    round: int | None = None
-    client: int | None = None
-    examples: int | None = None
+    # It names a folder of event files, so that it may not be a path.
+    baseline: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+    round: RoundNumber | None = None
+    client: Count | None = None
+    examples: Count | None = None
     test: Metrics
     own: Metrics = {}
 
@@ -79,7 +104,52 @@ class Confusion(Row):
     """``confusion.json``: rows are true classes, columns predicted ones."""
 
     labels: list[str]
-    matrix: list[list[int]]
+    matrix: list[list[Count]]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        rows = len(self.matrix)
+        for number, row in enumerate(self.matrix):
+            if len(row) != rows:
+                raise ValueError(f"matrix.{number}: {len(row)} numbers in a matrix of {rows} rows")
+        if len(self.labels) != rows:
+            raise ValueError(f"labels: {len(self.labels)} names for {rows} classes")
+        return self
+
+
+class Described(Row):
+    """Which clients of a large population ``partition.json`` describes."""
+
+    clients: Count
+    every: Count
+
+
+class PartitionFile(Row):
+    """``partition.json``: who holds what."""
+
+    partitioner: str = ""
+    clients: Count
+    sizes: list[Count] = Field(min_length=1)
+    described: Described | None = None
+    names: list[str] = []
+    labels: list[str] = []
+    counts: list[list[Count]] | None = None
+    skew: Metrics = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        clients = len(self.sizes)
+        if self.names and len(self.names) != clients:
+            raise ValueError(f"names: {len(self.names)} of them for {clients} sizes")
+        if self.counts is None:
+            return self
+        if len(self.counts) != clients:
+            raise ValueError(f"counts: {len(self.counts)} rows for {clients} sizes")
+        classes = len(self.labels) or len(self.counts[0])
+        for number, row in enumerate(self.counts):
+            if len(row) != classes or not row:
+                raise ValueError(f"counts.{number}: {len(row)} numbers for {classes} classes")
+        return self
 
 
 class Summary(Row):
@@ -87,8 +157,53 @@ class Summary(Row):
 
     status: Status
     reason: str = ""
-    rounds: int = Field(ge=0)
-    seconds: float = 0.0
-    parameters: dict[str, int] = {}
+    rounds: RoundNumber
+    seconds: Seconds = 0.0
+    parameters: dict[str, Count] = {}
     clients: Metrics = {}
     weights_sha256: str = ""
+
+
+class Notes(Row):
+    """``notes.json``: what was said before the first round."""
+
+    notes: list[str] = []
+
+
+class TaskOutline(Row):
+    """What readers of a run need of ``task.json``."""
+
+    kind: str = ""
+    outputs: Count | None = None
+
+
+class NamedTable(Row):
+    """A table of a scenario, of which only the name is looked at."""
+
+    name: str = ""
+
+
+class DataTable(NamedTable):
+    """``[data]``."""
+
+    client_test: float = 0.0
+    partition: NamedTable = NamedTable()
+
+
+class ModelTable(NamedTable):
+    """``[model]``."""
+
+    pretrained: bool | str = False
+
+
+class ScenarioOutline(Row):
+    """What readers of a run need of ``scenario.toml``; they import nothing that it names."""
+
+    title: str = ""
+    seed: int = Field(0, ge=0)
+    rounds: RoundNumber | None = None
+    data: DataTable = DataTable()
+    model: ModelTable = ModelTable()
+    strategy: NamedTable = NamedTable()
+    client: NamedTable = NamedTable()
+    updates: list[NamedTable] = []

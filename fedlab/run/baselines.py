@@ -20,6 +20,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
 from fedlab.engine.reports import Exchange
 from fedlab.files import BASELINES
+from fedlab.results.baselines import LOCAL_CLIENTS
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
@@ -27,7 +28,6 @@ from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
 from fedlab.wire.protocol import ARRAYS, CONFIG, ROUND, WEIGHTS, node_of
 
-LOCAL_CLIENTS = 20
 NOT_ALONE = {"early_stopping": None, "stragglers": None}
 
 Line = dict[str, Any]

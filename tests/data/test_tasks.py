@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ OLD = {
     "modality": "image",
     "input_shape": [1, 8, 8],
     "outputs": 10,
-    "labels": ["0", "1"],
+    "labels": list("0123456789"),
     "vocabulary": 0,
     "padding": -100,
     "source_length": 0,
@@ -27,6 +28,8 @@ OLD = {
     "input_padding": None,
     "encoding": None,
 }
+
+COLUMNS = {"columns": ["a"], "offset": [0.0], "scale": [1.0]}
 
 
 @pytest.mark.parametrize("conventions", [*KINDS.values(), ONE_SCORE], ids=[*KINDS, "one score"])
@@ -57,13 +60,14 @@ def test_an_older_task_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "task.json"
     path.write_text(json.dumps(OLD))
     task = task_file.read(path)
-    assert task == Task("classification", "image", (1, 8, 8), 10, ("0", "1"))
+    assert task == Task("classification", "image", (1, 8, 8), 10, tuple("0123456789"))
     assert task.conventions == KINDS["classification"]
 
 
 def test_a_task_file_keeps_all_of_a_task(tmp_path: Path) -> None:
     path = tmp_path / "task.json"
-    task = Task("x", "text", (3,), 2, encoding=Encoding(("a",)), criterion="binary", metrics="m:N")
+    facts = {"vocabulary": 1, "criterion": "binary", "metrics": "m:N"}
+    task = Task("x", "text", (3,), 2, encoding=Encoding(("a",)), **facts)
     path.write_text(task_file.dumps(task))
     assert task_file.read(path) == task
 
@@ -73,9 +77,18 @@ def test_a_task_file_keeps_all_of_a_task(tmp_path: Path) -> None:
     [
         ({"kind": "guessing"}, "does not describe a task: kind: 'guessing' is none of classific"),
         ({"outputs": "many"}, "does not describe a task: outputs: "),
+        ({"outputs": "10"}, "outputs: Input should be a valid integer"),
+        ({"outputs": 10**30}, "outputs: it must be from 1 to"),
+        ({"labels": ["a"]}, "labels: 1 names for 10 outputs"),
+        ({"input_shape": [8, 8]}, "input_shape: [8, 8] is no shape of 'image' inputs"),
+        ({"input_shape": [0, 8, 8]}, "input_shape: [0, 8, 8] is no shape of 'image' inputs"),
+        ({"input_shape": []}, "input_shape: [] is no shape of 'image' inputs"),
+        ({"encoding": {"tokens": ["a"]}}, "encoding.tokens: 1 tokens for a vocabulary of 0"),
+        ({"encoding": {"unknown": 7}}, "encoding.unknown: 7 is no token of the vocabulary"),
+        ({"encoding": {"features": COLUMNS}}, "encoding.features.columns: 1 names for 8 columns"),
     ],
 )
-def test_what_is_no_task_is_refused(tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+def test_what_is_no_task_is_refused(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     path = tmp_path / "task.json"
     path.write_text(json.dumps(OLD | change))
     with pytest.raises(FedlabError) as caught:

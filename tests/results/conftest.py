@@ -79,7 +79,7 @@ def write_run(path: Path, rounds: int = ROUNDS, step: float = 0.5) -> Path:
     parts = _dirichlet(targets[400:], draw)
     held = [(inputs[400:][rows], targets[400:][rows]) for rows in parts]
 
-    (path / "scenario.toml").write_text(SCENARIO)
+    (path / "scenario.toml").write_text(SCENARIO.replace("rounds = 8", f"rounds = {rounds}"))
     _json(path / "environment.json", {"fedlab": "0.1.0", "packages": {"numpy": np.__version__}})
     _json(path / "task.json", {"kind": "classification", "outputs": CLASSES})
     _json(path / "partition.json", _partition(held))

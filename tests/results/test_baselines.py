@@ -23,7 +23,7 @@ def record(
         test = {metric: centralised}
         baselines.append(BaselineRow(baseline="centralised", round=1, test=test))
     rounds = [RoundRow(round=1, test={metric: federated})]
-    return RunRecord(Path("run"), "", {}, rounds=rounds, baselines=baselines)
+    return RunRecord(Path("run"), "", rounds=rounds, baselines=baselines)
 
 
 def said(run: RunRecord) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def test_open_without_clients_alone() -> None:
 
 
 def test_open_without_any_evaluation() -> None:
-    assert said(RunRecord(Path("run"), "", {}))[0] == "open"
+    assert said(RunRecord(Path("run"), ""))[0] == "open"
 
 
 def test_a_run_that_diverged_is_not_worth_it() -> None:

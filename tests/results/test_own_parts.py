@@ -8,7 +8,7 @@ from fedlab.metrics.names import metric_name
 from fedlab.results.own_parts import own_parts
 from fedlab.results.reading import RunRecord
 from fedlab.results.report.sections import clients
-from fedlab.results.rows import BaselineRow, RoundRow, Spread
+from fedlab.results.rows import BaselineRow, DataTable, RoundRow, ScenarioOutline, Spread
 from fedlab.run.display import round_line
 
 
@@ -27,7 +27,7 @@ def record(personalised: bool = True, client_test: float = 0.3) -> RunRecord:
     return RunRecord(
         path=Path("nowhere"),
         scenario_text="",
-        scenario={"data": {"client_test": client_test}},
+        scenario=ScenarioOutline(data=DataTable(client_test=client_test)),
         rounds=[RoundRow(round=4, clients=found, cohort=2), RoundRow(round=5, cohort=2)],
         baselines=alone,
     )

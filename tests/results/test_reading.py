@@ -27,8 +27,7 @@ def test_a_finished_run_is_read_whole(finished_run: Path) -> None:
     assert record.best is not None
     assert record.best.value("accuracy") == max(row.value("accuracy") for row in record.tested)
     assert record.bytes_moved == sum(row.bytes_down + row.bytes_up for row in record.rounds)
-    assert record.setting("data", "partition", "alpha") == 0.3
-    assert record.setting("data", "nothing", "there", default=7) == 7
+    assert (record.scenario.data.partition.name, record.scenario.seed) == ("dirichlet", 3)
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "clients.jsonl", "baselines.jsonl"])
@@ -51,7 +50,7 @@ def test_a_damaged_line_in_the_middle_is_named(run: Path) -> None:
 
 def test_a_wrong_value_is_named_with_its_key(run: Path) -> None:
     append(run / "metrics.jsonl", '{"round": 9, "test": {"loss": "low"}}\n')
-    with pytest.raises(FedlabError, match=r"metrics\.jsonl, entry 10, key 'test.loss'"):
+    with pytest.raises(FedlabError, match=r"metrics\.jsonl, line 10, key 'test.loss'"):
         RunRecord.load(run)
 
 

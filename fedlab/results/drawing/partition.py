@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from fedlab.results.drawing.style import LIGHT, PARAMETERS
+from fedlab.results.rows import PartitionFile
 
 BARS_UP_TO = 60
 NAMES_UP_TO = 40
@@ -21,18 +22,17 @@ NUMBERS_UP_TO = (12, 20)
 _Array = npt.NDArray[Any]
 
 
-def draw_partition(statistics: dict[str, Any]) -> Figure:
+def draw_partition(found: PartitionFile) -> Figure:
     """Draw each client's size above its shares of the classes.
 
     More than 60 clients are sorted: by their most frequent class, then by size; without classes by
     size alone.
 
     Args:
-        statistics: The content of ``partition.json`` (see docs/run-folder.md). Without ``counts``
-            only sizes are drawn.
+        found: The content of ``partition.json``; without ``counts`` only sizes are drawn.
     """
-    sizes = np.asarray(statistics["sizes"])
-    counts = np.asarray(statistics["counts"]) if "counts" in statistics else None
+    sizes = np.asarray(found.sizes)
+    counts = None if found.counts is None else np.asarray(found.counts)
     many = len(sizes) > BARS_UP_TO
     order = _order(sizes, counts) if many else np.arange(len(sizes))
     with mpl.rc_context(PARAMETERS):
@@ -46,8 +46,8 @@ def draw_partition(statistics: dict[str, Any]) -> Figure:
         )[:, 0]
         _draw_sizes(panels[0], sizes[order], many)
         if counts is not None:
-            _draw_classes(panels[1], counts[order], statistics.get("labels", []))
-        _name_clients(panels[-1], statistics.get("names", []), order, counts is not None)
+            _draw_classes(panels[1], counts[order], found.labels)
+        _name_clients(panels[-1], found.names, order, counts is not None)
     return figure
 
 
@@ -71,7 +71,7 @@ def _draw_sizes(axes: Axes, sizes: _Array, many: bool) -> None:
 
 def _draw_classes(axes: Axes, counts: _Array, labels: list[str]) -> None:
     """Shade each client's share of each class, the first class at the top."""
-    shares = (counts / counts.sum(axis=1, keepdims=True)).T
+    shares = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).T
     image = np.empty((*shares.shape, 4))
     image[..., :3] = to_rgb(LIGHT["federated"])
     # The square root keeps small shares visible next to a client's main class.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import JsonValue
 
 from fedlab import __version__
 from fedlab.errors import FedlabError
@@ -82,18 +83,16 @@ def render(record: RunRecord, parts: list[Section]) -> str:
 
 def subtitle(record: RunRecord) -> str:
     """Return a description of the run in one line."""
-    model = record.setting("model", "name")
-    if record.setting("model", "pretrained", default=False):
+    scenario = record.scenario
+    model = scenario.model.name
+    if scenario.model.pretrained:
         model = f"pretrained {model}"
-    strategy, client = record.setting("strategy", "name"), record.setting("client", "name")
     parts = [
-        f"{model} on {record.setting('data', 'name')}" if model else "",
-        f"{record.clients:,} clients ({record.setting('data', 'partition', 'name')})"
-        if record.clients
-        else "",
-        " + ".join(name for name in (strategy, client) if name),
-        f"{record.setting('rounds', default=len(record.rounds))} rounds",
-        f"seed {record.setting('seed', default=0)}",
+        f"{model} on {scenario.data.name}" if model else "",
+        f"{record.clients:,} clients ({scenario.data.partition.name})" if record.clients else "",
+        " + ".join(name for name in (scenario.strategy.name, scenario.client.name) if name),
+        f"{scenario.rounds if scenario.rounds is not None else len(record.rounds)} rounds",
+        f"seed {scenario.seed}",
     ]
     return " · ".join(part for part in parts if part)
 
@@ -163,7 +162,7 @@ def _draw(picture: Picture) -> Markup:
     return Markup(style.inline_svg(picture.figure, picture.name, picture.alt))
 
 
-def _flat(content: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(content: dict[str, JsonValue], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested JSON as pairs of key path and text."""
     pairs: list[tuple[str, str]] = []
     for key, value in content.items():

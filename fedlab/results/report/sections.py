@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,13 +25,19 @@ from fedlab.results.rows import RoundRow
 class Picture:
     """A plot: the name of its PNG file, the figure, and a description in words.
 
-    A ``wide`` plot scrolls horizontally on a phone rather than shrinking until illegible.
+    The name stands in a file's name and in identifiers of the page: it is made of plain letters,
+    whatever a metric is called. A ``wide`` plot scrolls horizontally on a phone rather than
+    shrinking until illegible.
     """
 
     name: str
     figure: Figure
     alt: str
     wide: bool = False
+
+    def __post_init__(self) -> None:
+        plain = re.sub("[^A-Za-z0-9_-]+", "-", self.name)[:60]
+        object.__setattr__(self, "name", plain)
 
 
 @dataclass(frozen=True)
@@ -130,20 +137,19 @@ def partition(record: RunRecord) -> Section | None:
     found = record.partition
     if not found:
         return None
-    sizes = np.asarray(found.get("sizes") or [0])
-    some = f"; {len(sizes):,} of them looked at" if "described" in found else ""
+    sizes = np.asarray(found.sizes)
+    some = f"; {len(sizes):,} of them looked at" if found.described else ""
     lead = (
-        f"{found['clients']:,} clients by “{found['partitioner']}”{some}, {sizes.sum():,} "
+        f"{found.clients:,} clients by “{found.partitioner}”{some}, {sizes.sum():,} "
         f"examples: {sizes.min():,} to {sizes.max():,} a client, {np.median(sizes):,.0f} in the "
         "middle."
     )
-    skew = found.get("skew") or {}
     names = {
         "size_gini": "Gini coefficient of sizes",
         "label_distance": "label distance (0 IID, 1 disjoint)",
         "effective_classes": "effective classes a client",
     }
-    facts = [(names.get(key, key), f"{value:.3g}") for key, value in skew.items()]
+    facts = [(names.get(key, key), f"{value:.3g}") for key, value in found.skew.items()]
     alt = "Who holds what: " + lead
     pictures = [Picture("partition", draw_partition(found), alt, wide=True)]
     return Section("partition", "Partition", lead, "partition.json", pictures, facts)
@@ -155,15 +161,12 @@ def confusion(record: RunRecord) -> Section | None:
     if found is None or not found.matrix:
         return None
     counts = np.asarray(found.matrix)
-    labels = (
-        found.labels if len(found.labels) == len(counts) else list(map(str, range(len(counts))))
-    )
     right, total = int(np.trace(counts)), int(counts.sum())
     lead = f"{right:,} of {total:,} test examples are classified correctly."
     picture = Picture(
         "confusion",
-        plots.draw_confusion(labels, found.matrix),
-        f"Confusion matrix of {len(labels)} classes; {lead}",
+        plots.draw_confusion(found.labels, found.matrix),
+        f"Confusion matrix of {len(found.labels)} classes; {lead}",
     )
     return Section(
         "confusion",
@@ -171,7 +174,7 @@ def confusion(record: RunRecord) -> Section | None:
         lead + " Rows are shaded by the share of the true class.",
         "confusion.json (final weights, server's test set)",
         [picture],
-        tables=[confusions_table(labels, found)],
+        tables=[confusions_table(found)],
     )
 
 
@@ -189,7 +192,7 @@ def communication(record: RunRecord) -> Section | None:
     saved = sum(row.bytes_saved for row in rows)
     source = f"metrics.jsonl, keys bytes_down, bytes_up, {_rounds(rows)}"
     if saved:
-        names = ", ".join(table["name"] for table in record.setting("updates", default=[]))
+        names = ", ".join(table.name for table in record.scenario.updates)
         share = 100 * saved / (saved + up)
         facts.append(("saved on the way up", f"{bytes_text(saved)}, {share:.0f}{NBSP}%"))
         lead += f" Without update processors ({names}) it would have been {bytes_text(saved + up)}."

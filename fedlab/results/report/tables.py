@@ -49,9 +49,9 @@ def rounds_table(record: RunRecord) -> Table:
     return Table(headers, rows, f"Every round ({len(rows)})", words=0, folded=True)
 
 
-def confusions_table(labels: list[str], found: Confusion) -> Table:
+def confusions_table(found: Confusion) -> Table:
     """Return the most frequent mistakes, by true and predicted class."""
-    counts = np.asarray(found.matrix)
+    labels, counts = found.labels, np.asarray(found.matrix)
     mistakes = counts * (1 - np.eye(len(counts), dtype=int))
     order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS_SHOWN]
     pairs = [divmod(int(place), len(counts)) for place in order]

@@ -54,13 +54,13 @@ def test_communication_adds_up_over_rounds_without_evaluation() -> None:
         )
         for n in (1, 2, 3)
     ]
-    run = RunRecord(Path("run"), "", {}, rounds=rounds)
+    run = RunRecord(Path("run"), "", rounds=rounds)
     assert plots.communication(run, ACCURACY) == ([2.0, 6.0], [0.25, 0.75])
 
 
 def test_seconds_that_no_phase_claims_are_other() -> None:
     seconds = {"train": 2.0, "evaluate": 1.0, "checkpoint": 0.5, "total": 4.0}
-    run = RunRecord(Path("run"), "", {}, rounds=[RoundRow(round=1, seconds=seconds)])
+    run = RunRecord(Path("run"), "", rounds=[RoundRow(round=1, seconds=seconds)])
     rounds, found = plots.phase_seconds(run)
     assert rounds == [1]
     assert {phase: values.tolist() for phase, values in found.items()} == {
@@ -74,7 +74,7 @@ def test_seconds_that_no_phase_claims_are_other() -> None:
 @pytest.mark.parametrize("rounds", [1, 30, 500])
 def test_seconds_are_drawn_for_any_number_of_rounds(rounds: int) -> None:
     rows = [RoundRow(round=n, seconds={"train": 1.0, "total": 1.2}) for n in range(rounds)]
-    figure = plots.draw_seconds(RunRecord(Path("run"), "", {}, rounds=rows))
+    figure = plots.draw_seconds(RunRecord(Path("run"), "", rounds=rows))
     assert png_bytes(figure, 40).startswith(b"\x89PNG")
 
 
