@@ -23,6 +23,8 @@ from fedlab.algorithm.setup import EngineTraits
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
+from fedlab.engine.ray.internals import for_this_user_only
+from fedlab.engine.ray.private_folder import PrivateFolder
 from fedlab.engine.reports import Failure
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.worker.clientapp import client_app
@@ -219,21 +221,28 @@ class FlowerEngine(FlowerGridEngine):
             "num_cpus": settings.cpus_per_client,
             "num_gpus": settings.gpus_per_client,
         }
-        initial: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
+        folder = PrivateFolder.create()
+        initial: dict[str, Any] = {
+            "include_dashboard": False,
+            "log_to_driver": False,
+            "_temp_dir": str(folder.ray),
+        }
         if settings.cpus is not None:
             initial["num_cpus"] = settings.cpus
-        backend: Any = {"client_resources": resources, "init_args": initial}
+        backend: Any = {"client_resources": resources}
         try:
-            run_simulation(
-                server,
-                client_app(_WorkerFromText(text)),
-                population,
-                backend_config=backend,
-            )
+            with for_this_user_only() as private:
+                run_simulation(
+                    server,
+                    client_app(_WorkerFromText(text)),
+                    population,
+                    backend_config={**backend, "init_args": {**initial, **private}},
+                )
         except Exception as error:
             self._error = error
         finally:
             self._ready.set()
+            folder.remove()
 
     def close(self) -> None:
         """End the simulation."""

@@ -14,7 +14,7 @@ from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
-from fedlab.engine.ray.start import address_of, ensure_started, start_worker
+from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.reports import Failure
 from fedlab.engine.totals import joined
 from fedlab.errors import FedlabError
@@ -61,7 +61,9 @@ class RayEngine(Engine):
         self._feature_paths: dict[str, str] = {}
         self._text = dumps(scenario)
         self._data = self._ray.put(federation)
-        self._pool = RayPool(self._ray, early, self.workers, self._prepared)
+        self._own = None if self._on_cluster else own_ray()
+        place = self._own.folder.path if self._own else None
+        self._pool = RayPool(self._ray, early, self.workers, self._prepared, place)
 
     def _prepared(self, worker: Any, crash_log: str) -> Any:
         """Prepare a worker, or a new one, for the scenario."""

@@ -15,20 +15,26 @@ import json
 import os
 import runpy
 import select
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from fedlab.engine.ray.private_folder import PrivateFolder
 from fedlab.process import freeze_heap
 
 STANDARD_STREAMS = 3
 BYTES_AT_ONCE = 1 << 16
+SECONDS_TO_END = 5.0
+"""What workers have, once the run's process has ended, before they are killed."""
+SECONDS_TO_SETTLE = 1.0
+"""After this time none of Ray's processes writes any more: they are killed with their parent."""
+
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -36,64 +42,108 @@ class ForkServer:
     """The server, as the process sees it that it was forked off.
 
     Attributes:
-        path: The socket that it listens on.
+        folder: Holds the socket that it listens on, and what else the run's processes share.
         lifeline: It ends when this is closed, as it is when this process ends.
+        process: Its number.
     """
 
-    path: str
+    folder: PrivateFolder
     lifeline: socket.socket
+    process: int
+
+    def end(self) -> None:
+        """Let it end, with all its workers, and wait for that."""
+        self.lifeline.close()
+        with suppress(OSError):
+            descriptor = os.pidfd_open(self.process)
+            try:
+                if not select.select([descriptor], [], [], SECONDS_TO_END + SECONDS_TO_SETTLE)[0]:
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+            os.waitpid(self.process, 0)
 
 
 def start() -> ForkServer | None:
     """Fork the server off this process.
 
     None: it cannot be forked here, so that workers must be started the ordinary way.
+
+    Raises:
+        FedlabError: If there is no place for its socket.
     """
     if not sys.platform.startswith("linux") or threading.active_count() > 1:
         return None
     import fedlab.engine.worker.block_runner  # noqa: F401
 
-    folder = tempfile.mkdtemp(prefix="fedlab-fork-")
-    path = str(Path(folder) / "socket")
+    folder = PrivateFolder.create()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
+    listener.bind(str(folder.fork_socket))
     listener.listen()
     ours, theirs = socket.socketpair()
     # What is frozen is not gone through by the garbage collector, which would write to its pages.
     freeze_heap()
-    if os.fork():
+    process = os.fork()
+    if process:
         listener.close()
         theirs.close()
         gc.unfreeze()
-        return ForkServer(path, ours)
+        return ForkServer(folder, ours, process)
     try:
         ours.close()
-        # Nor do Ray's processes listen to Ctrl-C: the run's own process decides what ends.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.setsid()
+        # What ends a run is decided by its own process: this one and Ray's end with that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        _serve(listener, theirs)
-        shutil.rmtree(folder, ignore_errors=True)
+        workers = _serve(listener, theirs, folder)
+        _clear_up(workers, folder)
     finally:
         os._exit(0)
 
 
-def _serve(listener: socket.socket, lifeline: socket.socket) -> None:
-    """Fork a worker for each request, until the other end of the lifeline is closed."""
+def _serve(listener: socket.socket, lifeline: socket.socket, folder: PrivateFolder) -> list[int]:
+    """Fork a worker for each request, until the other end of the lifeline is closed.
+
+    Returns:
+        A descriptor of each worker's process.
+    """
+    workers: list[int] = []
     while True:
         ready, _, _ = select.select([listener, lifeline], [], [])
         if lifeline in ready:
-            return
+            return workers
         connection, _ = listener.accept()
         with connection:
             message, streams, _, _ = socket.recv_fds(connection, BYTES_AT_ONCE, STANDARD_STREAMS)
             while more := connection.recv(BYTES_AT_ONCE):
                 message += more
-            if len(streams) == STANDARD_STREAMS and os.fork() == 0:
-                for inherited in (listener, lifeline, connection):
-                    inherited.close()
-                _become(json.loads(message), streams)
+            if len(streams) == STANDARD_STREAMS:
+                worker = os.fork()
+                if worker == 0:
+                    for inherited in (listener, lifeline, connection):
+                        inherited.close()
+                    for descriptor in (folder.lock, *workers):
+                        os.close(descriptor)
+                    _become(json.loads(message), streams)
+                with suppress(OSError):  # it has ended already
+                    workers.append(os.pidfd_open(worker))
         for stream in streams:
             os.close(stream)
+
+
+def _clear_up(workers: list[int], folder: PrivateFolder) -> None:
+    """End the workers that have not ended with the run, and remove the folder."""
+    until = time.monotonic() + SECONDS_TO_END
+    while workers and (left := until - time.monotonic()) > 0:
+        ended, _, _ = select.select(workers, [], [], left)
+        workers = [worker for worker in workers if worker not in ended]
+    for worker in workers:
+        with suppress(OSError):
+            signal.pidfd_send_signal(worker, signal.SIGKILL)
+    folder.remove()
+    if folder.path.exists():
+        time.sleep(SECONDS_TO_SETTLE)
+        folder.remove()
 
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
@@ -107,6 +157,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])

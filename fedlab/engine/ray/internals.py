@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,74 @@ AGENTS = {
 WORKERS = "--python_worker_command"
 ALONE = [sys.executable, "-I", "-S"]
 """Python without site packages, which starts in a few milliseconds."""
+
+LOOPBACK = "127.0.0.1"
+TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+@contextmanager
+def for_this_user_only() -> Iterator[dict[str, Any]]:
+    """Let a Ray that starts inside the block take orders from this process alone.
+
+    Its processes listen on the loopback address, where Ray would take one that other machines
+    reach; and they answer only to a random token, which is in their environment and in this
+    process's memory. Other programs of this user could read it there, as they could anything else.
+
+    Yields:
+        Options for ``ray.init``.
+    """
+    from ray._private import ray_constants
+
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in TOKEN_VARIABLES}
+    networked = ray_constants.ENABLE_RAY_CLUSTER
+    _set_environment({name: token.get(name) for name in TOKEN_VARIABLES})
+    read_token_again()
+    # Ray itself takes the loopback address where it cannot have a cluster, as on macOS.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield {"_node_ip_address": LOOPBACK}
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = networked
+        _set_environment(before)
+
+
+def read_token_again() -> None:
+    """Let Ray take its token, and whether it uses one, from the environment as it is now."""
+    from ray import _raylet
+
+    native: Any = _raylet
+    native.Config.initialize("")
+    native.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def started_by(ray: Any) -> dict[str, int]:
+    """Return the numbers of the processes, by name, that ``ray.init`` has started here."""
+    node = ray._private.worker._global_node
+    return {
+        name: started[0].process.pid
+        for name, started in getattr(node, "all_processes", {}).items()
+        if started
+    }
+
+
+def killed_at_once(ray: Any) -> None:
+    """Let ``ray.shutdown`` kill what ``ray.init`` has started, which ignores other signals.
+
+    It has nothing to save, and a second each for an answer is not waited for.
+    """
+    node = ray._private.worker._global_node
+    kill = getattr(node, "kill_all_processes", None)
+    if kill is not None:
+        node.kill_all_processes = lambda *_, **__: kill(check_alive=False, allow_graceful=False)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

@@ -49,14 +49,22 @@ class RayPool:
         workers: Actor handles that there are already.
         count: How many workers there shall be.
         start: Starts a worker, given the file for its crash log.
+        parent: Where the folder of crash logs is made; None: where temporary files are.
     """
 
     def __init__(
-        self, ray: Any, workers: Sequence[Any], count: int, start: Callable[[Any, str], Any]
+        self,
+        ray: Any,
+        workers: Sequence[Any],
+        count: int,
+        start: Callable[[Any, str], Any],
+        parent: Path | None = None,
     ) -> None:
         self._ray = ray
         self._start = start
-        self._folder = tempfile.TemporaryDirectory(prefix="fedlab-crash-logs-")
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="fedlab-crash-logs-", dir=parent, ignore_cleanup_errors=True
+        )
         early = [*workers[:count], *[None] * (count - len(workers))]
         self.actors = [start(worker, self._crash_log(slot)) for slot, worker in enumerate(early)]
 

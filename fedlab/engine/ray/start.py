@@ -2,56 +2,89 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import signal
 import socket
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from fedlab.engine.ray import fork_server
 from fedlab.engine.ray.fork_server import ForkServer
-from fedlab.engine.ray.internals import lightly
+from fedlab.engine.ray.internals import read_token_again
+from fedlab.engine.ray.own import ENDING, OwnRay
 from fedlab.errors import FedlabError
 
 SECONDS_TO_ANSWER = 5.0
+SECONDS_TO_START = 180.0
+"""On a machine that others use, too, Ray's processes may take a minute to come up."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+SILENT: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+INLINE = "engine.name = 'inline' needs none"
 
 
-class EarlyStart(threading.Thread):
+class RayStart(threading.Thread):
     """Ray's start under way, and the workers that wait for a scenario.
 
     Attributes:
+        address: Of the cluster to attach to; None: Ray is started on this machine.
         workers: Actor handles, once Ray has started.
+        error: Why it did not start.
         ready: Set when it has started, or could not be.
+        own: The Ray that was started on this machine.
     """
 
     def __init__(
-        self, address: str | None, workers: int, fork_server: ForkServer | None = None
+        self, address: str | None, workers: int = 0, fork_server: ForkServer | None = None
     ) -> None:
         super().__init__(daemon=True, name="ray-start")
         self._fork_server = fork_server
         self.address = address
         self.workers: list[Any] = []
+        self.error: Exception | None = None
         self.ready = threading.Event()
+        self.own: OwnRay | None = None
         self._wanted = workers
 
     def run(self) -> None:
-        """Start Ray; an error is raised again when Ray is needed.
+        """Start Ray; an error is raised when Ray is needed.
 
         The thread stays: Ray's processes end with the thread that started them.
         """
-        with suppress(Exception):
-            ray = _start(self.address, self._fork_server)
+        # Signals go to the main thread, and what ends the run does not end Ray's processes first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            ray = self._start()
             self.workers = [start_worker(ray, {"num_cpus": 0.0}) for _ in range(self._wanted)]
-        self.ready.set()
+        except Exception as error:
+            self.error = error
+        finally:
+            self.ready.set()
         threading.Event().wait()
 
+    def _start(self) -> Any:
+        """Start Ray on this machine, its workers forked off where asked, or attach to a cluster."""
+        for variable, value in QUIET.items():
+            os.environ.setdefault(variable, value)
+        import ray
 
-_early: list[EarlyStart] = []
+        if self.address is None:
+            self.own = OwnRay(ray, self._fork_server)
+            self.own.start(SILENT)
+        else:
+            check_reachable(self.address)
+            read_token_again()
+            ray.init(address=self.address, **SILENT)
+        return ray
+
+
+_early: list[RayStart] = []
+_running: list[RayStart] = []
 
 
 def start_early(engine: Any) -> None:
@@ -67,8 +100,7 @@ def start_early(engine: Any) -> None:
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
     server = fork_server.start() if plain else None
-    _early.append(EarlyStart(address, workers if plain else 0, server))
-    _early[0].start()
+    _early.append(_begun(RayStart(address, workers if plain else 0, server)))
 
 
 def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
@@ -79,14 +111,72 @@ def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
     """
     import ray
 
-    workers: list[Any] = []
-    if _early:
-        early = _early.pop()
-        early.ready.wait()
-        workers = early.workers
-    if not ray.is_initialized():
-        _start(address)
-    return ray, workers
+    if not _early and ray.is_initialized():
+        return ray, []
+    start = _early.pop() if _early else _begun(RayStart(address))
+    _wait_for(start)
+    if start.error is None and not ray.is_initialized():
+        # Somebody has shut it down since.
+        start = _begun(RayStart(address))
+        _wait_for(start)
+    _take_signals_back()
+    if start.error is not None:
+        raise _explained(start.error)
+    return ray, start.workers
+
+
+def _wait_for(start: RayStart) -> None:
+    """Wait until Ray has started, or could not be.
+
+    Raises:
+        FedlabError: If that takes too long.
+    """
+    if not start.ready.wait(SECONDS_TO_START):
+        raise FedlabError(
+            f"Ray did not start within {SECONDS_TO_START:.0f} s; this machine may have too little "
+            f"memory left; {INLINE}"
+        )
+
+
+def own_ray() -> OwnRay | None:
+    """Return the Ray that this process has started on this machine, if it runs."""
+    return _running[-1].own if _running else None
+
+
+def _begun(start: RayStart) -> RayStart:
+    """Begin a start; what an earlier one has left is ended."""
+    if not _running:
+        atexit.register(_end)
+    _end()
+    _running.append(start)
+    start.start()
+    return start
+
+
+def _end() -> None:
+    """End the Ray of this process, within seconds."""
+    while _running:
+        own = _running.pop().own
+        if own is not None:
+            own.end()
+
+
+def _take_signals_back() -> None:
+    """Undo that Ray's native code has taken signals for itself, to print where it stood."""
+    for number in ENDING:
+        with suppress(ValueError, TypeError):  # outside the main thread, or not set from Python
+            signal.signal(number, signal.getsignal(number))
+
+
+def _explained(error: Exception) -> FedlabError:
+    """Return an error of Ray's start as a sentence."""
+    if isinstance(error, FedlabError):
+        return error
+    # Ray raises plain Exceptions, too, where one of its processes does not come up.
+    reason = " ".join(str(error).split()) or type(error).__name__
+    explained = FedlabError(f"Ray did not start ({reason}); {INLINE}")
+    explained.__cause__ = error
+    return explained
 
 
 def address_of(settings: Any) -> str | None:
@@ -102,30 +192,6 @@ def start_worker(ray: Any, options: dict[str, Any]) -> Any:
     worker = ray.remote(RayWorker).options(**options).remote()
     worker.load.remote()
     return worker
-
-
-def _start(address: str | None, server: ForkServer | None = None) -> Any:
-    """Start Ray on this machine, its workers forked off where asked, or attach to a cluster."""
-    for variable, value in QUIET.items():
-        os.environ.setdefault(variable, value)
-    import ray
-
-    if address is not None:
-        check_reachable(address)
-    # "local" keeps clear of a cluster that happens to run on this machine.
-    place: dict[str, Any] = {"address": address or "local"}
-    if address is None:
-        place["include_dashboard"] = False
-    try:
-        with nullcontext() if address else lightly(server.path if server else None):
-            ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
-    except Exception as error:
-        # Ray raises plain Exceptions, too, where one of its processes does not come up.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise FedlabError(
-            f"Ray did not start ({reason}); engine.name = 'inline' needs none"
-        ) from error
-    return ray
 
 
 def check_reachable(address: str) -> None:

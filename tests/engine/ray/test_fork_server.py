@@ -21,7 +21,7 @@ from fedlab.engine.ray import fork_server
 # A run's output may be caught in a buffer, as a notebook or a test does; its workers' is not.
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
     server = fork_server.start()
-print(server.path, flush=True)
+print(server.folder.fork_socket, flush=True)
 sys.stdin.read()
 """
 TELL = """

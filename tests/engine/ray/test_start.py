@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fedlab.engine.ray import start as ray_process
-from fedlab.engine.ray.start import EarlyStart, address_of, ensure_started, start_early
+from fedlab.engine.ray.start import RayStart, address_of, ensure_started, start_early
 from fedlab.errors import FedlabError
 
 
@@ -39,7 +39,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     return Started(monkeypatch)
 
 
-def wait() -> EarlyStart:
+def wait() -> RayStart:
     (early,) = ray_process._early
     assert early.ready.wait(60)
     return early
