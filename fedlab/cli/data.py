@@ -44,6 +44,8 @@ def partition(
 
     checked: Any = load(scenario, overrides or [])
     federation = load_federation(checked)
+    for note in federation.dataset.notes:
+        typer.echo(f"note: {note}", err=True)
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
     save_png(draw_partition(PartitionFile.model_validate(described)), output)
     title = f"{checked.data.name}, split by '{checked.data.partition.name}'"

@@ -118,6 +118,11 @@ class AugmentationSettings(Settings):
         (), description="further changes after those above, in order, a table with a name each"
     )
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Return whether every change is switched off, as without the table."""
+        return not self.further and not any(self.changes())
+
     def changes(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield key, registered name and settings of each change that the keys ask for, in order.
 
@@ -132,6 +137,12 @@ class AugmentationSettings(Settings):
             yield "randaugment", "randaugment", keys
         if self.mixup:
             yield "mixup", "mixup", {"alpha": self.mixup}
+
+
+def augments(data: Any) -> bool:
+    """Return whether the keys of ``[data]`` ask for any random change of batches."""
+    settings: AugmentationSettings | None = getattr(data, "augmentation", None)
+    return settings is not None and not settings.changes_nothing
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,17 @@ from pathlib import Path
 import torch
 
 from fedlab.data.dataset import Examples, Task
+from fedlab.data.folders import OwnFolder
+from fedlab.data.formats.table import check_length, find_columns
+from fedlab.data.names import class_name, shown
+from fedlab.data.parts import find_parts
+from fedlab.data.unreadable import settle
 from fedlab.errors import FedlabError, unknown
-from fedlab.use.inputs import class_names, read_inputs, read_rows, read_table
+from fedlab.use.inputs import class_names, read_inputs, suffixes_of
+from fedlab.use.notes import tell
+from fedlab.use.tables import CsvFile
 
+_KEY = "--data"
 LABEL_COLUMNS = ("label", "class", "target")
 
 
@@ -34,43 +42,72 @@ def read_labelled(task: Task, path: Path) -> Examples:
 
 
 def _class_folders(task: Task, path: Path) -> Examples:
-    if not path.is_dir():
-        raise FedlabError(f"--data: there is no folder {path}")
-    files: list[str] = []
-    labels: list[str] = []
-    for folder in sorted(entry for entry in path.iterdir() if _visible_folder(entry)):
-        found = sorted(str(file) for file in folder.rglob("*") if _visible_file(file))
-        files += found
-        labels += [folder.name] * len(found)
+    what = "pictures" if task.modality == "image" else "text files"
+    own = OwnFolder(path, suffixes_of(task), _KEY)
+    parts = find_parts(own)
+    found = own.labelled(parts.test or own.root)
+    files, labels = found.flat()
     if not files:
-        raise FedlabError(f"--data: {path} has no folders of files, one for each class")
-    targets = _numbers(task, labels, str(path))
-    return Examples(read_inputs(task, files).stored, targets)
+        aside = f" ({own.left_out})" if own.left_out else ""
+        raise FedlabError(
+            f"{_KEY}: {shown(path)} has no folders of {what}, one for each class{aside}"
+        )
+    numbers = _Classes(task)
+    targets = torch.tensor([numbers.of(label, shown(path)) for label in labels])
+    if parts.test is not None:
+        tell([f"{_KEY}: evaluated on the part '{shown(parts.test.name)}'"])
+    tell(own.notes())
+    return Examples(_read_files(task, files), targets)
+
+
+def _read_files(task: Task, files: Sequence[Path]) -> torch.Tensor:
+    """Return the stored inputs of all files; the first that cannot be read is named."""
+    stored, faults = [], []
+    for file in files:
+        try:
+            stored.append(read_inputs(task, [str(file)]).stored)
+        except FedlabError as error:
+            name = shown(file)
+            faults.append(str(error) if name in str(error) else f"{name}: {error}")
+    settle(faults, len(files), _KEY, "refuse")
+    return torch.cat(stored)
 
 
 def _table(task: Task, path: Path) -> Examples:
-    header, *rows = read_table(path)
-    position = next((header.index(name) for name in LABEL_COLUMNS if name in header), None)
-    if position is None:
-        raise FedlabError(f"--data: {path} needs a header with one of {', '.join(LABEL_COLUMNS)}")
-    labels = [row[position].strip() if position < len(row) else "" for row in rows]
-    features = [[*row[:position], *row[position + 1 :]] for row in (header, *rows)]
-    values = read_rows(features, str(path), task)
-    return Examples(values, _numbers(task, labels, str(path)))
+    file = CsvFile.read(path)
+    names = [name for name in LABEL_COLUMNS if name in (file.header or ())]
+    if not names:
+        raise FedlabError(
+            f"{_KEY}: {shown(path)} needs a header with one of {', '.join(LABEL_COLUMNS)}"
+        )
+    place = find_columns(file.header or (), names[:1], f"{_KEY}: {shown(path)}")[names[0]]
+    width = len(file.header or ())
+    numbers, targets = _Classes(task), []
+    for line, fields in file.rows:
+        where = f"{shown(path)}, line {line}"
+        check_length(fields, width, f"{_KEY}: {where}")
+        targets.append(numbers.of(fields[place], where))
+    return Examples(file.without(place).features(task), torch.tensor(targets))
 
 
-def _numbers(task: Task, labels: Sequence[str], where: str) -> torch.Tensor:
-    """Return the number of each label's class, (N,)."""
-    known = {name: number for number, name in enumerate(class_names(task))}
-    for label in labels:
-        if label not in known:
-            raise FedlabError(f"--data: {where}: {unknown('class', label, known)}")
-    return torch.tensor([known[label] for label in labels])
+class _Classes:
+    """The number of each class that a run knows, by its name."""
 
+    def __init__(self, task: Task) -> None:
+        self._numbers = {class_name(name): k for k, name in enumerate(class_names(task))}
 
-def _visible_folder(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+    def of(self, label: str, where: str) -> int:
+        """Return the number of a class.
 
+        Args:
+            label: Its name, perhaps with spaces around it.
+            where: Where that stands, for messages.
 
-def _visible_file(entry: Path) -> bool:
-    return entry.is_file() and not entry.name.startswith(".")
+        Raises:
+            FedlabError: If there is no such class.
+        """
+        number = self._numbers.get(class_name(label))
+        if number is None:
+            problem = unknown("class", class_name(label), self._numbers)
+            raise FedlabError(f"{_KEY}: {where}: {problem}")
+        return number

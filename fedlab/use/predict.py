@@ -10,9 +10,9 @@ import torch
 from fedlab import seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.use.inputs import class_names, read_inputs
+from fedlab.use.inputs import SeriesColumns, class_names, read_inputs
 from fedlab.use.loading import Trained
-from fedlab.use.text import encode, encoding_of, read_text
+from fedlab.use.text import encode, encoding_of, text_of
 
 BATCH = 64
 
@@ -79,7 +79,9 @@ def predict(
         return [continuation(trained, argument, drawn) for argument in arguments]
     if task.kind not in ("classification", "regression"):
         raise FedlabError(f"predict does not serve {task.kind} tasks yet; evaluate and export do")
-    inputs = read_inputs(task, arguments)
+    data = trained.scenario.data
+    columns = SeriesColumns(getattr(data, "time", None), getattr(data, "group", None))
+    inputs = read_inputs(task, arguments, columns)
     stored = inputs.stored
     starts = range(0, len(stored), BATCH)
     outputs = torch.cat([trained.outputs(stored[start : start + BATCH]) for start in starts])
@@ -125,7 +127,7 @@ def continuation(trained: Trained, argument: str, sampling: Sampling) -> Continu
     """Return the continuation of a text that the network draws, token by token."""
     task = trained.task
     encoding = encoding_of(task)
-    text = read_text(argument)
+    text = text_of(argument)
     context = encode(task, text)
     generator = seeding.torch_generator(sampling.seed, "continuation", text)
     start = len(context)

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from fedlab.data.dataset import Encoding, Task
+from fedlab.data.formats.text_file import read_text
+from fedlab.data.names import readable, shown
 from fedlab.data.vocabulary import Vocabulary, split_tokens
 from fedlab.errors import FedlabError
 
-TEXT_SUFFIXES = (".txt", ".md", ".csv", ".json")
+FILE_SUFFIXES = (".txt", ".text", ".md", ".csv", ".json")
 
 
-def read_text(argument: str) -> str:
+def text_of(argument: str) -> str:
     """Return the content of the file that ``argument`` names, or ``argument`` itself as text.
 
     Raises:
@@ -21,13 +23,10 @@ def read_text(argument: str) -> str:
     """
     path = Path(argument)
     if not _is_file(path):
-        if path.suffix.lower() in TEXT_SUFFIXES:
-            raise FedlabError(f"there is no text file {path}")
-        return argument
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FedlabError(f"{path} cannot be read as UTF-8 text: {error}") from error
+        if path.suffix.lower() in FILE_SUFFIXES:
+            raise FedlabError(f"there is no text file {shown(path)}")
+        return readable(argument)
+    return read_text(path)
 
 
 def encode(task: Task, text: str) -> torch.Tensor:

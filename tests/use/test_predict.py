@@ -84,7 +84,9 @@ def test_rows_of_a_table_are_found_by_their_columns_names(iris_run: Path, iris_t
         ("", "is empty"),
         ("1,2,3\n", "has 3 columns, and the network takes 4"),
         ("1,2,3,4\n1,2,x,4\n", r"line 2: 'x' is not a number"),
-        ("1,2,3,4\n1,2\n", "line 2 has 2 columns"),
+        ("1,2,3,4\n1,2\n", "line 2: this row has too few fields: 2, and the first line has 4"),
+        ("1,2,3,4\n1,2,3,4,5\n", "line 2: this row has too many fields"),
+        ("1,2,3,4\n1,nan,3,4\n", "line 2: 'nan' is not a number"),
         ("a,b,c,d\n1,2,3,4\n", "has no column 'sepal length"),
     ],
 )

@@ -12,6 +12,7 @@ from pydantic import Field
 from fedlab.data import flower_datasets
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.partition import Partition, PartitionSettings
+from fedlab.data.scaling import is_constant
 from fedlab.errors import FedlabError
 from fedlab.registry import partitioners
 
@@ -48,7 +49,7 @@ class Continuous:
         settings = self.settings
         flower_datasets.check_population(examples, settings.clients)
         values = self._property(examples, task)
-        if values.std() < 1e-6:
+        if is_constant(torch.tensor(values.var()), torch.tensor(values.mean()), len(values)):
             raise FedlabError(
                 f"data.partition.by: '{settings.by}' is the same number for every example; choose "
                 "another property, or name = 'iid'"

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from fedlab.data.dataset import Dataset, DataSettings, Examples, Task
-from fedlab.data.formats.picture import read_picture
+from fedlab.data.folders import OwnFolder
+from fedlab.data.formats.picture import has_frames, picture_suffixes, read_picture
 from fedlab.data.holdout import hold_out
+from fedlab.data.names import shown
+from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_KEY = "data.path"
 
 
 @datasets.register("imagefolder")
@@ -25,14 +30,18 @@ class ImageFolder:
         """Keys of the imagefolder data set."""
 
         name: str = "imagefolder"
-        path: str = Field(description="folder with one subfolder per class, or with train and test")
+        path: str = Field(
+            description="folder with one subfolder per class, or with the parts train and test "
+            "(or val), each with one subfolder per class"
+        )
         image_size: int = Field(
             64, ge=4, le=1024, description="pictures are scaled and cropped to this square, once"
         )
         channels: Literal[1, 3] = Field(3, description="3 colour, 1 grey")
         test_fraction: float = Field(
-            0.2, gt=0, lt=1, description="fraction held out if there is no folder 'test'"
+            0.2, gt=0, lt=1, description="fraction held out if there is no part 'test' or 'val'"
         )
+        on_error: OnError = on_error_field()
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -43,62 +52,65 @@ class ImageFolder:
         Raises:
             FedlabError: If a folder is missing or holds no pictures, or a picture cannot be read.
         """
-        root = Path(self.settings.path).expanduser()
-        separate = (root / "train").is_dir() and (root / "test").is_dir()
-        train_root = root / "train" if separate else root
-        classes = _classes(train_root)
-        train = self._read(train_root, classes)
-        if separate:
-            _check_same_classes(_classes(root / "test"), classes, root)
-            test = self._read(root / "test", classes)
+        own = OwnFolder(Path(self.settings.path).expanduser(), picture_suffixes(), _KEY)
+        parts = find_parts(own)
+        files = read_parts(own, parts, "pictures")
+        train, notes = self._read(*files.train, files.classes)
+        if files.test is not None:
+            test, further = self._read(*files.test, files.classes)
+            notes += further
         else:
             rows = hold_out(len(train), self.settings.test_fraction, seed, train.targets.numpy())
             train, test = train.take(rows[0]), train.take(rows[1])
-        task = Task("classification", "image", self._shape, len(classes), classes)
-        return Dataset(task, train, test)
+        task = Task("classification", "image", self._shape, len(files.classes), files.classes)
+        notes = (*parts.notes, *own.notes(files.classes), *notes)
+        return Dataset(task, train, test, notes=notes)
 
     @property
     def _shape(self) -> tuple[int, int, int]:
         return (self.settings.channels, self.settings.image_size, self.settings.image_size)
 
-    def _read(self, root: Path, classes: tuple[str, ...]) -> Examples:
-        files, targets = [], []
-        for number, name in enumerate(classes):
-            if not (root / name).is_dir():
-                continue
-            found = _pictures(root / name)
-            if not found:
-                raise FedlabError(f"data.path: {root / name} holds no pictures")
-            files += found
-            targets += [number] * len(found)
+    def _read(
+        self, files: list[Path], labels: list[str], classes: tuple[str, ...]
+    ) -> tuple[Examples, tuple[str, ...]]:
+        """Return the pictures, and what the user should know of them."""
         inputs = torch.empty((len(files), *self._shape), dtype=torch.uint8)
-        for row, file in enumerate(files):
-            inputs[row] = read_picture(file, self._shape)
-        return Examples(inputs, torch.tensor(targets, dtype=torch.int64))
+        kept: list[int] = []
+        faults: list[str] = []
+        for number, file in enumerate(files):
+            try:
+                inputs[len(kept)] = read_picture(file, self._shape)
+            except FedlabError as error:
+                faults.append(str(error))
+            else:
+                kept.append(number)
+        notes = settle(faults, len(files), _KEY, self.settings.on_error)
+        numbers = {name: number for number, name in enumerate(classes)}
+        targets = torch.tensor([numbers[labels[row]] for row in kept], dtype=torch.int64)
+        read = Examples(inputs[: len(kept)], targets)
+        _check_none_is_empty(read, labels, classes)
+        return read, (*notes, *_frames([files[row] for row in kept]))
 
 
-def _classes(root: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted."""
-    if not root.is_dir():
-        raise FedlabError(f"data.path: there is no folder {root}")
-    names = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+def _check_none_is_empty(read: Examples, labels: list[str], classes: tuple[str, ...]) -> None:
+    """Refuse a class of which every picture was left out.
+
+    Raises:
+        FedlabError: If there is one.
+    """
+    counts = np.bincount(read.targets.numpy(), minlength=len(classes))
+    for name, count in zip(classes, counts, strict=True):
+        if not count and name in labels:
+            raise FedlabError(f"{_KEY}: no picture of the class '{name}' can be read")
+
+
+def _frames(files: list[Path]) -> tuple[str, ...]:
+    """Return a note on the files that hold several frames or pages, if there are any."""
+    found = [file for file in files if has_frames(file)]
+    if not found:
+        return ()
+    which = f"{shown(found[0])}{' and others' if len(found) > 1 else ''}"
+    return (
+        f"{_KEY}: of several frames or pages the first is taken, in {len(found)} "
+        f"file{'s' if len(found) > 1 else ''}: {which}",
     )
-    if len(names) < 2:
-        raise FedlabError(
-            f"data.path: {root} needs at least two folders, one for each class; it has {len(names)}"
-        )
-    return tuple(names)
-
-
-def _check_same_classes(found: tuple[str, ...], classes: tuple[str, ...], root: Path) -> None:
-    strange = sorted(set(found) - set(classes))
-    if strange:
-        raise FedlabError(
-            f"data.path: {root / 'test' / strange[0]} is a class without pictures in "
-            f"{root / 'train'}"
-        )
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)

@@ -10,8 +10,9 @@ import torch
 from pydantic import Field
 
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
-from fedlab.data.formats.table import read_numbers, read_table
+from fedlab.data.formats.table import MISSING, Table, is_missing, read_table
 from fedlab.data.scaling import standardise
+from fedlab.data.time_order import by_time, groups_of, unordered
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
@@ -32,10 +33,20 @@ class SeriesCsv:
             None, description="column to forecast; default: the first of 'columns'"
         )
         window: int = Field(24, ge=1, description="input steps")
+        time: str | None = Field(
+            None,
+            description="column of times, numbers or ISO dates, by which each series is sorted; "
+            "default: rows stay in the order of the file",
+        )
         horizon: int = Field(1, ge=1, description="steps to forecast")
         stride: int = Field(1, ge=1, description="steps from one window to the next")
         group: str | None = Field(
             None, description="column that identifies a series (site, subject): natural clients"
+        )
+        missing: tuple[str, ...] = Field(
+            MISSING,
+            description="words that stand for a missing group, in any case; an empty field always "
+            "does",
         )
         test_fraction: float = Field(
             0.2, gt=0, lt=1, description="last part of each series, the server's test set"
@@ -55,7 +66,7 @@ class SeriesCsv:
         """
         settings = self.settings
         target = settings.target or settings.columns[0]
-        values, groups, names = self._read(target)
+        values, groups, names, notes = self._read(target)
         train, test = self._windows(values, groups)
         inputs, features = standardise([train[0], test[0]], settings.columns)
         targets, scaling = standardise([part[1].unsqueeze(-1) for part in (train, test)], [target])
@@ -71,20 +82,41 @@ class SeriesCsv:
             tuple(f"{target} + {step}" for step in range(1, settings.horizon + 1)),
             encoding=Encoding(features=features, targets=scaling),
         )
-        return Dataset(task, *parts)
+        return Dataset(task, *parts, notes=notes)
 
-    def _read(self, target: str) -> tuple[FloatArray, IntArray, tuple[str, ...]]:
-        """Return values (rows, columns + 1), the target last; group of each row; group names."""
+    def _read(self, target: str) -> tuple[FloatArray, IntArray, tuple[str, ...], tuple[str, ...]]:
+        """Return values (rows, columns + 1), the target last; group of each row; names; notes."""
         settings = self.settings
         path = Path(settings.path).expanduser()
-        wanted = [*settings.columns, target]
-        extra = [settings.group] if settings.group else []
-        table = read_table(path, [*wanted, *extra], "data.path")
-        values = np.array([read_numbers(table[column], path, column) for column in wanted]).T
-        if not settings.group:
-            return values, np.zeros(len(values), dtype=np.int64), ()
-        names, groups = np.unique(table[settings.group], return_inverse=True)
-        return values, groups.astype(np.int64), tuple(str(name) for name in names)
+        named = [name for name in (settings.group, settings.time) if name]
+        inputs = [*settings.columns, target]
+        table = read_table(path, [*inputs, *named], "data.path")
+        groups: IntArray = np.zeros(len(table.lines), dtype=np.int64)
+        names: tuple[str, ...] = ()
+        if settings.group:
+            groups, names = groups_of(self._group_names(table, settings.group))
+        values = np.array([table.numbers(column) for column in inputs]).T
+        if settings.time:
+            order = by_time(table, settings.time, groups)
+            return values[order], groups[order], names, ()
+        note = unordered(table, [*inputs, *named], groups)
+        return values, groups, names, (note,) if note else ()
+
+    def _group_names(self, table: Table, column: str) -> list[str]:
+        """Return the name of each row's group.
+
+        Raises:
+            FedlabError: If one has none.
+        """
+        missing = is_missing(self.settings.missing)
+        for row, field in enumerate(table.of(column)):
+            if missing(field):
+                stands = f" ('{field.strip()}' stands for a missing one; data.missing says so)"
+                raise FedlabError(
+                    f"{table.place(row, column)}: there is no group"
+                    f"{stands if field.strip() else ''}"
+                )
+        return table.named(column)
 
     def _windows(
         self, values: FloatArray, groups: IntArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,18 +11,38 @@ import torch
 from pydantic import Field
 
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
-from fedlab.data.formats.table import read_table
+from fedlab.data.folders import OwnFolder, case_notes
+from fedlab.data.formats.table import MISSING, Table, is_missing, read_table
+from fedlab.data.formats.text_file import TEXT_SUFFIXES, read_text
 from fedlab.data.holdout import hold_out
+from fedlab.data.names import shown
+from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.time_order import groups_of
+from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
 _PADDING, _UNKNOWN = "<padding>", "<unknown>"
+_KEY = "data.path"
 
 
 class _Texts(NamedTuple):
+    """Texts, the class of each, and whatever else is known of them.
+
+    Attributes:
+        held_out: How many, at the end, are the part that the user held out; 0 without one.
+        groups: (N,) the natural client of each, or None.
+        group_names: Their names, by number.
+        notes: What the user should know of how they were read.
+    """
+
     texts: list[str]
     labels: list[str]
+    held_out: int = 0
+    groups: IntArray | None = None
+    group_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @datasets.register("text-classification")
@@ -33,12 +54,18 @@ class TextClassification:
 
         name: str = "text-classification"
         path: str = Field(
-            description="CSV file with a header, or folder with one subfolder per class"
+            description="CSV file with a header, or folder with one subfolder per class, or with "
+            "the parts train and test (or val)"
         )
         text_column: str = Field("text", description="column of a CSV file that holds the text")
         label_column: str = Field("label", description="column of a CSV file that holds the class")
         group_column: str | None = Field(
             None, description="column of a CSV file that identifies authors: natural clients"
+        )
+        missing: tuple[str, ...] = Field(
+            MISSING,
+            description="words that stand for a missing class or author, in any case; an empty "
+            "field always does",
         )
         unit: Unit = Field("characters", description="kind of tokens")
         length: int = Field(
@@ -51,28 +78,39 @@ class TextClassification:
             description="size of the vocabulary: most frequent tokens of the training part",
         )
         test_fraction: float = Field(
-            0.2, gt=0, lt=1, description="fraction held out as the server's test set, stratified"
+            0.2,
+            gt=0,
+            lt=1,
+            description="fraction held out as the server's test set, stratified, if there is no "
+            "part 'test' or 'val'",
         )
+        on_error: OnError = on_error_field()
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def load(self, seed: int) -> Dataset:
-        """Return int16 tokens (N, length), padded with 0 at the end, with classes (N,)."""
+        """Return int16 tokens (N, length), padded with 0 at the end, with classes (N,).
+
+        Raises:
+            FedlabError: If a file or a row cannot be read, or there are fewer than two classes.
+        """
         settings = self.settings
-        texts, labels, groups, group_names = self._read()
-        classes, numbers = np.unique(labels, return_inverse=True)
+        path = Path(settings.path).expanduser()
+        found = self._read_folder(path) if path.is_dir() else self._read_table(path)
+        classes, numbers = np.unique(found.labels, return_inverse=True)
         if len(classes) < 2:
-            raise FedlabError(f"data.path: {settings.path} holds texts of a single class")
-        parts = hold_out(len(texts), settings.test_fraction, seed, numbers)
-        tokens = [split_tokens(text, settings.unit) for text in texts]
+            raise FedlabError(f"{_KEY}: {shown(path)} holds texts of a single class")
+        parts = self._parts(found, numbers, seed)
+        tokens = [split_tokens(text, settings.unit) for text in found.texts]
         vocabulary = Vocabulary.of(
             (token for row in parts[0] for token in tokens[row]),
             settings.vocabulary,
             (_PADDING, _UNKNOWN),
         )
         inputs = self._encode(tokens, vocabulary)
-        examples = Examples(inputs, torch.from_numpy(numbers).long(), groups, group_names)
+        targets = torch.from_numpy(numbers).long()
+        examples = Examples(inputs, targets, found.groups, found.group_names)
         names = tuple(str(name) for name in classes)
         task = Task(
             "classification",
@@ -84,7 +122,16 @@ class TextClassification:
             input_padding=0,
             encoding=Encoding(vocabulary.tokens, settings.unit, unknown=1),
         )
-        return Dataset(task, examples.take(parts[0]), examples.take(parts[1]))
+        train, test = (examples.take(part) for part in parts)
+        return Dataset(task, train, test, notes=found.notes)
+
+    def _parts(self, found: _Texts, numbers: IntArray, seed: int) -> tuple[IntArray, IntArray]:
+        """Return the rows of the training and of the test part."""
+        count = len(found.texts)
+        if not found.held_out:
+            return hold_out(count, self.settings.test_fraction, seed, numbers)
+        border = count - found.held_out
+        return np.arange(border), np.arange(border, count)
 
     def _encode(self, tokens: list[list[str]], vocabulary: Vocabulary) -> torch.Tensor:
         length = self.settings.length
@@ -94,33 +141,85 @@ class TextClassification:
             inputs[row, : len(numbers)] = numbers
         return torch.from_numpy(inputs)
 
-    def _read(self) -> tuple[list[str], list[str], IntArray | None, tuple[str, ...]]:
-        """Return texts, classes, and natural clients with their names, if a column has them."""
+    def _read_folder(self, path: Path) -> _Texts:
+        """Return the texts of a folder, those of the training part first."""
+        if self.settings.group_column:
+            raise FedlabError("data.group_column: only a CSV file has columns, not a folder")
+        own = OwnFolder(path, TEXT_SUFFIXES, _KEY)
+        parts = find_parts(own)
+        files = read_parts(own, parts, "text files")
+        texts, labels, notes = self._read_files(*files.train)
+        held_out = 0
+        if files.test is not None:
+            tested = self._read_files(*files.test)
+            texts, labels, notes = texts + tested[0], labels + tested[1], notes + tested[2]
+            held_out = len(tested[0])
+        notes = (*parts.notes, *own.notes(files.classes), *notes)
+        return _Texts(texts, labels, held_out, notes=notes)
+
+    def _read_files(
+        self, files: list[Path], labels: list[str]
+    ) -> tuple[list[str], list[str], tuple[str, ...]]:
+        """Return the texts of these files, the class of each, and a note on those left out."""
+        texts, kept, faults = [], [], []
+        for file, label in zip(files, labels, strict=True):
+            try:
+                texts.append(_not_empty(read_text(file), file))
+                kept.append(label)
+            except FedlabError as error:
+                faults.append(str(error))
+        notes = settle(faults, len(files), _KEY, self.settings.on_error)
+        if lost := sorted(set(labels) - set(kept)):
+            raise FedlabError(f"{_KEY}: no text of the class '{lost[0]}' can be read")
+        return texts, kept, notes
+
+    def _read_table(self, path: Path) -> _Texts:
+        """Return the texts of a CSV file, and their natural clients if a column has them."""
         settings = self.settings
-        path = Path(settings.path).expanduser()
-        if path.is_dir():
-            if settings.group_column:
-                raise FedlabError("data.group_column: only a CSV file has columns, not a folder")
-            return (*_read_folder(path), None, ())
-        wanted = [settings.text_column, settings.label_column]
         extra = [settings.group_column] if settings.group_column else []
-        table = read_table(path, [*wanted, *extra], "data.path")
-        texts, labels = (table[column] for column in wanted)
+        wanted = [settings.text_column, settings.label_column, *extra]
+        if len({column.strip() for column in wanted}) < len(wanted):
+            raise FedlabError(
+                "data.text_column, data.label_column, data.group_column: they name one column twice"
+            )
+        table, notes = self._complete(read_table(path, wanted, _KEY), wanted)
+        labels = table.named(settings.label_column)
+        notes += case_notes(sorted(set(labels)), f"{_KEY}: {shown(path)}")
+        texts = table.of(settings.text_column)
         if not settings.group_column:
-            return texts, labels, None, ()
-        names, groups = np.unique(table[settings.group_column], return_inverse=True)
-        return texts, labels, groups.astype(np.int64), tuple(str(name) for name in names)
+            return _Texts(texts, labels, notes=notes)
+        groups, names = groups_of(table.named(settings.group_column))
+        return _Texts(texts, labels, 0, groups, names, notes)
+
+    def _complete(self, table: Table, wanted: Sequence[str]) -> tuple[Table, tuple[str, ...]]:
+        """Return the rows in which no field is missing, and a note on those left out."""
+        text, *names = wanted
+        blank, missing = is_missing(()), is_missing(self.settings.missing)
+        faults, kept = [], []
+        for row in range(len(table.lines)):
+            if blank(table.of(text)[row]):
+                faults.append(f"{table.place(row, text)}: there is no text")
+            elif lost := [name for name in names if missing(table.of(name)[row])]:
+                faults.append(_no_name(table, row, lost[0], names[0]))
+            else:
+                kept.append(row)
+        # What is wrong begins with the key and the file.
+        faults = [fault.removeprefix(f"{_KEY}: ") for fault in faults]
+        notes = settle(faults, len(table.lines), _KEY, self.settings.on_error, "rows")
+        if not kept:
+            raise FedlabError(f"{table.where}: no row is complete")
+        return (table.take(kept) if notes else table), notes
 
 
-def _read_folder(root: Path) -> _Texts:
-    """Return the texts in ``root/<class>/*.txt``, in the order of their paths."""
-    files = sorted(root.glob("*/*.txt"))
-    if not files:
-        raise FedlabError(f"data.path: {root} holds no text files <class>/*.txt")
-    texts = []
-    for file in files:
-        try:
-            texts.append(file.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise FedlabError(f"data.path: {file} cannot be read: {error}") from error
-    return _Texts(texts, [file.parent.name for file in files])
+def _not_empty(text: str, file: Path) -> str:
+    if not text.strip():
+        raise FedlabError(f"{shown(file)} holds no text")
+    return text
+
+
+def _no_name(table: Table, row: int, column: str, label_column: str) -> str:
+    """Return the sentence for a row without a class, or without an author."""
+    kind = "class" if column == label_column else "author"
+    field = table.of(column)[row].strip()
+    stands = f" ('{field}' stands for a missing one; data.missing says which words do)"
+    return f"{table.place(row, column)}: there is no {kind}{stands if field else ''}"

@@ -25,7 +25,7 @@ from fedlab.arrays import in_shared_memory
 from fedlab.assets.places import cache_folder
 from fedlab.data.dataset import Dataset, Examples
 from fedlab.data.federation import Federation
-from fedlab.data.transforms import Preparation
+from fedlab.data.transforms import Preparation, augments
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.models.network import Network
@@ -121,7 +121,7 @@ def split_network(
     Raises:
         CannotCache: If it cannot be split, or pictures are augmented at random.
     """
-    if scenario.data.augmentation is not None:
+    if augments(scenario.data):
         raise CannotCache("pictures are augmented at random")
     if not build_draw(federation.dataset.task).is_plain:
         raise CannotCache("targets are made of the inputs")

@@ -16,6 +16,7 @@ from torch import nn
 
 from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.data.dataset import Task
+from fedlab.data.transforms import augments
 from fedlab.engine.reports import Decision
 from fedlab.engine.stacked.chain import NotStackable, dense_chain
 from fedlab.models.network import Network
@@ -92,7 +93,7 @@ def _check_client(scenario: Scenario, task: Task) -> None:
         raise NotStackable("clients stop early")
     if settings.schedule.over == "steps" and settings.schedule.name != "constant":
         raise NotStackable("the learning rate changes from step to step")
-    if getattr(scenario.data, "augmentation", None) is not None:
+    if augments(scenario.data):
         raise NotStackable("pictures are augmented at random")
     if not build_draw(task).is_plain:
         raise NotStackable("targets are made of the inputs")

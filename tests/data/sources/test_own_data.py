@@ -67,6 +67,52 @@ def test_imagefolder_refuses_a_test_class_that_was_never_trained(pictures):
         load("imagefolder", path=str(pictures / "split"))
 
 
+@pytest.mark.parametrize("held_out", ["val", "Validation", "test"])
+def test_imagefolder_tests_on_the_part_that_is_held_out(tmp_path, held_out):
+    for part, level in (("train", 5), (held_out, 200)):
+        for name in ("a", "b"):
+            paint(tmp_path / part / name / "x.png", level)
+    data = load("imagefolder", path=str(tmp_path), image_size=4)
+    assert data.task.labels == ("a", "b")
+    assert data.test.inputs[:, 0].float().mean() == 200
+    assert data.train.inputs[:, 0].float().mean() == 5
+
+
+def test_imagefolder_takes_all_that_pillow_opens_and_tells_the_rest(pictures):
+    for suffix in ("ppm", "PGM", "jfif", "jp2", "avif"):
+        Image.new("L", (9, 9), 7).save(pictures / "cats" / f"more.{suffix}")
+    (pictures / "cats" / "notes.txt").write_text("x")
+    (pictures / "dogs" / ".hidden.png").write_bytes(b"no picture")
+    data = load("imagefolder", path=str(pictures), image_size=8)
+    assert len(data.train) + len(data.test) == 15
+    assert data.notes == ("data.path: left out 2 files: .txt × 1, hidden × 1",)
+
+
+def test_imagefolder_leaves_out_unreadable_pictures_if_asked(pictures):
+    (pictures / "cats" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    (pictures / "dogs" / "4.jpg").write_bytes(b"")
+    with pytest.raises(FedlabError, match=r"cats/3\.png .* \(1 more of 10 files cannot be read"):
+        load("imagefolder", path=str(pictures))
+    data = load("imagefolder", path=str(pictures), on_error="skip", image_size=8)
+    assert len(data.train) + len(data.test) == 8
+    red = data.train.inputs[:, 0].float().mean((1, 2))
+    assert torch.equal(red > 100, data.train.targets == 1)
+    assert "left out 2 of 10 files that cannot be read" in data.notes[0]
+    assert "4.jpg is not a picture: the file is empty" in data.notes[0]
+    for number in (0, 1, 2, 4):
+        (pictures / "cats" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(FedlabError, match="no picture of the class 'cats' can be read"):
+        load("imagefolder", path=str(pictures), on_error="skip")
+
+
+def test_imagefolder_tells_that_the_first_of_several_frames_is_taken(pictures):
+    frames = [Image.new("L", (9, 9), level) for level in (0, 200)]
+    frames[0].save(pictures / "cats" / "moving.gif", save_all=True, append_images=frames[1:])
+    data = load("imagefolder", path=str(pictures), image_size=8)
+    assert "of several frames or pages the first is taken, in 1 file: " in data.notes[0]
+    assert data.notes[0].endswith("moving.gif")
+
+
 @pytest.fixture
 def reviews(tmp_path):
     path = tmp_path / "reviews.csv"
@@ -121,6 +167,99 @@ def test_text_classification_refuses_what_it_cannot_read(tmp_path, reviews):
         load("text-classification", path=str(tmp_path / "nowhere"))
 
 
+CSV_FAULTS = [
+    ("good,\n", "line 3, column 'label': there is no class"),
+    ("good,NaN\n", r"line 3, column 'label': there is no class \('NaN' stands for a missing one"),
+    ("good, null \n", "line 3, column 'label': there is no class"),
+    (" ,up\n", "line 3, column 'text': there is no text"),
+    ("good,up,\ngood,down,extra\n", "line 4: this row has too many fields"),
+]
+
+
+@pytest.mark.parametrize(("rows", "sentence"), CSV_FAULTS)
+def test_a_text_without_a_class_or_words_is_refused_by_its_line(tmp_path, rows, sentence):
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\nfirst,up\n" + rows)
+    with pytest.raises(FedlabError, match=rf"data\.path: .*x\.csv, {sentence}"):
+        load("text-classification", path=str(path))
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Return a table of 12 complete rows and three that lack something."""
+    path = tmp_path / "gaps.csv"
+    rows = [
+        f"some words {n}, {'up' if n % 2 else 'down '},{'ann' if n % 3 else ' ann'}"
+        for n in range(12)
+    ]
+    rows += ["words,,ann", "words,NA,ann", "words,up,nan"]
+    path.write_text("text,label,author\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_rows_that_lack_something_are_left_out_if_asked_and_told(gaps):
+    data = load("text-classification", path=str(gaps), group_column="author", on_error="skip")
+    assert data.task.labels == ("down", "up")
+    assert data.train.group_names == ("ann",)
+    assert len(data.train) + len(data.test) == 12
+    (note,) = data.notes
+    assert "left out 3 of 15 rows that cannot be read" in note
+    assert "line 14, column 'label': there is no class" in note
+    with pytest.raises(FedlabError, match=r"line 14, .* \(2 more of 15 rows cannot be read either"):
+        load("text-classification", path=str(gaps), group_column="author")
+
+
+def test_a_class_may_be_called_na_where_the_scenario_says_so(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\n" + "one,NA\ntwo,EU\n" * 5)
+    data = load("text-classification", path=str(path), missing=[])
+    assert data.task.labels == ("EU", "NA")
+
+
+def write_texts(root, *parts):
+    for part in parts:
+        for label, text in (("ham", "see you"), ("spam", "buy now")):
+            folder = root / part / label
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(4):
+                (folder / f"{number}.txt").write_text(f"{text} {part}{number}")
+
+
+def test_texts_in_parts_are_tested_on_the_part_that_is_held_out(tmp_path):
+    write_texts(tmp_path, "train", "Test")
+    data = load("text-classification", path=str(tmp_path), length=20)
+    assert data.task.labels == ("ham", "spam")
+    tokens = data.task.encoding.tokens
+    texts = ["".join(tokens[n] for n in row if n) for row in data.test.inputs]
+    assert len(texts) == 8
+    assert all("<unknown>est" in text for text in texts)  # "T" is in no text that is learned from
+
+
+def test_a_text_folder_holds_texts_of_any_case_and_depth_and_no_marks(tmp_path):
+    write_texts(tmp_path, "")
+    (tmp_path / "ham/deep").mkdir()
+    (tmp_path / "ham/deep/x.TXT").write_bytes("\ufeffzebra".encode())
+    (tmp_path / "ham/.hidden.txt").write_text("q")
+    (tmp_path / "ham/x.pdf").write_text("q")
+    data = load("text-classification", path=str(tmp_path), length=9)
+    assert len(data.train) + len(data.test) == 9
+    assert not {"\ufeff", "q"} & set(data.task.encoding.tokens)
+    assert data.notes == ("data.path: left out 2 files: .pdf × 1, hidden × 1",)
+
+
+def test_a_text_file_that_cannot_be_read_is_refused_or_left_out(tmp_path):
+    write_texts(tmp_path, "")
+    (tmp_path / "spam/4.txt").write_bytes(b"one\ncaf\xe9\n")
+    (tmp_path / "spam/5.txt").write_bytes(b"")
+    with pytest.raises(
+        FedlabError, match=r"4\.txt cannot be read: line 2 is not UTF-8 .* \(1 more of"
+    ):
+        load("text-classification", path=str(tmp_path))
+    data = load("text-classification", path=str(tmp_path), on_error="skip")
+    assert len(data.train) + len(data.test) == 8
+    assert "left out 2 of 10 files that cannot be read" in data.notes[0]
+
+
 @pytest.fixture
 def load_curve(tmp_path):
     path = tmp_path / "load.csv"
@@ -162,7 +301,7 @@ def test_series_csv_tests_on_what_comes_later(load_curve):
     ("keys", "sentence"),
     [
         ({"columns": ["laod"]}, r"data\.path: .* unknown column 'laod'\. Did you mean 'load'"),
-        ({"columns": ["site"]}, r"row 1 below the header, column 'site': 'north' is not a number"),
+        ({"columns": ["site"]}, r"line 2, column 'site': 'north' is not a number"),
         ({"columns": ["load"], "window": 100}, r"data\.window: .* 101 steps .* training part"),
         ({"columns": ["load"], "window": 10, "group": "site"}, r"data\.window: .* test part"),
     ],
@@ -185,3 +324,106 @@ def test_ts_files_pad_shorter_series_with_the_mean(tmp_path):
     )
     assert data.test.inputs[0, 2, 0] == 0
     assert data.test.targets.tolist() == [1]
+
+
+def write_series(path, times, column="when", groups=None):
+    groups = groups or ["x"] * len(times)
+    rows = [
+        f"{time},{n},{group}" for n, (time, group) in enumerate(zip(times, groups, strict=True))
+    ]
+    path.write_text(f"{column},load,site\n" + "\n".join(rows) + "\n")
+    return path
+
+
+HOURS = [f"2024-01-01 {hour:02}:00" for hour in range(24)]
+SHUFFLED = [HOURS[hour * 7 % 24] for hour in range(24)]
+SERIES = {"columns": ["load"], "window": 3}
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        SHUFFLED,
+        [f"2024-02-{1 + n * 5 % 24:02}T00:00:00Z" for n in range(24)],
+        [n * 5 % 24 - 3 for n in range(24)],
+        [1_700_000_000_000_000_000 + n * 5 % 24 for n in range(24)],
+    ],
+    ids=["hours", "zone", "numbers", "nanoseconds"],
+)
+def test_series_csv_sorts_by_time(tmp_path, times):
+    path = write_series(tmp_path / "x.csv", times)
+    data = load("series-csv", path=str(path), time="when", **SERIES)
+    scaling = data.task.encoding.features
+    shown = data.test.inputs[..., 0] * scaling.scale[0] + scaling.offset[0]
+    later = [load for _, load in sorted((time, n) for n, time in enumerate(times))][-5:]
+    assert shown[0].tolist() == pytest.approx(later[:3], abs=1e-3)
+    assert data.task.input_shape == (3, 1)
+    assert data.notes == ()
+
+
+def test_series_csv_sorts_each_series_by_itself(tmp_path):
+    path = write_series(tmp_path / "x.csv", SHUFFLED * 2, groups=["b"] * 24 + ["a"] * 24)
+    data = load("series-csv", path=str(path), time="when", group="site", **SERIES)
+    assert data.train.group_names == ("a", "b")
+    for group in (0, 1):
+        assert len(data.test.inputs[data.test.groups == group]) == 2
+
+
+@pytest.mark.parametrize(
+    ("times", "sentence"),
+    [
+        (
+            [*HOURS[:23], HOURS[4]],
+            r"line 25, column 'when': the time '2024-01-01 04:00' is on line 6",
+        ),
+        ([*HOURS[:9], "", *HOURS[10:]], "line 11, column 'when': there is no time"),
+        (
+            [*HOURS[:9], "31.12.2024", *HOURS[10:]],
+            "line 11, .* '31.12.2024' is neither a number nor",
+        ),
+        (
+            [*HOURS[:23], HOURS[23] + "Z"],
+            "line 25, .* is in a time zone, and the first time is with",
+        ),
+        ([1, 2, "nan", *range(4, 25)], "line 4, .* 'nan' is not a number, as the first time is"),
+    ],
+)
+def test_series_csv_refuses_a_time_that_says_nothing(tmp_path, times, sentence):
+    path = write_series(tmp_path / "x.csv", times)
+    with pytest.raises(FedlabError, match=rf"data\.path: .*x\.csv, {sentence}"):
+        load("series-csv", path=str(path), time="when", **SERIES)
+
+
+@pytest.mark.parametrize(
+    ("column", "times"), [("when", SHUFFLED), ("Time", list(range(24, 0, -1))), ("at", HOURS[::-1])]
+)
+def test_series_csv_tells_of_times_that_do_not_ascend(tmp_path, column, times):
+    path = write_series(tmp_path / "x.csv", times, column)
+    (note,) = load("series-csv", path=str(path), **SERIES).notes
+    assert f"the times in column '{column}' do not ascend (line" in note
+    assert f"data.time = '{column}' sorts them" in note
+
+
+def test_series_csv_is_silent_of_times_that_ascend_and_other_columns(tmp_path):
+    path = write_series(tmp_path / "x.csv", HOURS)
+    assert load("series-csv", path=str(path), **SERIES).notes == ()
+    path = write_series(tmp_path / "y.csv", list(range(24, 0, -1)), "wind")
+    assert load("series-csv", path=str(path), **SERIES).notes == ()
+    path = write_series(tmp_path / "z.csv", HOURS * 2, groups=["b"] * 24 + ["a"] * 24)
+    assert load("series-csv", path=str(path), group="site", **SERIES).notes == ()
+
+
+def test_series_csv_refuses_a_row_without_a_group(tmp_path):
+    path = write_series(tmp_path / "x.csv", HOURS, groups=["a"] * 20 + [" "] * 4)
+    with pytest.raises(FedlabError, match=r"line 22, column 'site': there is no group"):
+        load("series-csv", path=str(path), group="site", **SERIES)
+
+
+@pytest.mark.parametrize("level", [14.62, 1.0, -1e-9, 3e7])
+def test_a_column_that_is_constant_in_training_is_not_divided(tmp_path, level):
+    path = tmp_path / "x.csv"
+    rows = [f"{n % 5},{level if n < 80 else level + 0.5}" for n in range(100)]
+    path.write_text("load,flag\n" + "\n".join(rows) + "\n")
+    data = load("series-csv", path=str(path), columns=["load", "flag"], window=3)
+    assert data.task.encoding.features.scale[1] == 1.0
+    assert data.test.inputs[..., 1].max() == pytest.approx(0.5, abs=1e-6)

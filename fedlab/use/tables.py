@@ -1,0 +1,154 @@
+"""CSV files of new rows, scaled as those that a network was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedlab.data.dataset import IntArray, Task
+from fedlab.data.formats.table import (
+    Row,
+    Table,
+    check_length,
+    find_columns,
+    finite,
+    header_table,
+    read_rows,
+)
+from fedlab.data.names import shown
+from fedlab.data.time_order import by_time, unordered
+from fedlab.errors import FedlabError
+from fedlab.use.notes import tell
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """The rows of a CSV file, with or without a header.
+
+    Attributes:
+        where: How messages call it.
+        header: The names of its columns, or None.
+        rows: Its rows, without the header, one or more.
+    """
+
+    where: str
+    header: list[str] | None
+    rows: list[Row]
+
+    @classmethod
+    def read(cls, path: Path) -> CsvFile:
+        """Return the file's rows. A first line that is not entirely numeric is a header.
+
+        Raises:
+            FedlabError: If it cannot be read or is empty.
+        """
+        where = shown(path)
+        if not path.is_file():
+            raise FedlabError(f"there is no file {where}")
+        rows = read_rows(path)
+        if not rows:
+            raise FedlabError(f"{where} is empty; rows of numbers are wanted")
+        header = None
+        if not all(_is_number(cell) for cell in rows[0].fields):
+            header = [cell.strip() for cell in rows.pop(0).fields]
+        if not rows:
+            raise FedlabError(f"{where} has a header and no rows")
+        return cls(where, header, rows)
+
+    def without(self, column: int) -> CsvFile:
+        """Return the file without one of its columns."""
+        rows = [Row(r.line, [*r.fields[:column], *r.fields[column + 1 :]]) for r in self.rows]
+        header = self.header and [*self.header[:column], *self.header[column + 1 :]]
+        return CsvFile(self.where, header, rows)
+
+    def features(self, task: Task) -> torch.Tensor:
+        """Return the rows, (rows, features) float32, scaled as in training.
+
+        If the run knows its columns' names, a header may have further columns, in any order.
+
+        Raises:
+            FedlabError: If columns are missing or named twice, a row is shorter or longer than the
+                first line, or a value is not a number.
+        """
+        places = self._places(task)
+        width = len(self.header or self.rows[0].fields)
+        numbers = []
+        for line, fields in self.rows:
+            where = f"{self.where}, line {line}"
+            check_length(fields, width, where, "first line")
+            numbers.append([_number(fields[place], where) for place in places])
+        values = torch.tensor(numbers, dtype=torch.float64)
+        scaling = task.encoding.features if task.encoding is not None else None
+        if scaling is not None:
+            offset = torch.tensor(scaling.offset, dtype=torch.float64)
+            values = (values - offset) / torch.tensor(scaling.scale, dtype=torch.float64)
+        return values.float()
+
+    def order(self, time: str | None, group: str | None) -> IntArray:
+        """Return the order of the rows, which are one series, in time.
+
+        Without a column of times the rows stay as they are.
+
+        Args:
+            time: The column of times that the run sorted its series by.
+            group: The column that told its series apart.
+
+        Raises:
+            FedlabError: If a time is unreadable or there twice, or the rows are several series.
+        """
+        rows = np.arange(len(self.rows))
+        if self.header is None:
+            return rows
+        table = header_table(self.where, self.header, self.rows)
+        self._check_is_one_series(table, group)
+        one = np.zeros(len(self.rows), dtype=np.int64)
+        if time is not None and time.strip() in table.columns:
+            find_columns(self.header, [time], self.where)
+            return by_time(table, time, one)
+        if note := unordered(table, (), one):
+            tell([note.partition("; data.time")[0]])
+        return rows
+
+    def _check_is_one_series(self, table: Table, group: str | None) -> None:
+        if group is None or group.strip() not in table.columns:
+            return
+        names = sorted(set(table.named(group)))
+        if len(names) > 1:
+            raise FedlabError(
+                f"{self.where}: column '{group}' tells {len(names)} series apart ('{names[0]}', "
+                f"'{names[1]}'{', ...' if len(names) > 2 else ''}), and a file is one series; give "
+                "each a file of its own"
+            )
+
+    def _places(self, task: Task) -> Collection[int]:
+        """Return the place of each feature in a row."""
+        features = task.input_shape[-1]
+        scaling = task.encoding.features if task.encoding is not None else None
+        if self.header is not None and scaling is not None and scaling.columns:
+            return [
+                find_columns(self.header, [column], self.where)[column]
+                for column in scaling.columns
+            ]
+        width = len(self.header or self.rows[0].fields)
+        if width != features:
+            raise FedlabError(f"{self.where} has {width} columns, and the network takes {features}")
+        return range(features)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(field: str, where: str) -> float:
+    number = finite(field)
+    if number is None:
+        raise FedlabError(f"{where}: '{field}' is not a number")
+    return number
