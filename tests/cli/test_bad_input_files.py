@@ -111,7 +111,7 @@ SERIES = 'name = "series-csv"\npath = "t.csv"\ncolumns = ["x"]'
         (TEXTS, "text,lable\na,b\n", "unknown column 'label'. Did you mean 'lable'?"),
         (TEXTS, "text,label\na,b\n", "t.csv holds texts of a single class"),
         (TEXTS, BINARY, "data.path: t.csv cannot be read"),
-        (SERIES, "x\n1\ntwo\n3\n", "t.csv, row 2 below the header, column 'x': 'two' is not a num"),
+        (SERIES, "x\n1\ntwo\n3\n", "t.csv, line 3, column 'x': 'two' is not a number"),
         (SERIES, "x\n1\n2\n3\n", "shorten the window"),
     ],
 )

@@ -87,7 +87,7 @@ def test_rows_of_a_table_are_found_by_their_columns_names(iris_run: Path, iris_t
         ("1,2,3,4\n1,2\n", "line 2: this row has too few fields: 2, and the first line has 4"),
         ("1,2,3,4\n1,2,3,4,5\n", "line 2: this row has too many fields"),
         ("1,2,3,4\n1,nan,3,4\n", "line 2: 'nan' is not a number"),
-        ("a,b,c,d\n1,2,3,4\n", "has no column 'sepal length"),
+        ("a,b,c,d\n1,2,3,4\n", "unknown column 'sepal length"),
     ],
 )
 def test_a_table_that_does_not_fit_is_named(

@@ -91,11 +91,13 @@ def _eight_bits(opened: Image.Image) -> Image.Image:
     tags: Any = getattr(opened, "tag_v2", {})
     bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]
     white = (1 << bits) - 1
-    numbers = np.asarray(opened).astype(np.int64)
-    scaled = (np.clip(numbers, 0, white) * 255 + white // 2) // white
+    greys = (np.arange(1 << 16).clip(0, white) * 255 + white // 2) // white
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        scaled = 255 - scaled
-    grey = Image.fromarray(scaled.astype(np.uint8))
+        greys = 255 - greys
+    numbers = np.asarray(opened)
+    if opened.mode == "I":
+        numbers = numbers.clip(0, white).astype(np.uint16)
+    grey = Image.fromarray(greys.astype(np.uint8)[numbers])
     clear = opened.info.get("transparency")
     if isinstance(clear, int):
         grey.putalpha(Image.fromarray(np.where(numbers == clear, 0, 255).astype(np.uint8)))
