@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from pydantic import Field
 
 from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
@@ -39,14 +40,19 @@ class WorkerMomentum(ClientAlgorithm):
         return super().parameter_terms(task)
 
     def update(self, task: LocalTask, fitted: Fit) -> Update:
-        """Return the received weights plus the running mean, which is kept."""
+        """Return the received parameters plus the running mean, (parameters,), which is kept.
+
+        Running statistics of batch norm are the round's own.
+        """
         update = super().update(task, fitted)
-        received = task.received[task.network.model.layout.wire]
-        momentum = update.weights - received
+        layout = task.network.model.layout
+        received = task.received[layout.shared_parameters]
+        momentum = update.weights[: len(received)] - received
         if "momentum" in task.state:
             beta = self.settings.beta
-            momentum = (1 - beta) * momentum + beta * task.state["momentum"]
-        update.weights = received + momentum
+            # Older runs kept a momentum of the statistics as well.
+            momentum = (1 - beta) * momentum + beta * task.state["momentum"][: len(received)]
+        update.weights = torch.cat([received + momentum, update.weights[len(received) :]])
         update.state = {**update.state, "momentum": momentum}
         return update
 

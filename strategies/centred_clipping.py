@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
@@ -41,6 +42,7 @@ class CentredClipping(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = CentredClippingSettings
+    traits = Traits(statistics="median")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
@@ -44,6 +45,7 @@ class Dnc(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = DncSettings
+    traits = Traits(statistics="median")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)

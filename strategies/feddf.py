@@ -64,7 +64,7 @@ class FedDf(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FedDfSettings
-    traits = Traits(needs_public=True)
+    traits = Traits(needs_public=True, statistics="own")
     public: PublicInputs
 
     def __init__(self, settings: Any) -> None:

@@ -38,8 +38,6 @@ class FedDyn(VectorStrategy):
         h ← h − α/m Σ (θₖ − θ)
         θ ← 1/|P| Σ θₖ − h/α
 
-    Running statistics are averaged.
-
     Attributes:
         h: (parameters,) the mean of all clients' linear terms; None before the first round.
     """
@@ -59,8 +57,7 @@ class FedDyn(VectorStrategy):
         """Return the mean of θₖ − h/α."""
         new: Vector = mean(replies)
         alpha = self.settings.alpha
-        moved = new[self.parameters] - weights[self.parameters].astype(np.float64)
+        moved = new - weights.astype(np.float64)
         before = np.zeros_like(moved) if self.h is None else self.h
         self.h = before - alpha * self.participation(replies) * moved
-        new[self.parameters] -= self.h / alpha
-        return new
+        return np.asarray(new - self.h / alpha)

@@ -39,8 +39,7 @@ class FedExP(VectorStrategy):
         η_g = max(1, Σ pᵢ ‖Δᵢ‖² / (2 (‖Δ̄‖² + ε)))
         x ← x − η_g Δ̄
 
-    Clients send ‖Δᵢ‖² with their weights, so their mean is sufficient. Running statistics are
-    averaged.
+    Clients send ‖Δᵢ‖² with their weights, so their mean is sufficient.
 
     Attributes:
         server_rate: η_g of the last round.
@@ -59,12 +58,10 @@ class FedExP(VectorStrategy):
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return x − η_g Δ̄."""
-        new: Vector = mean(replies)
-        old = weights[self.parameters].astype(np.float64)
-        change = old - new[self.parameters]
+        old = weights.astype(np.float64)
+        change: Vector = old - mean(replies)
         squares = mean(replies, lambda reply: reply.metrics["squared_change"])
         self.server_rate = max(
             1.0, float(squares / (2 * (change @ change + self.settings.epsilon)))
         )
-        new[self.parameters] = old - self.server_rate * change
-        return new
+        return old - self.server_rate * change

@@ -13,7 +13,8 @@ from fedlab.algorithm.vector_strategy import (
     Vector,
     VectorStrategy,
     VectorStrategySettings,
-    mean,
+    shares,
+    updates,
 )
 from fedlab.registry import strategies
 
@@ -42,8 +43,9 @@ class FedMgda(VectorStrategy):
         λ* = argmin_λ ‖Σᵢ λᵢ gᵢ‖² over the simplex with |λᵢ − λ⁰ᵢ| ≤ ε, λ⁰ FedAvg's weights
         wᵗ⁺¹ = wᵗ − η Σᵢ λ*ᵢ gᵢ
 
-    ε = 0 is FedAvg of normalised updates, ε = 1 Désidéri's multiple-gradient descent (MGDA).
-    Running statistics are averaged. A client that did not move has gᵢ = 0.
+    ε = 0 is FedAvg of normalised updates, ε = 1 Désidéri's multiple-gradient descent (MGDA). A
+    client that did not move has no direction and no share: with gᵢ = 0 it would be the shortest
+    mixture by itself, and nobody would learn any more.
 
     Attributes:
         mixture: λ* of the last round, in the order of its clients.
@@ -57,25 +59,22 @@ class FedMgda(VectorStrategy):
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the weights after a step along the common direction."""
-        settings, part = self.settings, self.parameters
-        new = np.asarray(mean(replies), np.float64)
-        gradients = np.stack(
-            [_normalised(np.float64(1) * weights[part] - reply.weights[part]) for reply in replies]
-        )
-        shares = np.array([reply.weight for reply in replies])
-        self.mixture = least_norm(gradients @ gradients.T, shares / shares.sum(), settings.epsilon)
+        settings = self.settings
+        gradients = -updates(weights, replies)
+        lengths = np.linalg.norm(gradients, axis=1)
+        moved = lengths > 0
+        self.mixture = np.zeros(len(replies))
+        if not moved.any():
+            return weights
+        directions = gradients[moved] / lengths[moved, None]
+        center = shares([reply for reply, has in zip(replies, moved, strict=True) if has])
+        self.mixture[moved] = least_norm(directions @ directions.T, center, settings.epsilon)
         rate = settings.eta * settings.decay ** (server_round - 1)
-        new[part] = weights[part] - rate * (self.mixture @ gradients)
-        return new
+        return np.asarray(weights - rate * (self.mixture[moved] @ directions))
 
     def record(self) -> dict[str, Any]:
         """Return the smallest and the largest of the round's λ*."""
         return {"least_share": self.mixture.min(), "largest_share": self.mixture.max()}
-
-
-def _normalised(vector: Vector) -> Vector:
-    length = np.linalg.norm(vector)
-    return vector / length if length else vector
 
 
 def least_norm(gram: Vector, center: Vector, epsilon: float) -> Vector:

@@ -36,7 +36,7 @@ class FedNova(VectorStrategy):
         x ← x − τ_eff Σ pᵢ η dᵢ        τ_eff = Σ pᵢ ‖aᵢ‖₁
 
     so that a client's influence does not grow with its number of steps. With server momentum γ the
-    step is accumulated, u ← γ u + τ_eff Σ pᵢ η dᵢ and x ← x − u. Running statistics are averaged.
+    step is accumulated, u ← γ u + τ_eff Σ pᵢ η dᵢ and x ← x − u.
 
     Attributes:
         velocity: (parameters,) u; None before the first round.
@@ -55,13 +55,11 @@ class FedNova(VectorStrategy):
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return x − u."""
-        new: Vector = mean(replies)
         effective = mean(replies, lambda reply: reply.metrics["accumulated_steps"])
         # Clients send −η dᵢ instead of their parameters.
-        step = -effective * new[self.parameters]
+        step: Vector = -effective * mean(replies)
         if self.velocity is not None:
             step = self.settings.server_momentum * self.velocity + step
         if self.settings.server_momentum:
             self.velocity = step
-        new[self.parameters] = weights[self.parameters].astype(np.float64) - step
-        return new
+        return weights.astype(np.float64) - step

@@ -79,8 +79,7 @@ class FedOpt(VectorStrategy):
         x ← ServerOpt(x, x − mean of yᵢ)
 
     Adam, Adagrad and the like are torch's, with its bias correction and its ε; "fedadam", "fedyogi"
-    and "fedadagrad" are Flower's, closer to the paper's Algorithm 2. Running statistics are
-    averaged.
+    and "fedadagrad" are Flower's, closer to the paper's Algorithm 2.
 
     Attributes:
         moments: The optimiser's state, by its own names.
@@ -95,9 +94,8 @@ class FedOpt(VectorStrategy):
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the weights after a step of the optimiser."""
-        new: Vector = mean(replies)
-        change = new[self.parameters] - weights[self.parameters].astype(np.float64)
-        parameter = torch.tensor(weights[self.parameters], requires_grad=True)
+        change = mean(replies) - weights.astype(np.float64)
+        parameter = torch.tensor(weights, requires_grad=True)
         parameter.grad = torch.from_numpy(-change).float()
         optimizer = self.settings.optimizer.build(parameter)
         # An optimiser creates its state in its first step.
@@ -105,8 +103,7 @@ class FedOpt(VectorStrategy):
             optimizer.state[parameter] = {n: _to_torch(v) for n, v in self.moments.items()}
         optimizer.step()
         self.moments = {n: _to_numpy(v) for n, v in optimizer.state[parameter].items()}
-        new[self.parameters] = parameter.detach().numpy()
-        return new
+        return np.asarray(parameter.detach().numpy())
 
 
 def _to_torch(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Flower's own strategies, by name, with their constructor arguments as settings.
 
 The classes of ``flwr.serverapp.strategy`` are used unchanged; this file specifies which arguments a
-scenario may set, their bounds, and which strategies take a weighted mean.
+scenario may set, their bounds, and which strategies take a weighted mean. Those that need more than
+that stand in ``krum.py`` and ``differential_privacy.py``.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class FlowerStrategy:
         if hasattr(settings, "inner"):
             arguments["strategy"] = build_strategy(settings.inner)
         strategy = cls(**arguments)
-        strategy._fixed = frozenset({*arguments, *WIRING, "_fixed"})
+        transient = getattr(cls, "transient", ())
+        strategy._fixed = frozenset({*arguments, *WIRING, *transient, "_fixed"})
         return strategy
 
     def objections(self, setup: Setup) -> Iterator[str]:
@@ -270,6 +272,7 @@ adopt(
     """
     Each coordinate of x becomes the median of the yₖ's, whatever their nₖ (Algorithm 1, option I).
     """,
+    statistics="median",
 )
 adopt(
     "fedtrimmedavg",
@@ -279,38 +282,7 @@ adopt(
     Each coordinate of x becomes the mean of the yₖ's, whatever their nₖ, without the ⌊β n⌋ smallest
     and the ⌊β n⌋ largest of n (Algorithm 1, option II).
     """,
-)
-# Blanchard et al. 2017, proposition 4.2; El Mhamdi et al. 2018, section 4.
-adopt(
-    "krum",
-    flower.Krum,
-    "Krum: the one update that is nearest to the others (Blanchard et al. 2017)",
-    """
-    x ← yₖ of the client k with the least Σⱼ ‖yₖ − yⱼ‖² over the n − f − 2 others nearest to it, of
-    n clients with f malicious ones.
-    """,
-    malicious_bound=(2, 3),
-)
-adopt(
-    "multikrum",
-    flower.MultiKrum,
-    "MultiKrum: the mean of the updates that are nearest to the others (Blanchard et al. 2017)",
-    """
-    x ← mean of the num_nodes_to_select yₖ with the lowest scores of Krum. Flower weighs them by
-    examples, the paper equally.
-    """,
-    malicious_bound=(2, 3),
-)
-adopt(
-    "bulyan",
-    flower.Bulyan,
-    "Bulyan: Krum's choice, then a trimmed mean of it (El Mhamdi et al. 2018)",
-    """
-    Of n clients with f malicious ones, θ = n − 2f are chosen by Krum's scores; each coordinate of x
-    becomes the mean of the θ − 2f values nearest to the median of the chosen. Flower scores once;
-    the paper recomputes the scores after each choice.
-    """,
-    malicious_bound=(4, 3),
+    statistics="median",
 )
 adopt(
     "qfedavg",

@@ -47,7 +47,7 @@ class FlTrust(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FlTrustSettings
-    traits = Traits(needs_root=True)
+    traits = Traits(needs_root=True, statistics="median")
     train_on_root: Callable[[int, Vector], Vector]
 
     def begin(self, context: ServerContext) -> None:

@@ -44,7 +44,7 @@ class Ifca(ClusteredStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = IfcaSettings
-    traits = Traits(client="ifca", several_models=True)
+    traits = Traits(client="ifca", several_models=True, statistics="own")
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -50,7 +50,7 @@ class MimeLite(VectorStrategy):
 
     The gradients are over all of a client's examples, at the received x. m and v start at
     0, and Adam's have no bias correction; in the first round, in which v = 0 would give steps of
-    η/ε, clients omit v. Running statistics are averaged.
+    η/ε, clients omit v.
 
     Attributes:
         momentum: (parameters,) m; None before there is a gradient, and with Adagrad.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
@@ -37,6 +38,7 @@ class NormBounding(VectorStrategy):
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = NormBoundingSettings
+    traits = Traits(statistics="median")
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the weights moved by the mean of the bounded updates."""

@@ -42,9 +42,6 @@ class PFedMe(VectorStrategy):
     settings: PFedMeSettings
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
-        """Return (1 − β) wᵗ + β mean wᵢ; running statistics of batch norm are averaged."""
-        averaged: Vector = np.asarray(mean(replies))
-        new = averaged.copy()
-        part, beta = self.parameters, self.settings.beta
-        new[part] = (1 - beta) * weights[part] + beta * averaged[part]
-        return new
+        """Return (1 − β) wᵗ + β mean wᵢ."""
+        beta = self.settings.beta
+        return np.asarray((1 - beta) * weights + beta * mean(replies))

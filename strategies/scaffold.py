@@ -38,7 +38,6 @@ class Scaffold(VectorStrategy):
         c ← c + 1/N Σ Δcᵢ = c + |S|/N · (mean of Δcᵢ)
 
     If weighted by examples, both means are, and c estimates the gradient of the weighted objective.
-    Running statistics are averaged.
 
     Attributes:
         control: (parameters,) c, the server's control variate; None before the first round.
@@ -54,15 +53,13 @@ class Scaffold(VectorStrategy):
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
         """Return c."""
         if self.control is None:
-            self.control = np.zeros(len(weights[self.parameters]))
+            self.control = np.zeros(len(weights))
         return {"control": self.control}
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return x + η_g (mean of yᵢ − x), and update c."""
-        new: Vector = mean(replies)
-        old = weights[self.parameters].astype(np.float64)
-        moved = new[self.parameters] - old
-        new[self.parameters] = old + self.settings.server_learning_rate * moved
+        old = weights.astype(np.float64)
+        new: Vector = old + self.settings.server_learning_rate * (mean(replies) - old)
         change = mean(replies, lambda reply: reply.arrays["control"])
         self.control = self.control + self.participation(replies) * change
         return new

@@ -20,16 +20,22 @@ class ClusteredStrategy(VectorStrategy):
     cluster's. All models are in the checkpoints, as the strategy's state.
 
     Attributes:
-        models: (wire_size,) each cluster's weights; empty before there are clusters.
+        models: (wire_size,) each cluster's weights and running statistics; empty before there are
+            clusters.
         members: Each client's cluster, by node.
     """
 
-    traits = Traits(several_models=True)
+    traits = Traits(several_models=True, statistics="own")
 
     def __init__(self, settings: Any) -> None:
         super().__init__(settings)
         self.models: list[Vector] = []
         self.members: dict[str, int] = {}
+
+    @property
+    def parameters(self) -> slice:
+        """Return where parameters stand in whole vectors; running statistics follow them."""
+        return slice(0, self.layout.wire_parameters)
 
     @property
     def sizes(self) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -91,6 +91,10 @@ class Traits:
         needs_root: Whether it trains on the server's own examples, the root data.
         malicious_bound: (a, b) where f malicious clients can be withstood by cohorts of a·f + b and
             more; None where nothing is known.
+        statistics: What becomes of the running statistics of batch norm, which clients send after
+            their parameters: their "mean", weighed as in any mean, or the "median" of each, which
+            no minority moves far, beside a strategy that sees parameters alone; or "own", to see
+            and return whole vectors.
     """
 
     takes_mean: bool = False
@@ -100,6 +104,7 @@ class Traits:
     needs_public: bool = False
     needs_root: bool = False
     malicious_bound: tuple[int, int] | None = None
+    statistics: Literal["mean", "median", "own"] = "mean"
 
 
 def own_traits(strategy: Any) -> Traits:
@@ -109,10 +114,15 @@ def own_traits(strategy: Any) -> Traits:
 
 
 def traits_of(strategy: Any) -> Traits:
-    """Return a strategy's traits, with what those that it wraps need of the server."""
+    """Return a strategy's traits, with what those that it wraps need of the server.
+
+    Statistics are combined as those want it that it wraps, unless it says otherwise itself.
+    """
     own = [own_traits(part) for part in parts_of(strategy)]
+    statistics = [traits.statistics for traits in own if traits.statistics != "mean"]
     return replace(
         own[0],
+        statistics=statistics[0] if statistics else "mean",
         needs_public=any(traits.needs_public for traits in own),
         needs_root=any(traits.needs_root for traits in own),
     )
@@ -200,6 +210,14 @@ def _partners(setup: Setup) -> Iterator[str]:
             f"strategy.inner.name: '{settings.strategy.inner.name}' has several global models, and "
             f"'{settings.strategy.name}' knows of one: take another inner strategy"
         )
+    elif inner.statistics == "own" and own_traits(setup.strategy).statistics != "own":
+        layout = setup.network.model.layout
+        if layout.wire_size > layout.wire_parameters:
+            yield (
+                f"strategy.inner.name: '{settings.strategy.inner.name}' works on the running "
+                f"statistics of batch norm, and '{settings.strategy.name}' on parameters alone: "
+                "take another inner strategy, or set model.batch_norm = 'frozen'"
+            )
 
 
 def attributes_state(strategy: Strategy, fixed: frozenset[str]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Reply:
     Attributes:
         client: The client's node; of a mean, any of its clients'.
         weight: Its weight in a mean; of a mean, the sum over its clients.
-        weights: (wire_size,) float32: the client's weights, or what it sends in their place.
+        weights: (parameters,) float32: the client's weights, or what it sends in their place.
         arrays: Further vectors, by name.
         metrics: Numbers, such as "train_loss".
     """
@@ -77,6 +77,10 @@ class ServerContext:
 
 class VectorStrategy(CohortSampling):
     """Samples a cohort as Flower's FedAvg does, and hands its replies to :meth:`step` as vectors.
+
+    The vectors hold the parameters that travel. Running statistics of batch norm are combined
+    beside the strategy, unless its traits say that they are its own concern; then they follow the
+    parameters (``layout.wire_parameters`` of ``layout.wire_size`` values).
 
     What a subclass sets as its own attributes is its state: numbers, arrays, and lists and
     dictionaries of them are kept in checkpoints.
@@ -128,7 +132,7 @@ class VectorStrategy(CohortSampling):
 
         Args:
             server_round: The round, from 1.
-            weights: (wire_size,) the weights that were sent; not to be changed.
+            weights: (parameters,) the weights that were sent; not to be changed.
             replies: One per client, in the order of clients, or one alone (``takes_mean``).
         """
         raise NotImplementedError
@@ -144,14 +148,6 @@ class VectorStrategy(CohortSampling):
     def record(self) -> dict[str, Any]:
         """Return what to record of the last round, for ``metrics.jsonl``, key "strategy"."""
         return {}
-
-    @property
-    def parameters(self) -> slice:
-        """Return where parameters stand in the vectors; running statistics follow them.
-
-        Server steps that are no plain mean work on parameters; statistics are averaged.
-        """
-        return slice(0, self.layout.wire_parameters)
 
     def participation(self, replies: Sequence[Reply]) -> float:
         """Return the fraction of all clients whose updates are in the replies.
@@ -213,7 +209,7 @@ def mean(replies: Sequence[Reply], of: Callable[[Reply], Any] = lambda reply: re
 
 
 def updates(weights: Vector, replies: Sequence[Reply]) -> Vector:
-    """Return (clients, wire_size) float64: how far each client went from the weights sent."""
+    """Return (clients, parameters) float64: how far each client went from the weights sent."""
     return np.stack([np.asarray(reply.weights, np.float64) - weights for reply in replies])
 
 
@@ -235,7 +231,8 @@ def _public(setup: Setup) -> Iterator[str]:
 
 def record_of(vector: Vector) -> ArrayRecord:
     """Return a record that carries a vector as float32."""
-    return ArrayRecord({"weights": Array(np.ascontiguousarray(vector, dtype=np.float32))})
+    with np.errstate(over="ignore"):
+        return ArrayRecord({"weights": Array(np.ascontiguousarray(vector, dtype=np.float32))})
 
 
 def reply_of(message: Message) -> Reply:

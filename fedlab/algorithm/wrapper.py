@@ -51,6 +51,11 @@ class StrategyWrapper(Strategy):
         """Log the wrapped strategy's settings."""
         self.strategy.summary()
 
+    def record(self) -> dict[str, Any]:
+        """Return what the wrapped strategy records of the last round."""
+        recorded: dict[str, Any] = getattr(self.strategy, "record", dict)()
+        return recorded
+
     def state_dict(self) -> dict[str, Any]:
         """Return what changes from round to round in the wrapped strategy."""
         return {"strategy": getattr(self.strategy, "state_dict", dict)()}

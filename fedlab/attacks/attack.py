@@ -114,16 +114,16 @@ class Attack:
         before: torch.Tensor | None,
         generator: torch.Generator,
     ) -> torch.Tensor:
-        """Return the weights that the client sends instead of those that it trained.
+        """Return the parameters that the client sends instead of those that it trained.
 
-        Whatever else an algorithm sends (a control variate, a loss) stays as honest training left
-        it: the papers' attackers change only weights or gradients.
+        Whatever else an algorithm sends (running statistics, a control variate, a loss) stays as
+        honest training left it: the papers' attackers change only weights or gradients.
 
         Args:
-            trained: (wire_size,) the weights after training; not to be changed.
-            received: (wire_size,) the weights that the server sent (of several models, that which
-                the client trained); not to be changed.
-            before: (wire_size,) the weights that the client received before, if the attack
+            trained: (parameters,) those after training; not to be changed.
+            received: (parameters,) those that the server sent (of several models, those which the
+                client trained); not to be changed.
+            before: (parameters,) those that the client received before, if the attack
                 ``remembers`` them and it took part before.
             generator: The source of randomness for this client and round.
         """
@@ -154,8 +154,8 @@ class ObservedUpdates:
     """The updates that attackers know in a round: each client's change of the weights sent.
 
     Attributes:
-        own: (m, wire_size) the updates of the malicious clients' honest training.
-        benign: (n − m, wire_size) the updates of the benign clients.
+        own: (m, parameters) the updates of the malicious clients' honest training.
+        benign: (n − m, parameters) the updates of the benign clients.
         clients: The benign clients' numbers, in the order of ``benign``.
     """
 
@@ -186,11 +186,11 @@ class CollusiveAttack(Attack):
             )
 
     def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
-        """Return (wire_size,) the update that all malicious clients of the round send."""
+        """Return (parameters,) the update that all malicious clients of the round send."""
         raise NotImplementedError
 
     def known(self, observed: ObservedUpdates) -> Vector:
-        """Return (k, wire_size) the honest updates that ``settings.knowledge`` grants."""
+        """Return (k, parameters) the honest updates that ``settings.knowledge`` grants."""
         return observed.benign if self.settings.knowledge == "all" else observed.own
 
     def state_dict(self) -> dict[str, Any]:

@@ -33,14 +33,23 @@ class ColludingClients(StrategyWrapper):
         strategy: The strategy.
         adversary: The colluding clients and their attack.
         seed: The scenario's seed.
+        parameters: How many parameters travel, if anything follows them; attackers leave that as
+            it is.
     """
 
-    def __init__(self, strategy: Strategy, adversary: Adversary, seed: int) -> None:
+    def __init__(
+        self,
+        strategy: Strategy,
+        adversary: Adversary,
+        seed: int,
+        parameters: int | None = None,
+    ) -> None:
         super().__init__(strategy)
         assert isinstance(adversary.attack, CollusiveAttack)
         self._attack = adversary.attack
         self._adversary = adversary
         self._seed = seed
+        self._part = slice(0, parameters)
         self._sent: Vector = np.empty(0, np.float32)
 
     def configure_train(
@@ -67,14 +76,15 @@ class ColludingClients(StrategyWrapper):
         malicious = [client in self._adversary.clients for client in clients]
         if all(malicious) or not any(malicious):
             return list(replies)
-        updates = np.stack([_weights(_first(reply.content)) - self._sent for reply in replies])
+        sent = self._sent[self._part]
+        updates = np.stack([_weights(_first(r.content))[self._part] - sent for r in replies])
         observed = ObservedUpdates(
             updates[malicious],
             updates[np.logical_not(malicious)],
             tuple(c for c, is_bad in zip(clients, malicious, strict=True) if not is_bad),
         )
         draw = seeding.numpy_generator(self._seed, "collusion", server_round)
-        agreed = self._sent + self._attack.agreed(observed, draw)
+        agreed = sent + self._attack.agreed(observed, draw)
         return [
             _with_weights(reply, agreed) if is_bad else reply
             for reply, is_bad in zip(replies, malicious, strict=True)
@@ -98,10 +108,11 @@ def _weights(record: ArrayRecord) -> Vector:
     return np.asarray(next(iter(record.values())).numpy(), np.float64)
 
 
-def _with_weights(reply: Message, weights: Vector) -> Message:
-    """Return a copy of a reply with other weights."""
+def _with_weights(reply: Message, parameters: Vector) -> Message:
+    """Return a copy of a reply with other parameters."""
     changed = copy.copy(reply)
     content = reply.content.copy()
+    weights = np.concatenate([parameters, _weights(_first(content))[len(parameters) :]])
     content[next(iter(records_of(content, ArrayRecord)))] = record_of(weights)
     changed.content = content
     return changed

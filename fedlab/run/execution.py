@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import torch
 from safetensors.torch import save_file
 
 from fedlab import files
@@ -20,6 +22,7 @@ from fedlab.run.folder import RunFolder, weights_digest
 from fedlab.run.recorder import Recorder
 from fedlab.run.rounds import Rounds, TooFewReplies
 from fedlab.run.simulation import Simulation
+from fedlab.run.strategy_faults import StrategyFault
 from fedlab.scenario import Scenario
 
 
@@ -67,14 +70,38 @@ def run(
         folder.note(simulation.notes)
         for watcher in watchers:
             watcher.noted(simulation.notes)
-        try:
+        with _failing_whole(folder, simulation, rounds):
             rounds.run()
-        except TooFewReplies as error:
-            rounds.status, rounds.reason = "failed", str(error)
-            folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))
-            raise TooFewReplies(f"{error}{folder.resume_hint()}") from error
         _finish(folder, simulation, rounds)
     return rounds
+
+
+@contextmanager
+def _failing_whole(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> Iterator[None]:
+    """Leave a whole folder where a round fails, and tell how to go on after the one before.
+
+    Raises:
+        FedlabError: If too few clients answer, or the strategy does something wrong.
+    """
+    (folder.path / files.ERROR).unlink(missing_ok=True)
+    try:
+        yield
+    except (TooFewReplies, StrategyFault) as error:
+        rounds.status, rounds.reason = "failed", str(error)
+        _go_back(folder, rounds)
+        folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))
+        where = ""
+        if isinstance(error, StrategyFault) and error.traceback:
+            folder.write_text(files.ERROR, error.traceback)
+            where = f"; its traceback is in {folder.path / files.ERROR}"
+        raise type(error)(f"{error}{where}{folder.resume_hint()}") from error
+
+
+def _go_back(folder: RunFolder, rounds: Rounds) -> None:
+    """Let a failed run stand where its newest checkpoint does."""
+    saved = folder.latest()
+    if saved is not None:
+        rounds.round, rounds.weights = saved.round, torch.from_numpy(np.array(saved.weights))
 
 
 @contextmanager

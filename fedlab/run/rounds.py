@@ -7,6 +7,8 @@ per-client metrics and the cost of communication; the algorithm stays the strate
 from __future__ import annotations
 
 import gc
+import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message
-from flwr.serverapp.exception import InconsistentMessageReplies
 from flwr.serverapp.strategy import Strategy
 
 from fedlab import seeding
@@ -30,10 +31,13 @@ from fedlab.metrics.spread import describe
 from fedlab.process import frozen_heap
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.checkpoint import Checkpoint
+from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
 from fedlab.scenario import Scenario
 from fedlab.systems.stragglers import slow_down
 from fedlab.wire.protocol import LAYOUT, WEIGHTS
 from fedlab.wire.records import array_bytes, without_copying
+
+logger = logging.getLogger(__name__)
 
 LARGE = 1 << 25
 """Bytes of weights whose copies are not left to the garbage collector's own time."""
@@ -75,13 +79,14 @@ class Rounds:
         self._seconds: dict[str, float] = {}
         self._evaluation: Evaluation | None = None
         self._sent: tuple[torch.Tensor, Array] | None = None
+        self._warned: set[str] = set()
 
     def run(self) -> None:
         """Run to the last round, or until a callback asks to stop."""
         self._notify(lambda callback: callback.started(self))
         try:
             if self.round == 0:
-                self._end_round(RoundOutcome(0, {"round": 0, **self._tested()}))
+                self._end_round(RoundOutcome(0, {"round": 0, **self._tested(0)}))
             with frozen_heap():
                 while self.round < self.scenario.rounds and not self._should_stop():
                     self._one_round(self.round + 1)
@@ -92,7 +97,8 @@ class Rounds:
 
     def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
         """Return all that the run needs to continue from here."""
-        state: dict[str, Any] = getattr(self.strategy, "state_dict", dict)()
+        with self._told("state_dict", self.round):
+            state = checked_state(getattr(self.strategy, "state_dict", dict)())
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         kept = self.engine.states.save()
         updates = self.engine.updates.state_dict() if self.engine.updates else []
@@ -113,7 +119,8 @@ class Rounds:
         self.round = checkpoint.round
         self.weights = torch.from_numpy(np.array(checkpoint.weights))
         if checkpoint.strategy:
-            self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
+            with self._told("load_state_dict", checkpoint.round):
+                self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
         self.engine.states.restore(checkpoint.clients)
         if self.engine.updates and checkpoint.updates:
             self.engine.updates.load_state_dict(checkpoint.updates)
@@ -129,8 +136,9 @@ class Rounds:
             # Flower's records refer to themselves: what was sent and received is still there.
             gc.collect()
         due = self._is_evaluated(server_round)
-        record = {"round": server_round, **(self._tested() if due else {})}
-        recorded: dict[str, Any] = getattr(self.strategy, "record", dict)()
+        record = {"round": server_round, **(self._tested(server_round) if due else {})}
+        with self._told("record", server_round):
+            recorded = checked_state(getattr(self.strategy, "record", dict)(), "record")
         record |= {"strategy": recorded} if recorded else {}
         record |= self._described("train", trained.reports)
         evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
@@ -174,8 +182,13 @@ class Rounds:
         if phase == "train" and self.engine.updates:
             for key, value in self.engine.updates.begin_round(server_round).items():
                 config[key] = value
-        with self._timed("configure"), self._scope(f"configure {phase}", server_round):
-            return list(configure(server_round, arrays, config, self.engine))
+        with (
+            self._timed("configure"),
+            self._scope(f"configure {phase}", server_round),
+            self._told(f"configure_{phase}", server_round),
+        ):
+            messages = configure(server_round, arrays, config, self.engine)
+            return checked_messages(messages, self.weights.numel(), phase)
 
     def _exchange(
         self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
@@ -188,20 +201,24 @@ class Rounds:
         )
 
     def _aggregate(self, server_round: int, replies: Sequence[Message]) -> None:
-        try:
-            with self._timed("aggregate"), self._scope("aggregate", server_round):
-                new, _ = self.strategy.aggregate_train(server_round, replies)
-        except InconsistentMessageReplies as error:
-            settings = self.scenario
-            raise FedlabError(
-                f"strategy.name: '{settings.strategy.name}' cannot use what client "
-                f"'{settings.client.name}' sends: {error}"
-            ) from error
-        if new is not None:
-            array = next(iter(new.values()))
-            self.weights, self._evaluation = _values(array), None
-            # What is as clients take it is sent as it is (FedAdam returns float64 under NumPy 2).
-            self._sent = (self.weights, array) if array.dtype == "float32" else None
+        with (
+            self._timed("aggregate"),
+            self._scope("aggregate", server_round),
+            self._told("aggregate_train", server_round),
+        ):
+            result = self.strategy.aggregate_train(server_round, replies)
+            new = new_weights(result, self.weights.numel())
+        if new is None:
+            self._warn(
+                "no weights",
+                f"strategy.name: '{self.scenario.strategy.name}' returned no weights in round "
+                f"{server_round}; where it does, the global model stays as it was",
+            )
+            return
+        array, values = new
+        self.weights, self._evaluation = in_shared_memory(values), None
+        # What is as clients take it is sent as it is (FedAdam returns float64 under NumPy 2).
+        self._sent = (self.weights, array) if array.dtype == "float32" else None
 
     def _evaluate_on_clients(self, server_round: int) -> Exchange:
         if not self.scenario.evaluation.federated:
@@ -212,7 +229,10 @@ class Rounds:
         )
         with self._timed("evaluate"):
             exchange = self._exchange(messages, server_round, "evaluate", False)
-        with self._scope("aggregate evaluate", server_round):
+        with (
+            self._scope("aggregate evaluate", server_round),
+            self._told("aggregate_evaluate", server_round),
+        ):
             self.strategy.aggregate_evaluate(server_round, exchange.replies)
         return exchange
 
@@ -231,12 +251,20 @@ class Rounds:
         last = server_round == self.scenario.rounds
         return last or server_round % self.scenario.evaluation.every == 0
 
-    def _tested(self) -> dict[str, Any]:
+    def _tested(self, server_round: int) -> dict[str, Any]:
         """Return the global model's test metrics; nothing where there is no such model."""
         if len(self.engine.federation.dataset.test) == 0 or self.weights.numel() == 0:
             return {}
         with self._timed("evaluate"):
-            return {"test": self.evaluation().compute()}
+            measured = self.evaluation().compute()
+        if not math.isfinite(measured.get("loss", 0.0)):
+            self._warn(
+                "loss",
+                f"after round {server_round} the global model's test loss is "
+                f"{measured['loss']}: its outputs are not finite, or too large; smaller learning "
+                "rates of clients and server may help",
+            )
+        return {"test": measured}
 
     def evaluation(self) -> Evaluation:
         """Return the evaluation of the global weights on the test set, made once for each."""
@@ -276,6 +304,16 @@ class Rounds:
 
     def _scope(self, purpose: str, server_round: int) -> Any:
         return seeding.scope(self.scenario.seed, purpose, server_round)
+
+    def _told(self, method: str, server_round: int) -> Any:
+        settings = self.scenario
+        return told(settings.strategy.name, settings.client.name, method, server_round)
+
+    def _warn(self, of: str, sentence: str) -> None:
+        """Say what does not end the run, in the first round in which it is so."""
+        if of not in self._warned:
+            self._warned.add(of)
+            logger.warning(sentence)
 
     @contextmanager
     def _timed(self, phase: str) -> Any:

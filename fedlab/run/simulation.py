@@ -11,7 +11,7 @@ import torch
 
 from fedlab import registry
 from fedlab.algorithm.strategy import begin, build_strategy, traits_of
-from fedlab.algorithm.vector_strategy import ServerContext
+from fedlab.algorithm.vector_strategy import ServerContext, Vector
 from fedlab.attacks.attack import CollusiveAttack
 from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
@@ -23,6 +23,7 @@ from fedlab.run.callbacks import Callback
 from fedlab.run.checks import check_compatibility, setup_of
 from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
+from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation, public_inputs
 
@@ -70,7 +71,13 @@ class Simulation:
         self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
         self.adversary = self.engine.adversary
         if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
-            self.strategy = ColludingClients(self.strategy, self.adversary, scenario.seed)
+            self.strategy = ColludingClients(
+                self.strategy,
+                self.adversary,
+                scenario.seed,
+                self.network.model.layout.wire_parameters,
+            )
+        self.strategy = beside(self.strategy, self.network.model.layout)
         begin(self.strategy, self._server_context())
         self.engine.settle(self.network)
 
@@ -84,8 +91,15 @@ class Simulation:
             layout=self.network.model.layout,
             task=self.federation.dataset.task,
             public=public,
-            train_on_root=partial(train_on_root, self.engine) if traits.needs_root else None,
+            train_on_root=self._training_on_root() if traits.needs_root else None,
         )
+
+    def _training_on_root(self) -> Callable[[int, Vector], Vector]:
+        """Return training on the server's own data, of the vectors that the strategy sees."""
+        train = partial(train_on_root, self.engine)
+        if isinstance(self.strategy, StatisticsBeside):
+            return self.strategy.trained_on_root(train)
+        return train
 
     def __enter__(self) -> Simulation:
         return self

@@ -41,7 +41,7 @@ def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> Non
         what = "update" if name == weights else f"vector '{name}'"
         if vector.dtype.kind not in NUMBERS:
             raise BadReply(f"the {what} holds {vector.dtype}, which are no numbers")
-        if not _is_finite(vector):
+        if not is_finite(vector):
             raise BadReply(f"the {what} is not finite (NaN or infinite)")
 
 
@@ -62,7 +62,7 @@ def check_kept(vectors: Mapping[str, Vector]) -> None:
         BadReply: If anything is not finite.
     """
     for name, vector in vectors.items():
-        if not _is_finite(vector):
+        if not is_finite(vector):
             raise BadReply(f"what the client keeps ({name}) is not finite (NaN or infinite)")
 
 
@@ -97,7 +97,7 @@ def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> N
     check_vectors(vectors, key, size)
 
 
-def _is_finite(vector: Vector) -> bool:
+def is_finite(vector: Vector) -> bool:
     """Return whether none of a vector's numbers is NaN or infinite."""
     # A sum is infinite or NaN where one value is, and takes a tenth of the time, with torch.
     if vector.dtype == np.float32 and vector.flags.writeable:

@@ -12,7 +12,7 @@ from fedlab.models.layout import Entry, Layout
 from strategies.afl import Afl, AflSettings, onto_simplex
 from strategies.fedmgda import FedMgda, FedMgdaSettings, least_norm
 
-LAYOUT = Layout((Entry("w", (2,), 0), Entry("running_mean", (1,), 2)), 3, slice(0, 2), slice(0, 3))
+LAYOUT = Layout((Entry("w", (3,), 0),), 3, slice(0, 3), slice(0, 3))
 SENT = np.array([1.0, -1.0, 0.5], np.float32)
 
 
@@ -60,19 +60,27 @@ def test_the_projection_onto_the_simplex(point: list[float], projection: list[fl
 def test_fedmgda_goes_along_the_least_norm_of_normalised_updates() -> None:
     strategy = built(FedMgda(FedMgdaSettings(eta=0.5, decay=0.1, epsilon=1.0)))
     # w − wᵢ are (3, 0) and (0, 4): normalised (1, 0) and (0, 1), whose least norm is at ½, ½.
-    replies = [reply(2, [-2, -1, 1], weight=3), reply(3, [1, -5, 2], weight=1)]
+    replies = [reply(2, [-2, -1, 0.5], weight=3), reply(3, [1, -5, 0.5], weight=1)]
     new = strategy.step(1, SENT, replies)
     np.testing.assert_allclose(strategy.mixture, [0.5, 0.5], atol=1e-6)
-    np.testing.assert_allclose(new[:2], [1 - 0.25, -1 - 0.25], atol=1e-6)
-    assert new[2] == pytest.approx((3 * 1 + 1 * 2) / 4)  # running statistics: the plain mean
+    np.testing.assert_allclose(new, [1 - 0.25, -1 - 0.25, 0.5], atol=1e-6)
     second = strategy.step(2, SENT, replies)
-    np.testing.assert_allclose(second[:2], [1 - 0.025, -1 - 0.025], atol=1e-6)
+    np.testing.assert_allclose(second, [1 - 0.025, -1 - 0.025, 0.5], atol=1e-6)
+
+
+def test_fedmgda_gives_who_did_not_move_no_share() -> None:
+    strategy = built(FedMgda(FedMgdaSettings(eta=0.5, epsilon=1.0)))
+    replies = [reply(2, [-2, -1, 0.5]), reply(3, SENT.tolist()), reply(4, [1, -5, 0.5])]
+    new = strategy.step(1, SENT, replies)
+    np.testing.assert_allclose(strategy.mixture, [0.5, 0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(new, [1 - 0.25, -1 - 0.25, 0.5], atol=1e-6)
+    np.testing.assert_array_equal(strategy.step(2, SENT, [reply(2, SENT.tolist())]), SENT)
 
 
 def test_fedmgda_without_room_is_fedavg_of_normalised_updates() -> None:
     strategy = built(FedMgda(FedMgdaSettings(eta=1.0, epsilon=0.0)))
-    replies = [reply(2, [-2, -1, 1], weight=3), reply(3, [1, -5, 2], weight=1)]
-    np.testing.assert_allclose(strategy.step(1, SENT, replies)[:2], [1 - 0.75, -1 - 0.25])
+    replies = [reply(2, [-2, -1, 0.5], weight=3), reply(3, [1, -5, 0.5], weight=1)]
+    np.testing.assert_allclose(strategy.step(1, SENT, replies), [1 - 0.75, -1 - 0.25, 0.5])
 
 
 def test_the_least_norm_keeps_within_epsilon_and_is_least_there() -> None:

@@ -30,18 +30,46 @@ def replies(moves: Any = MOVES, counts: Sequence[float] = COUNTS) -> list[Reply]
     ]
 
 
-def test_rfa_takes_smoothed_weiszfeld_steps_from_what_was_sent() -> None:
+def weiszfeld(start: Any, steps: int, smoothing: float) -> Any:
+    alphas, point = [0.1, 0.3, 0.2, 0.4], start
+    for _ in range(steps):
+        betas = [
+            a / max(smoothing, float(np.sqrt(((m - point) ** 2).sum())))
+            for a, m in zip(alphas, MOVES, strict=True)
+        ]
+        point = sum(b * m for b, m in zip(betas, MOVES, strict=True)) / sum(betas)
+    return point
+
+
+def test_rfa_takes_smoothed_weiszfeld_steps_from_the_better_start() -> None:
     strategy = Rfa.from_settings(RfaSettings(name="rfa", iterations=2, smoothing=0.5))
-    alphas = [0.1, 0.3, 0.2, 0.4]
-    # From the origin: distances 3, 4, 0.1 (counts as 0.5) and √0.05 (counts as 0.5).
-    betas = [0.1 / 3, 0.3 / 4, 0.2 / 0.5, 0.4 / 0.5]
-    first = sum(b * m for b, m in zip(betas, MOVES, strict=True)) / sum(betas)
-    betas = [
-        a / max(0.5, float(np.sqrt(((m - first) ** 2).sum())))
-        for a, m in zip(alphas, MOVES, strict=True)
-    ]
-    second = sum(b * m for b, m in zip(betas, MOVES, strict=True)) / sum(betas)
-    np.testing.assert_allclose(strategy.step(1, SENT, replies()), SENT + second, rtol=1e-6)
+    # The median of the coordinates is (0, 0.05, 0), near two of four clients; the mean is far off.
+    moved = weiszfeld(np.median(MOVES, axis=0), 2, 0.5)
+    np.testing.assert_allclose(strategy.step(1, SENT, replies()), SENT + moved, rtol=1e-6)
+
+
+def test_rfa_is_not_frozen_by_a_client_that_returns_what_it_got() -> None:
+    strategy = Rfa.from_settings(RfaSettings(name="rfa"))
+    common = np.full(40, 0.3)
+    moves = common + np.random.default_rng(1).normal(0, 0.5, (10, 40))
+    moves[3] = 0
+    sent = np.zeros(40, np.float32)
+    answers = [Reply(i, 1.0, m.astype(np.float32), {}, {}) for i, m in enumerate(moves)]
+    step = strategy.step(1, sent, answers)
+    others = np.delete(moves, 3, axis=0).mean(axis=0)
+    assert step @ others > 0.7 * others @ others
+
+
+@pytest.mark.parametrize("factor", [10.0, 1e6, 1e30])
+def test_rfa_is_not_dragged_by_an_outlier(factor: float) -> None:
+    strategy = Rfa.from_settings(RfaSettings(name="rfa"))
+    moves = 0.3 + np.random.default_rng(2).normal(0, 0.5, (9, 40))
+    moves[3] *= -factor
+    sent = np.zeros(40, np.float32)
+    answers = [Reply(i, 1.0, m.astype(np.float32), {}, {}) for i, m in enumerate(moves)]
+    step = strategy.step(1, sent, answers)
+    honest = np.delete(moves, 3, axis=0).mean(axis=0)
+    assert np.linalg.norm(step - honest) < 0.5 * np.linalg.norm(honest)
 
 
 def test_rfa_reaches_the_geometric_median() -> None:

@@ -143,7 +143,15 @@ class Worker:
         if adversary.is_active(number):
             draw = seeding.torch_generator(self.scenario.seed, "corruption", number, client)
             before = assignment.state.get(RECEIVED)
-            update.weights = adversary.attack.corrupted(update.weights, received, before, draw)
+            count = self._architecture(client)[0].model.layout.wire_parameters
+            parameters = adversary.attack.corrupted(
+                update.weights[:count],
+                received[:count],
+                None if before is None else before[:count],
+                draw,
+            )
+            statistics = update.weights[count:]
+            update.weights = torch.cat([parameters, statistics]) if len(statistics) else parameters
         if adversary.attack.remembers:
             update.state = {**update.state, RECEIVED: received}
 
