@@ -71,7 +71,7 @@ class OwnFolder:
             FedlabError: If a folder cannot be read, or two folders stand for one class.
         """
         place = place or self.root
-        above = {_identity(self.root), _identity(place)}
+        above = _above(place) | {_identity(self.root)}
         named: dict[str, Path] = {}
         owners: dict[Identity, Path] = {}
         for folder in self.folders(place):
@@ -91,7 +91,7 @@ class OwnFolder:
 
     def files(self) -> list[Path]:
         """Return all files of this folder that are wanted, whatever subfolder they are in."""
-        return list(self._walk(self.root, {_identity(self.root)}))
+        return list(self._walk(self.root, _above(self.root)))
 
     def folders(self, place: Path | None = None) -> list[Path]:
         """Return the subfolders that are not hidden; the files beside them are left out."""
@@ -224,6 +224,12 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
+
+
+def _above(folder: Path) -> set[Identity]:
+    """Return the folders that a link must not lead back to: a folder and those that it is in."""
+    real = folder.resolve()
+    return {_identity(place) for place in (real, *real.parents)}
 
 
 def _identity(folder: Path) -> Identity:

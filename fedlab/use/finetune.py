@@ -8,6 +8,7 @@ from typing import Any
 
 import tomli_w
 
+from fedlab.data.names import readable, shown
 from fedlab.errors import FedlabError
 from fedlab.files import write_whole
 from fedlab.scenario import Scenario
@@ -57,7 +58,12 @@ def compose(wanted: FineTuning) -> tuple[dict[str, Any], Scenario]:
             every problem.
     """
     if not wanted.data.is_dir():
-        raise FedlabError(f"--data: there is no folder {wanted.data}")
+        raise FedlabError(f"--data: there is no folder {shown(wanted.data)}")
+    if readable(str(wanted.data.resolve())) != str(wanted.data.resolve()):
+        raise FedlabError(
+            f"--data: the name of {shown(wanted.data)} is not UTF-8, as a scenario file has to be; "
+            "rename the folder"
+        )
     raw = {
         "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
         "rounds": wanted.rounds,

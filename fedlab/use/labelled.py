@@ -108,6 +108,7 @@ class _Classes:
         """
         number = self._numbers.get(class_name(label))
         if number is None:
-            problem = unknown("class", class_name(label), self._numbers)
+            name = class_name(label)
+            problem = unknown("class", name, self._numbers) if name else "there is no class"
             raise FedlabError(f"{_KEY}: {where}: {problem}")
         return number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def test_a_mistake_is_reported_before_anything_is_written(
 ) -> None:
     with pytest.raises(FedlabError, match=sentence):
         compose(fine_tuning(pictures, **changes))
+
+
+def test_a_folder_that_no_scenario_can_name_is_refused(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(FedlabError, match=r"--data: the name of .*caf\\xe9 is not UTF-8"):
+        compose(fine_tuning(folder))
 
 
 def test_a_file_that_is_there_is_not_overwritten(pictures: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fedlab.errors import FedlabError, unknown
 
 MISSING = ("NaN", "NA", "N/A", "#N/A", "<NA>", "null", "None")
 """What programs write where a value is missing."""
+_LARGEST = 3.4028234e38
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -195,12 +196,12 @@ def check_length(fields: Sequence[str], expected: int, where: str, first: str = 
 
 
 def finite(text: str) -> float | None:
-    """Return the number that a field holds, or None if it holds no finite one."""
+    """Return the number that a field holds, or None if it holds none that float32 can."""
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if number - number == 0 else None
+    return number if abs(number) <= _LARGEST else None
 
 
 def is_missing(missing: Collection[str]) -> Callable[[str], bool]:

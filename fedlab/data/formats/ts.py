@@ -1,8 +1,8 @@
 """The ``.ts`` format of the UCR/UEA time-series archive.
 
 A header of ``@key value`` lines ends with ``@data``; then a line holds one series: its channels,
-each a list of numbers with commas, and the class, all separated by colons. ``?`` is a missing
-value.
+each a list of numbers with commas, and the class, all separated by colons. ``?`` or ``NaN`` is a
+missing value.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fedlab.data.formats.text_file import read_text
 from fedlab.errors import FedlabError
 
 FloatArray = npt.NDArray[np.float32]
+_LARGEST = 3.4028234e38
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,7 @@ def read_ts(path: Path) -> LabelledSeries:
     Raises:
         FedlabError: If the file cannot be read or breaks the format; the line is named.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FedlabError(f"{path} cannot be read: {error}") from error
+    lines = read_text(path).split("\n")
     header, begin = _read_header(lines, path)
     classes = _classes(header, path)
     series, labels = [], []
@@ -55,7 +54,10 @@ def read_ts(path: Path) -> LabelledSeries:
         if line.strip():
             values, label = _read_series(line, f"{path}, line {number}")
             if label not in classes:
-                raise FedlabError(f"{path}, line {number}: '{label}' is not a class of the header")
+                problem = (
+                    f"'{label}' is not a class of the header" if label else "there is no class"
+                )
+                raise FedlabError(f"{path}, line {number}: {problem}")
             series.append(values)
             labels.append(label)
     if len({array.shape[1] for array in series}) != 1:
@@ -83,17 +85,32 @@ def _classes(header: dict[str, list[str]], path: Path) -> tuple[str, ...]:
     words = header.get("classlabel", ["false"])
     if words[0].lower() != "true" or len(words) < 3:
         raise FedlabError(f"{path} names no classes in a line '@classLabel true ...'")
-    return tuple(words[1:])
+    classes = tuple(words[1:])
+    doubled = sorted({name for name in classes if classes.count(name) > 1})
+    if doubled:
+        raise FedlabError(f"{path} names the class '{doubled[0]}' more than once")
+    return classes
+
+
+def _value(word: str) -> float:
+    """Return a value; NaN where it is missing.
+
+    Raises:
+        ValueError: If it is no number, or one that float32 does not hold.
+    """
+    number = float("nan") if word.strip() == "?" else float(word)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"'{word.strip()}' is not a finite number of 32 bits")
+    return number
 
 
 def _read_series(line: str, where: str) -> tuple[FloatArray, str]:
     """Return the values (T, F) and the class of one line."""
     *channels, label = line.strip().split(":")
+    if not channels:
+        raise FedlabError(f"{where}: a colon stands before the class, and there is none")
     try:
-        columns = [
-            [float("nan") if word.strip() == "?" else float(word) for word in channel.split(",")]
-            for channel in channels
-        ]
+        columns = [[_value(word) for word in channel.split(",")] for channel in channels]
     except ValueError as error:
         raise FedlabError(f"{where}: {error}") from error
     if len({len(column) for column in columns}) != 1:

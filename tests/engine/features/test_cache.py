@@ -111,6 +111,11 @@ def test_other_weights_data_or_cuts_have_other_files() -> None:
     assert len({files[0].path for files in [head, *others]}) == 4
 
 
+def test_an_augmentation_that_is_switched_off_is_none() -> None:
+    head = CNN + 'trainable = "head"'
+    assert planned(head, data="augmentation = {flip = false, crop_padding = 0}") == planned(head)
+
+
 @pytest.mark.parametrize(
     ("model", "rounds", "data", "reason"),
     [
