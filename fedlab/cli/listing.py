@@ -45,7 +45,7 @@ def _scenarios() -> Table:
 
     rows = []
     for name, path in built_in().items():
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
         group = content.get("group") or (
             path.parent.name if path.parent.name != "scenarios" else ""
         )

@@ -67,7 +67,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
     with replacing(folder / f"round-{checkpoint.round:05d}") as draft:
         draft.mkdir()
         write_arrays(draft / ARRAYS, arrays)
-        with (draft / STATE).open("w") as file:
+        with (draft / STATE).open("w", encoding="utf-8") as file:
             file.write(json.dumps(content))
             file.flush()
             os.fsync(file.fileno())
@@ -83,7 +83,7 @@ def _drop_unnamed(folder: Path) -> None:
     named: set[str] = set()
     try:
         for _, path in _all(folder):
-            named.update(json.loads((path / STATE).read_text())["clients"])
+            named.update(json.loads((path / STATE).read_text(encoding="utf-8"))["clients"])
     except (OSError, ValueError, KeyError):
         return  # a damaged checkpoint may name any of them
     for path in (folder / CLIENTS).iterdir():
@@ -121,7 +121,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
 
 def _load(path: Path) -> Checkpoint:
     arrays = load_file(path / ARRAYS)
-    content = json.loads((path / STATE).read_text())
+    content = json.loads((path / STATE).read_text(encoding="utf-8"))
     return Checkpoint(
         content["round"],
         unpack(content["weights"], arrays.__getitem__),

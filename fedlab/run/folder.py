@@ -124,7 +124,7 @@ class RunFolder:
         path = self.path / name
         if not path.exists():
             return
-        with path.open() as file:
+        with path.open(encoding="utf-8") as file:
             for line in file:
                 if line.endswith("\n"):
                     yield json.loads(line)
@@ -137,7 +137,7 @@ class RunFolder:
     def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines to a ``.jsonl`` file."""
         path = self.path / name
-        with self._writing(path), path.open("a") as file:
+        with self._writing(path), path.open("a", encoding="utf-8") as file:
             file.writelines(strict_json(line) + "\n" for line in lines)
 
     def write_json(self, name: str, content: Any) -> None:
@@ -146,7 +146,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file at once or not at all."""
-        self.replace(name, lambda path: path.write_text(text))
+        self.replace(name, lambda path: path.write_text(text, encoding="utf-8"))
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Let ``write`` write a file under a temporary name, then rename it."""
