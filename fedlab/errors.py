@@ -13,6 +13,17 @@ class FedlabError(Exception):
     """
 
 
+class FedlabErrors(FedlabError):
+    """Several things the user can mend, such as every mistake of a scenario: a sentence each."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(one_line(sentence) for sentence in sentences)
+        super().__init__(self.sentences)
+
+    def __str__(self) -> str:
+        return "\n".join(self.sentences)
+
+
 class AssetMissing(FedlabError):
     """A data set or a set of weights is not on this machine; the message says what to type."""
 

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from fedlab.errors import FedlabError, shortened, unknown
 from fedlab.own_modules import class_at
+from fedlab.trust import require_trust
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,12 @@ class Registry:
         return (inspect.getdoc(self.get(name)) or "").split("\n", 1)[0]
 
     def _own(self, name: str) -> type[Any]:
-        """Return the class that ``module:Class`` names, which each scenario may have its own of."""
+        """Return the class that ``module:Class`` names, which each scenario may have its own of.
+
+        Raises:
+            FedlabError: If there is none, or such classes are not to be imported here.
+        """
+        require_trust(name)
         found = self._import_path(name)
         if found not in self._own_classes:
             self._own_classes[found] = self._adapted(found)
@@ -198,6 +204,13 @@ engines = Registry(
         "ray": "fedlab.engine.ray.engine:RayEngine",
     },
 )
+
+
+def own_classes() -> list[type[Any]]:
+    """Return the classes that were imported because a scenario named them as ``module:Class``."""
+    registries = [known for known in globals().values() if isinstance(known, Registry)]
+    found = [cls for registry in registries for cls in registry._own_classes]
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ import errno
 import os
 import sys
 import threading
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import ParamSpec, TypeVar
 
 import click
 import typer
 
 from fedlab import __version__
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, FedlabErrors, one_line
 from fedlab.process import collect_less_often
+from fedlab.streams import READER_GONE, forgive_encodings, lasting_output
+from fedlab.trust import own_code
 
 app = typer.Typer(
     name="fedlab",
@@ -45,6 +49,21 @@ def _root(
     """Hold the options that precede the command."""
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _running(command: Callable[P, R]) -> Callable[P, R]:
+    """Return a command that runs scenarios: it imports what they name, and no reader ends it."""
+
+    @wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> R:
+        with own_code(allowed=True), lasting_output():
+            return command(*arguments, **options)
+
+    return run
+
+
 @cache
 def _add_commands() -> None:
     from fedlab.cli import (
@@ -64,13 +83,13 @@ def _add_commands() -> None:
         show,
     )
 
-    app.command("run")(run.run)
-    app.command("resume")(resume.resume)
+    app.command("run")(_running(run.run))
+    app.command("resume")(_running(resume.resume))
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)
-    app.command("crossval")(crossval.crossval)
-    app.command("finetune")(finetune.finetune)
+    app.command("crossval")(_running(crossval.crossval))
+    app.command("finetune")(_running(finetune.finetune))
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)
@@ -100,6 +119,8 @@ def _end(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except BrokenPipeError:
+        code = READER_GONE
     except OSError:
         code = code or 1
     os._exit(code)
@@ -112,24 +133,31 @@ def main() -> None:
         SystemExit: Always, with the exit code.
     """
     collect_less_often()
+    forgive_encodings()
     _add_commands()
     try:
-        code = app(standalone_mode=False)
+        # What a stranger's scenario or run folder names is not imported unless a command says so.
+        with own_code(allowed=False):
+            code = app(standalone_mode=False)
+    except FedlabErrors as error:
+        code = _complain(*error.sentences)
     except FedlabError as error:
         code = _complain(str(error))
     except click.ClickException as error:
         code = _complain(_click_message(error))
     except click.Abort:
         code = 130
+    except BrokenPipeError:
+        code = READER_GONE
     except OSError as error:
         code = _complain(_system_message(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(message: str) -> int:
-    """Print each line of the message as a separate error; return the exit code."""
-    for line in message.splitlines():
-        print(f"error: {line}", file=sys.stderr)
+def _complain(*sentences: str) -> int:
+    """Print each sentence as an error, on a line of its own; return the exit code."""
+    for sentence in sentences:
+        print(f"error: {one_line(sentence)}", file=sys.stderr)
     return 2
 
 

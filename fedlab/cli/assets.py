@@ -36,10 +36,9 @@ def get_assets(
     ] = False,
 ) -> None:
     """Fetch assets into fedlab's cache, without root, unless they are there already."""
-    from rich.console import Console
-
     from fedlab.assets import ensure, find
     from fedlab.assets.catalogue import CATALOGUE
+    from fedlab.terminal import PlainConsole
 
     wanted = list(names or [])
     if all_packaged:
@@ -48,13 +47,11 @@ def get_assets(
         raise typer.BadParameter("give the name of an asset, or --all-packaged")
     for name in wanted:
         find(name)
-    console = Console()
+    console = PlainConsole()
     for number, name in enumerate(wanted, 1):
         with console.status(f"{name} ({number} of {len(wanted)})"):
-            folder = ensure(
-                name, lambda line: console.print(f"  {line}", markup=False, soft_wrap=True)
-            )
-        console.print(f"{name}: {folder}", markup=False, soft_wrap=True)
+            folder = ensure(name, lambda line: console.print(f"  {line}", soft_wrap=True))
+        console.print(f"{name}: {folder}", soft_wrap=True)
 
 
 def _describe(asset: Asset) -> dict[str, Any]:
@@ -79,11 +76,11 @@ def _describe(asset: Asset) -> dict[str, Any]:
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from fedlab.assets import cache_folder
+    from fedlab.terminal import PlainConsole
 
     colours = {"there": "green", "installed": "yellow", "missing": "red"}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -101,9 +98,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else "",
             Text(row["licence"]),
         )
-    console = Console()
+    console = PlainConsole()
     console.print(table)
-    console.print(f"cache: {cache_folder()}", markup=False, soft_wrap=True)
+    console.print(f"cache: {cache_folder()}", soft_wrap=True)
     missing = [row["name"] for row in rows if row["status"] == "missing"]
     if missing:
         console.print(f"`fedlab assets get {missing[0]}` fetches what is missing.", soft_wrap=True)

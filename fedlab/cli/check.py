@@ -6,15 +6,20 @@ from typing import Annotated
 
 import typer
 
+from fedlab.cli.trust import Trust
+from fedlab.trust import own_code
+
 
 def check(
     scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Check a scenario and report every mistake in it; exit code 2 if there is one."""
     from fedlab.scenario import load_with_origins
 
-    loaded = load_with_origins(scenario, overrides or [])
+    with own_code(trust):
+        loaded = load_with_origins(scenario, overrides or [])
     typer.echo(f"{loaded.name} is a valid scenario.")

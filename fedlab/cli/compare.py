@@ -18,13 +18,12 @@ def compare(
     ] = Path("compare.png"),
 ) -> None:
     """Compare runs of one task in a table and a plot."""
-    from rich.console import Console
-
     from fedlab.results.comparison import Comparison
     from fedlab.results.drawing.style import save_png
+    from fedlab.terminal import PlainConsole
 
     comparison = Comparison.load(runs)
-    console = Console()
+    console = PlainConsole()
     table = _table(comparison.title)
     for place, header in enumerate(comparison.headers()):
         side: Literal["left", "right"] = "left" if place < 2 else "right"

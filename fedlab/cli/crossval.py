@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from fedlab.streams import machine_output
+from fedlab.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,12 +28,17 @@ def crossval(
     ] = False,
 ) -> None:
     """Choose the number of rounds by k-fold cross-validation, then train on all examples."""
+    with machine_output(json) as stream:
+        _crossval(scenario, folds, overrides or [], runs, stream if json else None)
+
+
+def _crossval(
+    scenario: str, folds: int, overrides: list[str], runs: Path, stream: TextIO | None
+) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
-    start_early(read_table(scenario, "engine", overrides or []))
-
-    from rich.console import Console
+    start_early(read_table(scenario, "engine", overrides))
 
     from fedlab.cli.session import execute
     from fedlab.files import CROSSVAL
@@ -39,17 +46,17 @@ def crossval(
     from fedlab.run.display import FoldLines, JsonLines
     from fedlab.run.folder import RunFolder
 
-    loaded = load_with_origins(scenario, overrides or [])
-    console = Console(stderr=json)
-    display = JsonLines(sys.stdout) if json else FoldLines(console)
+    loaded = load_with_origins(scenario, overrides)
+    console = PlainConsole(stderr=stream is not None)
+    display = FoldLines(console) if stream is None else JsonLines(stream)
     result = cross_validate(loaded.scenario, folds, [display])
     console.print(_table(result))
-    console.print(f"The final fit takes {result.rounds} rounds, the mean of the best ones.")
+    console.say(f"The final fit takes {result.rounds} rounds, the mean of the best ones.")
     folder = RunFolder.create(
         runs, f"{loaded.name}-crossval", final_fit(loaded.scenario, result.rounds)
     )
     folder.write_json(CROSSVAL, result.as_json())
-    execute(folder, as_json=json)
+    execute(folder, stream)
 
 
 def _table(result: CrossValidation) -> Table:

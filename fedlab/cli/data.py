@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli.trust import Trust
+from fedlab.trust import own_code
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -31,19 +34,20 @@ def partition(
         list[str] | None, typer.Option("--set", help="override a key: data.partition.alpha=0.1")
     ] = None,
     output: Annotated[Path, typer.Option(help="the image file to write")] = Path("partition.png"),
+    trust: Trust = False,
 ) -> None:
     """Plot which client holds which examples, and print sizes and skew."""
-    from rich.console import Console
-
     from fedlab.data.description import statistics
     from fedlab.results.drawing.partition import draw_partition
     from fedlab.results.drawing.style import save_png
     from fedlab.results.rows import PartitionFile
     from fedlab.scenario import load
     from fedlab.scenario.parts import load_federation
+    from fedlab.terminal import PlainConsole
 
-    checked: Any = load(scenario, overrides or [])
-    federation = load_federation(checked)
+    with own_code(trust):
+        checked: Any = load(scenario, overrides or [])
+        federation = load_federation(checked)
     for note in federation.dataset.notes:
         typer.echo(f"note: {note}", err=True)
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
@@ -53,7 +57,7 @@ def partition(
     if federation.public is not None:
         counts["public examples"] = len(federation.public)
     counts["examples in the server's test set"] = len(federation.dataset.test)
-    Console().print(_summary(title, described, counts))
+    PlainConsole().print(_summary(title, described, counts))
     typer.echo(f"picture: {output}")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
+
+from fedlab.cli.trust import Trust
+from fedlab.streams import machine_output
+from fedlab.trust import own_code
 
 
 def evaluate(
@@ -18,27 +21,36 @@ def evaluate(
             "by default the run's own test set"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="print JSON; what is no finite number is null")
+    ] = False,
+    trust: Trust = False,
 ) -> None:
     """Evaluate a trained network."""
+    with machine_output(as_json) as stream, own_code(trust):
+        _evaluate(run, data, stream if as_json else None)
+
+
+def _evaluate(run: Path, data: Path | None, stream: TextIO | None) -> None:
+    from fedlab.run.folder import strict_json
     from fedlab.use.evaluate import evaluate_trained
     from fedlab.use.loading import load_trained
 
     metrics = evaluate_trained(load_trained(run), data).compute()
-    if as_json:
-        typer.echo(json.dumps(metrics))
+    if stream is not None:
+        stream.write(strict_json(metrics) + "\n")
         return
     _show(metrics, str(data) if data is not None else "the run's own test set")
 
 
 def _show(metrics: dict[str, float], where: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from fedlab.metrics.names import metric_name
+    from fedlab.terminal import PlainConsole
 
     table = Table("metric", f"on {where}")
     for name, value in metrics.items():
         metric = metric_name(name)
         table.add_row(metric.label, metric.text(value))
-    Console().print(table)
+    PlainConsole().print(table)

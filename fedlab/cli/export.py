@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fedlab.cli.trust import Trust
+from fedlab.trust import own_code
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="the run folder")],
@@ -16,6 +19,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Write a trained network as safetensors, ONNX or TorchScript, with its preprocessing."""
     from fedlab.use.export import export as write
@@ -23,5 +27,6 @@ def export(
     from fedlab.use.loading import load_trained
 
     chosen = known_format(form)
-    path = write(load_trained(run), chosen, output)
+    with own_code(trust):
+        path = write(load_trained(run), chosen, output)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

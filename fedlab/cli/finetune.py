@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
+
+from fedlab.streams import machine_output
+
+if TYPE_CHECKING:
+    from fedlab.use.finetune import FineTuning
 
 
 def finetune(
@@ -37,8 +42,7 @@ def finetune(
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Fine-tune a pretrained network on a folder of pictures, federated over clients."""
-    from fedlab.engine.ray.start import start_early
-    from fedlab.use.finetune import FineTuning, compose, write
+    from fedlab.use.finetune import FineTuning
 
     wanted = FineTuning(
         data=data,
@@ -51,6 +55,14 @@ def finetune(
         pretrained={"true": True, "false": False}.get(pretrained or "", pretrained),
         overrides=tuple(overrides or ()),
     )
+    with machine_output(json) as stream:
+        _finetune(wanted, output, runs, stream if json else None)
+
+
+def _finetune(wanted: FineTuning, output: Path | None, runs: Path, stream: TextIO | None) -> None:
+    from fedlab.engine.ray.start import start_early
+    from fedlab.use.finetune import compose, write
+
     content, scenario = compose(wanted)
     start_early(scenario.engine.model_dump())
 
@@ -58,5 +70,5 @@ def finetune(
     from fedlab.run.folder import RunFolder
 
     path = write(content, wanted.name, output)
-    typer.echo(f"Scenario    {path}", err=json)
-    execute(RunFolder.create(runs, path.stem, scenario), as_json=json)
+    typer.echo(f"Scenario    {path}", err=stream is not None)
+    execute(RunFolder.create(runs, path.stem, scenario), stream)

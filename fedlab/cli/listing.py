@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fedlab.errors import FedlabError, unknown
 from fedlab.registry import KINDS, criteria, draws, metrics, optimizers
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 PLURALS = {kind.plural: kind.registry for kind in KINDS} | {
     "criteria": criteria,
@@ -24,22 +21,22 @@ def listing(
     kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(PLURALS)}")] = "scenarios",
 ) -> None:
     """List the built-in scenarios, or all parts of another kind, one line each."""
-    from rich.console import Console
+    from fedlab.terminal import PlainConsole
 
     if kind == "scenarios":
-        table = _scenarios()
+        headers, rows = ["group", "scenario", "what it shows"], _scenarios()
     elif kind in PLURALS:
-        table = _registered(kind)
+        known = PLURALS[kind]
+        headers = [known.kind, "what it is"]
+        rows = [[name, known.summary(name)] for name in known.names()]
     else:
         raise FedlabError(unknown("kind", kind, ["scenarios", *PLURALS]))
-    Console().print(table)
+    PlainConsole().rows(headers, rows)
 
 
-def _scenarios() -> Table:
+def _scenarios() -> list[list[str]]:
+    """Return group, name and title of each built-in scenario; a group is named once."""
     import tomllib
-
-    from rich.console import Console
-    from rich.table import Table
 
     from fedlab.scenario import built_in
 
@@ -49,24 +46,10 @@ def _scenarios() -> Table:
         group = content.get("group") or (
             path.parent.name if path.parent.name != "scenarios" else ""
         )
-        rows.append((group, name, content.get("title", "")))
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    taken = max(len(row[0]) for row in rows) + max(len(row[1]) for row in rows) + 6
-    table.add_column("group", no_wrap=True)
-    table.add_column("scenario", no_wrap=True)
-    table.add_column("what it shows", no_wrap=True, max_width=max(20, Console().width - taken))
-    shown = ""
-    for group, name, title in sorted(rows, key=lambda row: (row[0] != "start", row)):
-        table.add_row(group if group != shown else "", name, title)
-        shown = group
-    return table
-
-
-def _registered(kind: str) -> Table:
-    from rich.table import Table
-
-    known = PLURALS[kind]
-    table = Table(known.kind, "what it is", box=None, padding=(0, 2, 0, 0))
-    for name in known.names():
-        table.add_row(name, known.summary(name))
-    return table
+        rows.append([group, name, content.get("title", "")])
+    rows.sort(key=lambda row: (row[0] != "start", row))
+    groups = ["", *(row[0] for row in rows)]
+    return [
+        [group if group != before else "", *rest]
+        for before, (group, *rest) in zip(groups, rows, strict=False)
+    ]

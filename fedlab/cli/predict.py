@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fedlab.cli.trust import Trust
+from fedlab.streams import machine_output
+from fedlab.trust import own_code
 
 if TYPE_CHECKING:
     from fedlab.use.predict import Prediction
@@ -33,41 +36,51 @@ def predict(
         ),
     ] = 0.8,
     seed: Annotated[int, typer.Option(min=0, help="seed of the token draws")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON line per input")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="print one JSON line per input; what is no finite number is null"
+        ),
+    ] = False,
+    trust: Trust = False,
 ) -> None:
     """Predict classes, numbers, or the continuation of a text."""
     from dataclasses import asdict
 
+    from fedlab.run.folder import strict_json
     from fedlab.use.loading import load_trained
     from fedlab.use.predict import Sampling
     from fedlab.use.predict import predict as predict_inputs
 
     sampling = Sampling(length, temperature, seed)
-    predictions = predict_inputs(load_trained(run), inputs, top, sampling)
-    if as_json:
-        for prediction in predictions:
-            typer.echo(json.dumps(asdict(prediction), ensure_ascii=False))
-    else:
+    with machine_output(as_json) as stream, own_code(trust):
+        predictions = predict_inputs(load_trained(run), inputs, top, sampling)
+        if as_json:
+            stream.writelines(strict_json(asdict(found)) + "\n" for found in predictions)
+    if not as_json:
         _show(predictions)
 
 
 def _show(predictions: Sequence[Prediction]) -> None:
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
+    from fedlab.errors import one_line
+    from fedlab.terminal import PlainConsole
     from fedlab.use.predict import Continuation, Ranked
 
-    console = Console()
-    table = Table("input", "prediction")
+    console = PlainConsole()
+    table = Table()
+    table.add_column("input", overflow="fold")
+    table.add_column("prediction", overflow="fold")
     for prediction in predictions:
         if isinstance(prediction, Continuation):
-            console.print(Text.assemble((prediction.input, "dim"), prediction.text))
+            console.print(prediction.input, style="dim", end="", soft_wrap=True)
+            console.print(prediction.text, soft_wrap=True)
         elif isinstance(prediction, Ranked):
-            classes = [f"{name} {100 * share:.1f} %" for name, share in prediction.classes]
-            table.add_row(Text(prediction.input), Text(", ".join(classes)))
+            classes = [f"{one_line(name)} {100 * p:.1f} %" for name, p in prediction.classes]
+            table.add_row(prediction.input, ", ".join(classes))
         else:
-            values = [f"{name} {value:.6g}".strip() for name, value in prediction.values]
-            table.add_row(Text(prediction.input), Text(", ".join(values)))
+            values = [f"{one_line(name)} {v:.6g}".strip() for name, v in prediction.values]
+            table.add_row(prediction.input, ", ".join(values))
     if table.row_count:
         console.print(table)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
+
+from fedlab.streams import machine_output
 
 
 def resume(
@@ -13,6 +15,11 @@ def resume(
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Continue a run after its last complete round, to the same final weights."""
+    with machine_output(json) as stream:
+        _resume(run, stream if json else None)
+
+
+def _resume(run: Path, stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.run.folder import RunFolder
 
@@ -21,4 +28,4 @@ def resume(
 
     from fedlab.cli.session import execute
 
-    execute(folder, as_json=json)
+    execute(folder, stream)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
+
+from fedlab.streams import machine_output
 
 
 def run(
@@ -17,15 +19,20 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
+    with machine_output(json) as stream:
+        _run(scenario, overrides or [], runs, stream if json else None)
+
+
+def _run(scenario: str, overrides: list[str], runs: Path, stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
     # Ray takes seconds to start: it does so while other modules are imported.
-    start_early(read_table(scenario, "engine", overrides or []))
+    start_early(read_table(scenario, "engine", overrides))
 
     from fedlab.cli.session import execute
     from fedlab.run.folder import RunFolder
 
-    loaded = load_with_origins(scenario, overrides or [])
+    loaded = load_with_origins(scenario, overrides)
     folder = RunFolder.create(runs, loaded.name, loaded.scenario)
-    execute(folder, as_json=json)
+    execute(folder, stream)

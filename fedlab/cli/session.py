@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
+from typing import TextIO
 
 from fedlab.run.folder import RunFolder
+from fedlab.terminal import PlainConsole
 
 
-def execute(folder: RunFolder, as_json: bool) -> None:
+def execute(folder: RunFolder, stream: TextIO | None) -> None:
     """Run the folder's scenario and its baselines, then write the report.
+
+    Args:
+        folder: The run folder.
+        stream: Takes a line of JSON a round; then the rest is printed on standard error.
 
     Raises:
         FedlabError: If another process writes to the folder, or the scenario cannot be run.
     """
     with folder.lock:
-        _execute(folder, as_json)
+        _execute(folder, stream)
 
 
-def _execute(folder: RunFolder, as_json: bool) -> None:
+def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     from fedlab.results.own_parts import own_parts
     from fedlab.results.reading import RunRecord
     from fedlab.results.report.page import write_report
@@ -28,9 +31,10 @@ def _execute(folder: RunFolder, as_json: bool) -> None:
     from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
     from fedlab.run.execution import run
 
-    console = Console(stderr=as_json)
-    if as_json:
-        display: JsonLines | LiveDisplay | PlainLines = JsonLines(sys.stdout)
+    console = PlainConsole(stderr=stream is not None)
+    _name_own_code(console)
+    if stream is not None:
+        display: JsonLines | LiveDisplay | PlainLines = JsonLines(stream)
     elif console.is_terminal:
         display = LiveDisplay(folder, console)
     else:
@@ -41,10 +45,22 @@ def _execute(folder: RunFolder, as_json: bool) -> None:
         run_baselines(folder, callbacks)
     own = own_parts(RunRecord.load(folder.path))
     if own is not None:
-        console.print(own.sentence, highlight=False)
-    report = write_report(folder.path)
+        console.say(own.sentence)
+    console.print(f"Run folder  {folder.path}", soft_wrap=True)
+    console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()
     if rounds.reason == "interrupted":
-        console.print(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
-    console.print(f"Run folder  {folder.path}\nReport      {report}", highlight=False)
+        console.say(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
+
+
+def _name_own_code(console: PlainConsole) -> None:
+    """Say which classes of whose files the scenario has had imported."""
+    import sys
+
+    from fedlab.registry import own_classes
+
+    for cls in own_classes():
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+        where = f", {file}" if file else ""
+        console.print(f"Own code    {cls.__module__}:{cls.__qualname__}{where}", soft_wrap=True)

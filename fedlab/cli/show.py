@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
 from fedlab.registry import KINDS
+from fedlab.trust import own_code
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-    from rich.table import Table
 
 SINGULARS = {kind.singular: kind.registry for kind in KINDS}
 
@@ -28,58 +29,55 @@ def show(
         list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
     ] = None,
     toml: Annotated[bool, typer.Option("--toml", help="print plain TOML")] = False,
+    trust: Trust = False,
 ) -> None:
     """Show a scenario, resolved, or a part's keys: fedlab show strategy fedadam."""
-    from rich.console import Console
+    from fedlab.terminal import PlainConsole
 
     if name is None:
-        _show_scenario(scenario, overrides or [], toml)
+        with own_code(trust):
+            _show_scenario(scenario, overrides or [], toml)
         return
     if scenario not in SINGULARS:
         raise FedlabError(unknown("kind", scenario, list(SINGULARS)))
     if overrides or toml:
         raise FedlabError("--set and --toml go with a scenario, not with a part's name")
-    console = Console()
-    about, table = _part(scenario, name)
-    console.print(about, highlight=False, markup=False)
-    console.print(table)
+    console = PlainConsole()
+    # Whoever types the name of a class knows it.
+    with own_code(allowed=True):
+        about, rows = _part(scenario, name)
+    console.say(f"{about}\n")
+    if rows:
+        console.rows(("key", "type and range", "default", "what it is"), rows)
 
 
 def _show_scenario(scenario: str, overrides: list[str], toml: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from fedlab.errors import one_line
     from fedlab.scenario import dumps, load_with_origins
+    from fedlab.terminal import PlainConsole
 
     loaded = load_with_origins(scenario, overrides)
     if toml:
         typer.echo(dumps(loaded.scenario), nl=False)
         return
-    table = Table("key", "value", "set in", title=loaded.scenario.title or loaded.name)
+    table = Table("key", "value", "set in", title=one_line(loaded.scenario.title) or loaded.name)
     content = loaded.scenario.model_dump(mode="json", exclude_none=True)
     for key, value in _leaves(content, ""):
         origin = _origin(key, loaded.origins)
         table.add_row(key, _text(value), origin, style="dim" if origin == "default" else None)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
-def _part(kind: str, name: str) -> tuple[str, Table]:
-    """Return what a part is, in words, and a table of its keys."""
+def _part(kind: str, name: str) -> tuple[str, list[tuple[str, ...]]]:
+    """Return what a part is, in words, and its keys: name, type, default, what it is."""
     import inspect
-
-    from rich.box import SIMPLE
-    from rich.table import Table
 
     found = SINGULARS[kind].get(name)
     about = (inspect.getdoc(found) or name).partition("\n\nAttributes:")[0]
-    table = Table(box=SIMPLE, padding=(0, 1), pad_edge=False)
-    for header in ("key", "type and range", "default", "what it is"):
-        table.add_column(header, overflow="fold", no_wrap=header == "key")
     settings = getattr(found, "Settings", None)
-    for row in _keys(settings, "") if settings else ():
-        if row[0] != "name":
-            table.add_row(*row)
-    return about, table
+    return about, [row for row in (_keys(settings, "") if settings else ()) if row[0] != "name"]
 
 
 def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:

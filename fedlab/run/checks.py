@@ -17,7 +17,7 @@ from fedlab.algorithm.strategy import objections_of
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabErrors
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import update_chain
@@ -40,7 +40,7 @@ def check_compatibility(setup: Setup) -> None:
     """Check that the parts of a run go together.
 
     Raises:
-        FedlabError: With every problem found, a line each.
+        FedlabErrors: With every problem found, a line each.
     """
     problems = [
         *objections_of(setup),
@@ -52,7 +52,7 @@ def check_compatibility(setup: Setup) -> None:
         *_evaluation(setup),
     ]
     if problems:
-        raise FedlabError("\n".join(problems))
+        raise FedlabErrors(problems)
 
 
 def _of(part: Any, setup: Setup) -> Iterator[str]:

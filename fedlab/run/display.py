@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fedlab.engine.reports import Report
+from fedlab.errors import one_line
 from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline, metric_name
 from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder, strict_json
+from fedlab.terminal import PlainConsole
 
 WORST_SHOWN = 3
 
@@ -24,7 +26,7 @@ WORST_SHOWN = 3
 class PlainLines(Callback):
     """One line a round, where there is no terminal."""
 
-    def __init__(self, folder: RunFolder, console: Console) -> None:
+    def __init__(self, folder: RunFolder, console: PlainConsole) -> None:
         self._folder = folder
         self._console = console
 
@@ -42,8 +44,8 @@ class PlainLines(Callback):
         self.say(round_line(outcome.record, run.scenario.rounds))
 
     def say(self, text: str) -> None:
-        """Print a line as it is."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        """Print a line as it is; words wrap on a terminal."""
+        self._console.say(text)
 
     def baseline(self, name: str, line: dict[str, Any]) -> None:
         """Print a baseline's line."""
@@ -53,21 +55,20 @@ class PlainLines(Callback):
 class FoldLines(Callback):
     """One line a fold of a cross-validation."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console = console
 
     def noted(self, notes: Sequence[str]) -> None:
         """Print what the user should know."""
         for note in notes:
-            self._console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+            self._console.say(f"note: {note}")
 
     def fold_ended(self, fold: Fold, folds: int) -> None:
         """Print a fold's outcome."""
         metric = metric_name(fold.metric)
-        self._console.print(
+        self._console.say(
             f"fold {fold.fold}/{folds}: best of {fold.rounds} rounds is {fold.best_round}, "
-            f"{metric.label} {metric.text(fold.best)}",
-            highlight=False,
+            f"{metric.label} {metric.text(fold.best)}"
         )
 
 
@@ -102,7 +103,7 @@ class JsonLines(Callback):
 class LiveDisplay(PlainLines):
     """A live display: round, cohort, time left, test metric, worst clients, data moved."""
 
-    def __init__(self, folder: RunFolder, console: Console) -> None:
+    def __init__(self, folder: RunFolder, console: PlainConsole) -> None:
         super().__init__(folder, console)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -171,7 +172,7 @@ def introduction(folder: RunFolder, run: RunView) -> str:
     models = " and ".join(dict.fromkeys(names))
     begin = f"resuming after round {run.round}" if run.round else "starting"
     return (
-        f"{scenario.title or folder.path.name}\n"
+        f"{one_line(scenario.title) or folder.path.name}\n"
         f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
         f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
         f"engine {scenario.engine.name} × {engine.workers}; {begin}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from rich.console import Console
 
 from fedlab.engine.flower.engine import FlowerGridEngine
 from fedlab.run.display import PlainLines
@@ -15,6 +14,7 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import from_run_config
+from fedlab.terminal import PlainConsole
 
 app = ServerApp()
 
@@ -28,4 +28,6 @@ def main(grid: Grid, context: Context) -> None:
     def over_grid(scenario: Any, federation: Any) -> FlowerGridEngine:
         return FlowerGridEngine(scenario.engine, scenario, federation, grid)
 
-    run(folder, [PlainLines(folder, Console())], lambda s: Simulation(s, make_engine=over_grid))
+    run(
+        folder, [PlainLines(folder, PlainConsole())], lambda s: Simulation(s, make_engine=over_grid)
+    )

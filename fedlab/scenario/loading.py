@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from fedlab.errors import FedlabError, shortened, unknown
+from fedlab.errors import FedlabError, FedlabErrors, shortened, unknown
 from fedlab.own_modules import own_modules
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
@@ -147,7 +147,7 @@ def check(
         more = len(problems) - MOST_PROBLEMS
         rest = [f"and {more} more mistakes"] if more > 0 else []
         listed = [*problems[:MOST_PROBLEMS], *rest]
-        raise FedlabError("\n".join(f"{where}: {problem}" for problem in listed))
+        raise FedlabErrors(f"{where}: {problem}" for problem in listed)
     found_in = tuple(dict.fromkeys([*said, *own_modules.in_use]))
     return scenario.model_copy(update={"module_folders": found_in}) if found_in else scenario
 

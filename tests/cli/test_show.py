@@ -71,7 +71,7 @@ def test_every_key_of_an_algorithm_has_type_default_and_meaning(
         shown = typed("show", kind, name)
         assert shown.code == 0
         assert re.search(r"\((.* )?(19|20)\d\d\b.*\)", shown.out.splitlines()[0]), name
-        table = shown.out[shown.out.index(" key ") :].splitlines()[2:]
+        table = shown.out[shown.out.index("\nkey ") :].splitlines()[2:]
         cells = [re.split(r"\s{2,}", line.strip()) for line in table if line.strip()]
         assert cells
         assert [row for row in cells if len(row) != 4] == [], name

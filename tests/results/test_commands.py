@@ -13,7 +13,9 @@ from fedlab.cli import main
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> int:
     """Run ``fedlab`` with these words in an 80 columns wide terminal; return its exit code."""
     monkeypatch.setattr(sys, "argv", ["fedlab", *map(str, words)])
-    monkeypatch.setenv("COLUMNS", "80")
+    # Such a terminal is 80 columns wide and shows no colours.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
     with pytest.raises(SystemExit) as stopped:
         main()
     return int(stopped.value.code or 0)

@@ -8,6 +8,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import ray
 
+from fedlab.streams import forgive_encodings
+
 if TYPE_CHECKING:
     from flwr.app import ArrayRecord, RecordDict
 
@@ -30,6 +32,7 @@ class RayWorker:
     """
 
     def __init__(self) -> None:
+        forgive_encodings()
         self._runner: BlockRunner | None = None
         self._error: Exception | None = None
         self._records: dict[Any, Any] = {}

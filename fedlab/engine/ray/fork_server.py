@@ -26,6 +26,7 @@ from typing import Any
 
 from fedlab.engine.ray.private_folder import PrivateFolder
 from fedlab.process import freeze_heap
+from fedlab.streams import lasting_stream
 
 STANDARD_STREAMS = 3
 BYTES_AT_ONCE = 1 << 16
@@ -154,8 +155,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
             os.dup2(stream, number)
             os.close(stream)
         # Whoever started the run may have put others in their place, such as a buffer.
-        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
-        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
+        sys.stdout, sys.stderr = lasting_stream(1), lasting_stream(2)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.chdir(request["folder"])
