@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fedlab import seeding
@@ -10,7 +12,11 @@ from fedlab.errors import FedlabError
 
 
 def hold_out(
-    count: int, fraction: float, seed: int, classes: IntArray | None = None
+    count: int,
+    fraction: float,
+    seed: int,
+    classes: IntArray | None = None,
+    names: Sequence[str] = (),
 ) -> tuple[IntArray, IntArray]:
     """Return the row numbers of the training and test parts, each ascending.
 
@@ -19,6 +25,7 @@ def hold_out(
         fraction: Part of them that is tested on.
         seed: Decides which.
         classes: (count,) classes whose shares both parts keep (stratified), if given.
+        names: Names of the classes, for messages.
 
     Raises:
         FedlabError: If the examples are too few for that.
@@ -35,6 +42,14 @@ def hold_out(
     except ValueError as error:
         raise FedlabError(
             f"data.test_fraction: {fraction:g} of {count} examples cannot be held out for the test "
-            "set with examples of every class in both parts"
+            f"set with examples of every class in both parts{_rarest(classes, names)}"
         ) from error
     return np.sort(train), np.sort(test)
+
+
+def _rarest(classes: IntArray | None, names: Sequence[str]) -> str:
+    """Return which class has a single example, if one has."""
+    if classes is None or not names:
+        return ""
+    alone = [name for name, n in zip(names, np.bincount(classes), strict=True) if n == 1]
+    return f"; the class '{alone[0]}' has one example" if alone else ""

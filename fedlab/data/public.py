@@ -45,7 +45,8 @@ def draw_public(settings: Any, dataset: Dataset, seed: int) -> tuple[Examples | 
     if public is None:
         return None, dataset
     if public.name is not None:
-        return _of_another(public, settings.name, dataset.task, seed), dataset
+        examples, notes = _of_another(public, settings.name, dataset.task, seed)
+        return examples, replace(dataset, notes=(*dataset.notes, *notes))
     if isinstance(dataset.train, GeneratedExamples):
         raise FedlabError(
             f"data.public: '{settings.name}' makes examples client by client, and has none for "
@@ -61,8 +62,8 @@ def draw_public(settings: Any, dataset: Dataset, seed: int) -> tuple[Examples | 
     return dataset.train.take(chosen), replace(dataset, train=dataset.train.take(rest))
 
 
-def _of_another(settings: Any, own: str, task: Task, seed: int) -> Examples:
-    """Return some of another data set's training examples."""
+def _of_another(settings: Any, own: str, task: Task, seed: int) -> tuple[Examples, tuple[str, ...]]:
+    """Return some of another data set's training examples, and its notes."""
     name = settings.name
     if name == own:
         raise FedlabError(
@@ -85,7 +86,7 @@ def _of_another(settings: Any, own: str, task: Task, seed: int) -> Examples:
             f"data.public.examples: '{name}' does not have {settings.examples} training examples "
             "to draw from"
         )
-    return other.train.take(_drawn(len(other.train), settings.examples, seed)[0])
+    return other.train.take(_drawn(len(other.train), settings.examples, seed)[0]), other.notes
 
 
 def _kind(task: Task) -> str:

@@ -16,7 +16,7 @@ from fedlab.data.names import readable, shown
 from fedlab.errors import FedlabError
 from fedlab.use.notes import tell
 from fedlab.use.tables import CsvFile
-from fedlab.use.text import encode, fit_length, text_of
+from fedlab.use.text import encode, fit_length
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def read_inputs(
         FedlabError: If a file is missing, corrupt or does not fit; the message names it.
     """
     if task.modality == "image":
-        return _pictures(task, _with_folders(arguments, picture_suffixes(), "pictures"))
+        return _pictures(task, expanded(task, arguments))
     if task.modality == "text":
-        return _texts(task, _with_folders(arguments, TEXT_SUFFIXES, "text files"))
+        return _texts(task, expanded(task, arguments))
     if task.modality == "tabular":
         return _tables(task, arguments)
     return _series(task, arguments, columns or SeriesColumns())
@@ -68,23 +68,33 @@ def suffixes_of(task: Task) -> frozenset[str]:
     return picture_suffixes() if task.modality == "image" else TEXT_SUFFIXES
 
 
-def _with_folders(arguments: Sequence[str], suffixes: frozenset[str], what: str) -> list[str]:
-    """Return the arguments with the files of each folder in its place."""
+def expanded(task: Task, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the files of each folder in its place; notes are printed.
+
+    Args:
+        task: A task of pictures or texts.
+        arguments: Files, texts and folders.
+
+    Raises:
+        FedlabError: If a folder holds no file that is wanted.
+    """
+    suffixes = suffixes_of(task)
     found: list[str] = []
     for argument in arguments:
-        if not is_folder(argument):
+        if not _is_folder(argument):
             found.append(argument)
             continue
         own = OwnFolder(Path(argument), suffixes, shown(argument))
         files = own.files()
         tell(own.notes())
         if not files:
+            what = "pictures" if task.modality == "image" else "text files"
             raise FedlabError(f"{shown(argument)} holds no {what}")
         found += map(str, files)
     return found
 
 
-def is_folder(argument: str) -> bool:
+def _is_folder(argument: str) -> bool:
     """Return whether an argument names a folder; a long text names nothing."""
     try:
         return bool(argument) and Path(argument).is_dir()
@@ -98,7 +108,7 @@ def _pictures(task: Task, arguments: Sequence[str]) -> Inputs:
 
 
 def _texts(task: Task, arguments: Sequence[str]) -> Inputs:
-    rows = [fit_length(task, encode(task, text_of(argument))) for argument in arguments]
+    rows = [fit_length(task, encode(task, argument)) for argument in arguments]
     return Inputs(tuple(map(readable, arguments)), torch.stack(rows))
 
 
@@ -119,7 +129,9 @@ def _series(task: Task, arguments: Sequence[str], columns: SeriesColumns) -> Inp
     windows: list[torch.Tensor] = []
     for argument in arguments:
         file = CsvFile.read(Path(argument))
-        values = file.features(task)[file.order(columns.time, columns.group)]
+        order = file.order(columns.time, columns.group)
+        values = file.features(task)[order]
+        sorted_by = "" if (order[1:] > order[:-1]).all() else f" in the order of '{columns.time}'"
         if len(values) < length:
             raise FedlabError(
                 f"{shown(argument)} has {len(values)} rows, and the network reads {length} at a "
@@ -127,7 +139,7 @@ def _series(task: Task, arguments: Sequence[str], columns: SeriesColumns) -> Inp
             )
         first = len(values) - length if task.kind == "regression" else 0
         for start in range(first, len(values) - length + 1, length):
-            names.append(f"{shown(argument)}, rows {start + 1} to {start + length}")
+            names.append(f"{shown(argument)}, rows {start + 1} to {start + length}{sorted_by}")
             windows.append(values[start : start + length])
     return Inputs(tuple(names), torch.stack(windows))
 

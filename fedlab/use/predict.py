@@ -10,7 +10,7 @@ import torch
 from fedlab import seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.use.inputs import SeriesColumns, class_names, read_inputs
+from fedlab.use.inputs import SeriesColumns, class_names, expanded, read_inputs
 from fedlab.use.loading import Trained
 from fedlab.use.text import encode, encoding_of, text_of
 
@@ -76,7 +76,7 @@ def predict(
     task = trained.task
     if task.kind == "next-token":
         drawn = sampling or Sampling()
-        return [continuation(trained, argument, drawn) for argument in arguments]
+        return [continuation(trained, argument, drawn) for argument in expanded(task, arguments)]
     if task.kind not in ("classification", "regression"):
         raise FedlabError(f"predict does not serve {task.kind} tasks yet; evaluate and export do")
     data = trained.scenario.data
@@ -128,7 +128,7 @@ def continuation(trained: Trained, argument: str, sampling: Sampling) -> Continu
     task = trained.task
     encoding = encoding_of(task)
     text = text_of(argument)
-    context = encode(task, text)
+    context = encode(task, argument)
     generator = seeding.torch_generator(sampling.seed, "continuation", text)
     start = len(context)
     for _ in range(sampling.length):

@@ -29,16 +29,18 @@ def text_of(argument: str) -> str:
     return read_text(path)
 
 
-def encode(task: Task, text: str) -> torch.Tensor:
-    """Return the tokens of ``text``, (length,) int64.
+def encode(task: Task, argument: str) -> torch.Tensor:
+    """Return the tokens of a text, or of the file that ``argument`` names, (length,) int64.
 
     Raises:
-        FedlabError: If the text is empty, or the run does not record how text was encoded.
+        FedlabError: If there is no such file, it is no text, the text is empty, or the run does not
+            record how text was encoded.
     """
     encoding = encoding_of(task)
-    tokens = split_tokens(text, encoding.unit)
+    tokens = split_tokens(text_of(argument), encoding.unit)
     if not tokens:
-        raise FedlabError("the text is empty; give the network something to read")
+        which = f"the text in {shown(argument)}" if _is_file(Path(argument)) else "the text"
+        raise FedlabError(f"{which} is empty; give the network something to read")
     numbers = Vocabulary(encoding.tokens, encoding.unknown).encode(tokens)
     return torch.from_numpy(numbers).long()
 

@@ -1,5 +1,7 @@
 """``fedlab data partition`` draws who holds what, and gives the numbers."""
 
+from pathlib import Path
+
 import pytest
 import tomli_w
 from typer.testing import CliRunner
@@ -60,3 +62,17 @@ def test_public_examples_are_counted_apart(scenario):
     lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in _rows(result)}
     assert lines["public examples"] == "100"
     assert lines["examples on clients"] == "1,337"
+
+
+def test_what_was_left_out_of_a_folder_is_said_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1", "a/2", "a/3", "b/1", "b/2", "b/3"):
+        Path("own", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("own", f"{name}.txt").write_text("some words")
+    Path("own/a/4.doc").write_text("x")
+    data = {"name": "text-classification", "path": "own", "test_fraction": 0.4}
+    data["partition"] = {"name": "iid", "clients": 1}
+    content = raw_with(PATHOLOGICAL) | {"data": data, "model": {"name": "lstm"}}
+    Path("mine.toml").write_text(tomli_w.dumps(content))
+    result = CliRunner().invoke(app, ["partition", "mine.toml"], catch_exceptions=False)
+    assert result.stderr.splitlines() == ["note: data.path: left out 1 file: .doc × 1"]

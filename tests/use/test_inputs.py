@@ -77,13 +77,21 @@ def test_a_text_file_is_read_without_its_mark(tmp_path):
     assert read_inputs(TEXTS, [str(path)]).stored.tolist() == [[2, 3, 0, 0]]
 
 
+def test_an_empty_text_is_named_by_its_file(tmp_path):
+    path = write(tmp_path / "x.txt", "")
+    with pytest.raises(FedlabError, match=r"the text in .*x\.txt is empty"):
+        read_inputs(TEXTS, [str(path)])
+
+
 def levels(found: Inputs) -> list[float]:
     return found.stored.flatten().tolist()
 
 
 def test_a_series_is_sorted_as_those_of_the_run(tmp_path, capsys):
     path = write(tmp_path / "x.csv", "day,level\n2024-01-03,3\n2024-01-01,1\n2024-01-02,2\n")
-    assert levels(read_inputs(SERIES, [str(path)], SeriesColumns(time="day"))) == [1, 2, 3]
+    found = read_inputs(SERIES, [str(path)], SeriesColumns(time="day"))
+    assert levels(found) == [1, 2, 3]
+    assert found.names[0].endswith("x.csv, rows 1 to 3 in the order of 'day'")
     assert capsys.readouterr().err == ""
     assert levels(read_inputs(SERIES, [str(path)])) == [3, 1, 2]
     assert "the times in column 'day' do not ascend (line 3" in capsys.readouterr().err

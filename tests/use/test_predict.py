@@ -200,3 +200,11 @@ def test_raw_numbers_come_back_from_scaled_ones() -> None:
     scaling = Scaling(("y",), (10.0,), (2.0,))
     task = Task("regression", "tabular", (1,), 1, encoding=Encoding(targets=scaling))
     assert raw_targets(task, torch.tensor([[3.0]])).item() == pytest.approx(16.0)
+
+
+def test_each_text_of_a_folder_is_continued(letters: Trained, tmp_path: Path) -> None:
+    for name in ("b.txt", "deep/a.txt", ".hidden.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("abc")
+    found = predict(letters, [str(tmp_path)], sampling=Sampling(length=2))
+    assert [prediction.input for prediction in found] == ["abc", "abc"]

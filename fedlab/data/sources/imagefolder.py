@@ -60,7 +60,8 @@ class ImageFolder:
             test, further = self._read(*files.test, files.classes)
             notes += further
         else:
-            rows = hold_out(len(train), self.settings.test_fraction, seed, train.targets.numpy())
+            fraction, targets = self.settings.test_fraction, train.targets.numpy()
+            rows = hold_out(len(train), fraction, seed, targets, files.classes)
             train, test = train.take(rows[0]), train.take(rows[1])
         task = Task("classification", "image", self._shape, len(files.classes), files.classes)
         notes = (*parts.notes, *own.notes(files.classes), *notes)

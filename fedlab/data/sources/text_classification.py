@@ -129,7 +129,8 @@ class TextClassification:
         """Return the rows of the training and of the test part."""
         count = len(found.texts)
         if not found.held_out:
-            return hold_out(count, self.settings.test_fraction, seed, numbers)
+            names = sorted(set(found.labels))
+            return hold_out(count, self.settings.test_fraction, seed, numbers, names)
         border = count - found.held_out
         return np.arange(border), np.arange(border, count)
 

@@ -154,6 +154,13 @@ def test_text_classification_reads_a_folder(tmp_path):
     assert text == ("see you" if data.train.targets[0] == 0 else "buy now")
 
 
+def test_a_class_with_one_example_is_named(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("text,label\n" + "good,up\nbad,down\n" * 9 + "so so,middle\n")
+    with pytest.raises(FedlabError, match="both parts; the class 'middle' has one example"):
+        load("text-classification", path=str(path))
+
+
 def test_text_classification_refuses_what_it_cannot_read(tmp_path, reviews):
     with pytest.raises(FedlabError, match=r"data\.path: .* unknown column 'txt'"):
         load("text-classification", path=str(reviews), text_column="txt")

@@ -69,6 +69,8 @@ class OwnLoop(Supervised):
     ("changes", "reason"),
     [
         ("", ""),
+        ("data.augmentation = {flip = false}", ""),
+        ("data.augmentation = {flip = true}", "augmented at random"),
         (f'client.name = "{__name__}:OwnUpdate"', ""),
         (f'client.name = "{__name__}:OwnLoop"', "has a training loop of its own"),
         ("client.label_smoothing = 0.1", "not plain cross-entropy"),
