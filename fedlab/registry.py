@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from fedlab.errors import FedlabError, shortened, unknown
+from fedlab.errors import FedlabError, nearest, shortened, unknown
 from fedlab.own_modules import class_at
 from fedlab.trust import require_trust
 
@@ -115,7 +115,11 @@ class Registry:
         require_trust(name)
         found = self._import_path(name)
         if found not in self._own_classes:
-            self._own_classes[found] = self._adapted(found)
+            adapted = self._adapted(found)
+            forgotten = forgotten_by(found, adapted)
+            if forgotten:
+                raise FedlabError(f"{self.kind} '{shortened(name)}': {forgotten}")
+            self._own_classes[found] = adapted
         return self._own_classes[found]
 
     def _import_listed(self, name: str) -> None:
@@ -155,7 +159,12 @@ class Registry:
             )
             return
         try:
-            self._classes[point.name] = self._adapted(point.load())
+            found = point.load()
+            adapted = self._adapted(found)
+            forgotten = forgotten_by(found, adapted)
+            if forgotten:
+                raise FedlabError(forgotten)
+            self._classes[point.name] = adapted
         except Exception as error:
             reason = str(error).partition("\n")[0]
             problem = f"{owner} cannot load it: {type(error).__name__}: {reason}"
@@ -174,6 +183,40 @@ class Registry:
             return class_at(path)
         except FedlabError as error:
             raise FedlabError(f"{self.kind} '{shortened(path)}': {error}") from error
+
+
+def forgotten_by(found: type[Any], adapted: type[Any]) -> str:
+    """Return what the author of a class has forgotten, or nothing.
+
+    Args:
+        found: The class.
+        adapted: What its registry's adapter made of it.
+    """
+    own = [n for n, v in vars(found).items() if inspect.isfunction(v) and not n.startswith("_")]
+    inherited = {name for base in found.__mro__[1:] for name in dir(base)}
+    strangers = [name for name in own if name not in inherited]
+    missing = [
+        name
+        for name in sorted(inherited)
+        if getattr(getattr(adapted, name, None), "__isabstractmethod__", False)
+    ]
+    if missing:
+        hint = nearest(missing[0], strangers).replace("Did you mean", "Is it")
+        named = " and ".join(f"'{name}'" for name in missing)
+        return f"class {found.__name__} has no method {named}.{hint}"
+    if not hasattr(adapted, "Settings"):
+        return (
+            f"class {found.__name__} has no Settings; let it extend the base class that the guides "
+            "in docs/ name, which has them"
+        )
+    if len(strangers) == len(own):
+        # It changes nothing of what it extends: then a method of nearly a hook's name is meant.
+        hooks = [name for name in inherited if not name.startswith("_")]
+        for name in strangers:
+            hint = nearest(name, hooks)
+            if hint:
+                return f"nothing calls method '{name}' of class {found.__name__}.{hint}"
+    return ""
 
 
 strategies = Registry("strategy", "strategies", "strategies", adapter="strategies.flower:adapted")

@@ -26,7 +26,8 @@ else:
 
 WEIGHING = """
     The noise assumes clients of equal weight. FedAvg weighs by examples, so the guarantee is weaker
-    for clients that have many.
+    for clients that have many. It is one for the parameters: running statistics of batch norm,
+    where they travel, are averaged without clipping and noise.
 """
 FIXED = f"""
     yₖ ← x + (yₖ − x) min(1, S / ‖yₖ − x‖), then x ← the inner strategy's aggregate +

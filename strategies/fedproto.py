@@ -25,9 +25,10 @@ class FedProtoSettings(VectorStrategySettings):
 
     name: str = "fedproto"
     prototype_attraction: float = Field(
-        1.0,
+        0.01,
         ge=0,
-        description="λ, the strength of the pull of clients' prototypes towards the global ones",
+        description="λ, the strength of the pull of clients' prototypes towards the global ones; "
+        "the squares of all features are added, and not averaged as where λ = 1 is usual",
     )
     weighting: Literal["clients"] = Field(
         "clients", description="clients send sums over examples, which are added without weights"

@@ -8,7 +8,7 @@ that stand in ``krum.py`` and ``differential_privacy.py``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, get_type_hints
 
 from flwr.serverapp import strategy as flower
@@ -104,6 +104,16 @@ class FlowerStrategy:
                     f"[[updates]] with name = '{needed}'"
                 )
 
+    def notes(self, setup: Setup) -> Iterator[str]:
+        """Yield what a guarantee of privacy leaves out."""
+        layout, accepts = setup.network.model.layout, _accepts(type(self), "noise_multiplier")
+        if accepts and layout.wire_size > layout.wire_parameters:
+            yield (
+                f"strategy.name: '{setup.scenario.strategy.name}' clips parameters and adds noise "
+                "to them; the running statistics of batch norm are averaged as they are, and the "
+                "guarantee does not cover them: model.batch_norm = 'frozen' or 'local' sends none"
+            )
+
     def state_dict(self) -> dict[str, Any]:
         """Return momenta, last weights and other values that change from round to round."""
         state = attributes_state(self, self._fixed)  # type: ignore[arg-type]
@@ -119,15 +129,21 @@ class FlowerStrategy:
                 setattr(self, name, value)
 
 
-def _settings(cls: type[Any]) -> type[Settings]:
-    """Return settings with the plain arguments of a strategy's constructor as keys."""
+def _settings(cls: type[Any], defaults: Mapping[str, Any]) -> type[Settings]:
+    """Return settings with the plain arguments of a strategy's constructor as keys.
+
+    Args:
+        cls: The strategy.
+        defaults: Values that take the place of the constructor's own.
+    """
     fields: dict[str, Any] = {}
     arguments = _arguments(cls)
     wraps = "strategy" in arguments
     for name, parameter in arguments.items():
         if name in StrategySettings.model_fields or name in WIRING or _is_callable_argument(name):
             continue
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        own = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        default = defaults.get(name, own)
         known: dict[str, Any] = KEYS.get(name, {})
         fields[name] = (_annotation(cls, name), Field(default, **known))
     if wraps:
@@ -165,7 +181,13 @@ def _is_callable_argument(name: str) -> bool:
     return name.endswith("_fn") or name in {"strategy", "accountant", "selection_rule"}
 
 
-def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any) -> type[Any]:
+def adapted(
+    cls: type[Any],
+    summary: str = "",
+    equations: str = "",
+    defaults: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> type[Any]:
     """Return a Flower strategy's class with settings and an explicit state.
 
     This is for Flower's own classes and those of users (``strategy.name = "module:Class"``). A
@@ -175,6 +197,7 @@ def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any
         cls: The class.
         summary: A one-line description with its paper; default: the first line of its docstring.
         equations: Its computation.
+        defaults: Keys whose defaults are not those of the class.
         about: Fields of :class:`Traits`.
     """
     if hasattr(cls, "Settings") or not issubclass(cls, flower.Strategy):
@@ -186,7 +209,7 @@ def adapted(cls: type[Any], summary: str = "", equations: str = "", **about: Any
         "__doc__": "\n\n".join(part for part in about_class if part),
         "__module__": __name__,
         "__init__": cls.__init__,
-        "Settings": _settings(cls),
+        "Settings": _settings(cls, defaults or {}),
         "traits": Traits(**about),
     }
     return type(cls.__name__, (FlowerStrategy, *_bases(cls)), content)
@@ -199,9 +222,24 @@ def _bases(cls: type[Any]) -> tuple[type[Any], ...]:
     return (cls, CohortSampling) if issubclass(cls, flower.FedAvg) else (cls,)
 
 
-def adopt(name: str, cls: type[Any], summary: str, equations: str, **about: Any) -> None:
+def adopt(
+    name: str,
+    cls: type[Any],
+    summary: str,
+    equations: str,
+    defaults: Mapping[str, Any] | None = None,
+    **about: Any,
+) -> None:
     """Register a strategy of Flower's, or one derived from it; see :func:`adapted`."""
-    strategies.register(name)(adapted(cls, summary, equations, **about))
+    strategies.register(name)(adapted(cls, summary, equations, defaults, **about))
+
+
+ADAPTIVE_RATE = {"eta": 0.01}
+"""Flower's default, 0.1, moves every weight by up to a tenth in a round, however small it is.
+
+Reddi et al. (2021) choose η for each task; with τ = 10⁻³, which they recommend, 0.01 is where
+networks from scratch and pretrained ones learn in the first rounds.
+"""
 
 
 # Below, x are the weights sent, and yₖ those that client k reached with nₖ examples.
@@ -240,6 +278,7 @@ adopt(
     m and v start at 0, where the paper's v starts at τ² or more. In round t Flower takes Adam's
     corrected rate of a round later, ηₜ = η √(1 − β₂ᵗ⁺¹) / (1 − β₁ᵗ⁺¹); the paper's is η throughout.
     """,
+    defaults=ADAPTIVE_RATE,
     takes_mean=True,
 )
 adopt(
@@ -253,6 +292,7 @@ adopt(
 
     m and v start at 0, where the paper's v starts at τ² or more.
     """,
+    defaults=ADAPTIVE_RATE,
     takes_mean=True,
 )
 adopt(
@@ -263,6 +303,7 @@ adopt(
     Algorithm 2 with β₁ = 0 and Δ = mean of yₖ − x: v ← v + Δ², then x ← x + η Δ / (√v + τ). v is 0
     at first, where the paper's starts at τ² or more.
     """,
+    defaults=ADAPTIVE_RATE,
     takes_mean=True,
 )
 adopt(

@@ -9,6 +9,7 @@ travel as they are.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -95,6 +96,7 @@ class UpdateProcessor:
         """
         return {}
 
+    @abstractmethod
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator
     ) -> Payload:
@@ -107,6 +109,7 @@ class UpdateProcessor:
         """
         raise NotImplementedError
 
+    @abstractmethod
     def decode(self, payload: Payload, received: Received) -> torch.Tensor:
         """Return (n,) float32, the update that a payload stands for.
 

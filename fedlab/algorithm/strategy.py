@@ -63,6 +63,14 @@ def build_strategy(settings: Settings) -> Strategy:
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise FedlabError(f"strategy.name: '{name}' refuses these settings: {reason}") from error
+    except FedlabError:
+        raise
+    except Exception as error:
+        # Anybody's strategy may raise anything when it is made.
+        reason = " ".join(str(error).split())
+        raise FedlabError(
+            f"strategy.name: '{name}' cannot be made: {type(error).__name__}: {reason}"
+        ) from error
     return strategy
 
 

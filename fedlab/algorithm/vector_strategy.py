@@ -7,6 +7,7 @@ An algorithm computes the new weights from the old ones and the replies in
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
@@ -127,6 +128,7 @@ class VectorStrategy(CohortSampling):
         if self.traits.needs_public:
             yield from _public(setup)
 
+    @abstractmethod
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the new global weights.
 
@@ -135,7 +137,6 @@ class VectorStrategy(CohortSampling):
             weights: (parameters,) the weights that were sent; not to be changed.
             replies: One per client, in the order of clients, or one alone (``takes_mean``).
         """
-        raise NotImplementedError
 
     def broadcast(self, server_round: int, weights: Vector) -> dict[str, Vector]:
         """Return further vectors for every client of the cohort, by name."""

@@ -7,6 +7,7 @@ that it is given.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -61,6 +62,17 @@ class Attack:
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        """Tell what an attack with a trigger has forgotten.
+
+        Raises:
+            TypeError: If it has not all that belongs to a trigger.
+        """
+        super().__init_subclass__(**keywords)
+        for name in ("triggered", "wanted_class"):
+            if cls.has_trigger and getattr(cls, name) is getattr(Attack, name):
+                raise TypeError(f"attack {cls.__name__} has a trigger, and no '{name}' of its own")
 
     @property
     def changes_weights(self) -> bool:
@@ -185,6 +197,7 @@ class CollusiveAttack(Attack):
                 "client makes by itself, such as 'sign-flip'"
             )
 
+    @abstractmethod
     def agreed(self, observed: ObservedUpdates, generator: np.random.Generator) -> Vector:
         """Return (parameters,) the update that all malicious clients of the round send."""
         raise NotImplementedError

@@ -130,6 +130,16 @@ class Layout:
         """Return the slice of trained parameters that travel."""
         return slice(self.wire.start, self.trained.stop)
 
+    @cached_property
+    def wire_variances(self) -> tuple[slice, ...]:
+        """Return where running variances stand in a wire vector: they cannot be negative."""
+        offset = self.wire.start
+        return tuple(
+            slice(e.start - offset, e.stop - offset)
+            for e in self.entries
+            if e.start >= self.trained.stop and e.name.endswith("running_var")
+        )
+
     @property
     def personal_size(self) -> int:
         """Return the number of values that stay on a client."""

@@ -19,6 +19,7 @@ from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabErrors
 from fedlab.models.network import Network, other_networks
+from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import update_chain
 from fedlab.training.early_stopping import unknown_metric
@@ -42,8 +43,11 @@ def check_compatibility(setup: Setup) -> None:
     Raises:
         FedlabErrors: With every problem found, a line each.
     """
+    settings = setup.scenario
+    with told(settings.strategy.name, settings.client.name, "objections", 0):
+        spoken = list(objections_of(setup))
     problems = [
-        *objections_of(setup),
+        *spoken,
         *_of(setup.attack, setup),
         *_of(setup.algorithm, setup),
         *update_chain(setup.scenario, setup.network.model.layout).objections(setup),

@@ -24,6 +24,7 @@ from fedlab.run.checks import check_compatibility, setup_of
 from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
+from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation, public_inputs
 
@@ -78,7 +79,8 @@ class Simulation:
                 self.network.model.layout.wire_parameters,
             )
         self.strategy = beside(self.strategy, self.network.model.layout)
-        begin(self.strategy, self._server_context())
+        with told(scenario.strategy.name, scenario.client.name, "begin", 0):
+            begin(self.strategy, self._server_context())
         self.engine.settle(self.network)
 
     def _server_context(self) -> ServerContext:

@@ -50,7 +50,7 @@ def told(name: str, client: str, method: str, server_round: int) -> Iterator[Non
         name: The strategy's name in the scenario.
         client: The client algorithm's.
         method: Which of the strategy's methods is called.
-        server_round: The round.
+        server_round: The round; 0 before the first.
 
     Raises:
         StrategyFault: If the strategy raised, or returned something wrong.
@@ -69,8 +69,9 @@ def told(name: str, client: str, method: str, server_round: int) -> Iterator[Non
         if is_out_of_memory(error):
             raise
         raise StrategyFault(
-            f"strategy.name: '{name}' raised {type(error).__name__} in {method} of round "
-            f"{server_round}{_reason(error)}{_place(error.__traceback__)}",
+            f"strategy.name: '{name}' raised {type(error).__name__} in {method}"
+            f"{f' of round {server_round}' if server_round else ''}{_reason(error)}"
+            f"{_place(error.__traceback__)}",
             "".join(traceback.format_exception(error)),
         ) from error
 

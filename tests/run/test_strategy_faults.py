@@ -223,6 +223,41 @@ def test_a_fault_is_the_strategys_and_no_round_is_saved(
     assert (folder.path / "error.txt").exists() == raised
 
 
+class RaisesWhenMade(Good):
+    def __init__(self, settings: Any) -> None:
+        raise LookupError("no such\nthing")
+
+
+class RaisesInBegin(Good):
+    def begin(self, context: Any) -> None:
+        raise LookupError("nothing to begin with")
+
+
+class RaisesInObjections(Good):
+    def objections(self, setup: Any) -> Any:
+        raise LookupError("nothing to object to")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sentence"),
+    [
+        (RaisesWhenMade, r"cannot be made: LookupError: no such thing"),
+        (
+            RaisesInBegin,
+            r"raised LookupError in begin: nothing to begin with \(test_strategy_faults",
+        ),
+        (RaisesInObjections, r"raised LookupError in objections: nothing to object to"),
+    ],
+)
+def test_a_fault_before_the_first_round_leaves_no_folder(
+    tmp_path: Path, strategy: type[Any], sentence: str
+) -> None:
+    folder = folder_of(tmp_path, strategy)
+    with pytest.raises(FedlabError, match=sentence):
+        run(folder)
+    assert not folder.path.exists()
+
+
 def test_a_mended_strategy_goes_on_from_the_last_good_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

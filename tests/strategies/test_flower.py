@@ -40,10 +40,11 @@ def test_every_strategy_of_flowers_has_a_name_here() -> None:
 
 @pytest.mark.parametrize("name", ADOPTED)
 def test_defaults_are_flowers_own_where_it_has_them(name: str) -> None:
+    """But for those of a deployment, and a server's rate that no network survives."""
     for key, field in strategies.get(name).Settings.model_fields.items():
         original = getattr(flower, strategies.get(name).__name__).__init__
         if key in original.__kwdefaults__ if original.__kwdefaults__ else False:
-            ours = {"min_train_nodes", "min_evaluate_nodes", "min_available_nodes"}
+            ours = {"min_train_nodes", "min_evaluate_nodes", "min_available_nodes", "eta"}
             assert field.default == original.__kwdefaults__[key] or key in ours
 
 

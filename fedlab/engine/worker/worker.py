@@ -168,6 +168,8 @@ class Worker:
             update.state = {**update.state, PERSONAL: model.personal()}
         vectors = {WEIGHTS: update.weights, **update.arrays}
         check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
+        if any(bool((update.weights[part] < 0).any()) for part in layout.wire_variances):
+            raise BadReply("the update holds a negative running variance")
         check_examples(update.examples)
         check_kept({name: kept.numpy() for name, kept in update.state.items()})
         seen = update.weights

@@ -1,0 +1,1 @@
+"""Sanity tables: whether every strategy learns on networks and with clients as they really are."""
