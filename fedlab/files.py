@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ ERROR = "error.txt"
 CROSSVAL = "crossval.json"
 MODEL = "model.safetensors"
 REPORT = "report.html"
+SHARED_REPORT = "report-shared.html"
 PLOTS = "plots"
 TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
@@ -71,6 +73,20 @@ def write_whole(path: Path, content: bytes) -> None:
             draft.write_bytes(content)
     except OSError as error:
         raise FedlabError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def without_home(text: str) -> str:
+    """Return a text with paths from the home folder on (``~/runs``), and without the user's name.
+
+    Elsewhere in a path (``/media/ada/data``) the name of the user becomes ``USER``.
+    """
+    home = os.path.expanduser("~")
+    if len(home) > 1:
+        text = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", text)
+    names = {os.path.basename(home), os.environ.get("USER", ""), os.environ.get("LOGNAME", "")}
+    for name in names - {"", "~"}:
+        text = re.sub(rf"(?<=[/\\]){re.escape(name)}(?=[/\\])", "USER", text)
+    return text
 
 
 def _remove(path: Path) -> None:

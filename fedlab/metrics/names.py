@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from fedlab.errors import one_line
 from fedlab.metrics.quantities import NBSP
 
 
@@ -67,7 +68,7 @@ def metric_name(name: str) -> MetricName:
         if name.startswith(prefix):
             of = metric_name(name.removeprefix(prefix))
             return replace(of, name=name, label=f"{of.label} {meaning}")
-    return _BY_NAME.get(name) or MetricName(name, name.replace("_", " "), False)
+    return _BY_NAME.get(name) or MetricName(name, one_line(name.replace("_", " "), 60), False)
 
 
 def headline(names: Iterable[str]) -> MetricName | None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import NBSP, bytes_text, seconds_text
 from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
-from fedlab.results.drawing.style import SERIES, new_figure, shared_legend
+from fedlab.results.drawing.style import SERIES, named, new_figure, shared_legend
 from fedlab.results.reading import RunRecord
 
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -61,7 +61,8 @@ class Comparison:
         """Return a name for each run: its folder's, or its path if names repeat."""
         count = Counter(record.name for record in self.records)
         return [
-            record.name if count[record.name] == 1 else str(record.path) for record in self.records
+            one_line(record.name if count[record.name] == 1 else str(record.path))
+            for record in self.records
         ]
 
     @property
@@ -69,7 +70,7 @@ class Comparison:
         """Return the title of the table."""
         kind = "higher is better" if self.metric.higher_is_better else "lower is better"
         data = self.records[0].scenario.data.name
-        return f"Test {self.metric.label} on {data} ({kind})"
+        return one_line(f"Test {self.metric.label} on {data} ({kind})")
 
     def headers(self) -> list[str]:
         """Return the headers of the table; all columns after the first two are numeric."""
@@ -102,8 +103,11 @@ class Comparison:
             role = SERIES[place % len(SERIES)]
             style = LINE_STYLES[place // len(SERIES) % len(LINE_STYLES)]
             megabytes, values = communication(record, self.metric)
-            line(over_rounds, [r.round for r in record.tested], values, role, name, style)
-            line(over_megabytes, megabytes, values, role, name, style)
+            # Of a long path its end tells runs apart.
+            label = name if len(name) <= 50 else f"…{name[-49:]}"
+            shown = named(label, 60)
+            line(over_rounds, [r.round for r in record.tested], values, role, shown, style)
+            line(over_megabytes, megabytes, values, role, shown, style)
         finish(over_rounds, self.metric, f"test {self.metric.label}")
         finish(over_megabytes, self.metric, "", MEGABYTES)
         shared_legend(figure, over_rounds)
@@ -132,7 +136,7 @@ class Comparison:
         done = record.rounds[-1].round
         return [
             name,
-            record.scenario.strategy.name,
+            one_line(record.scenario.strategy.name, 40),
             f"{done}" if record.status == "finished" else f"{done} ({record.status})",
             metric.text(last.value(metric.name)),
             f"{metric.text(best.value(metric.name))} ({best.round})",

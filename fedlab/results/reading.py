@@ -47,6 +47,7 @@ class RunRecord:
         baselines: Lines of ``baselines.jsonl``.
         confusion: The confusion matrix, or None.
         summary: The summary, or None if the run did not finish.
+        alias: What is shown in place of the folder's name.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class RunRecord:
     baselines: list[BaselineRow] = field(default_factory=list)
     confusion: Confusion | None = None
     summary: Summary | None = None
+    alias: str = ""
 
     @classmethod
     def load(cls, path: Path) -> RunRecord:
@@ -97,8 +99,8 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """Return the folder's name."""
-        return self.path.resolve().name
+        """Return the folder's name, or what is shown in its place."""
+        return self.alias or self.path.resolve().name
 
     @property
     def title(self) -> str:

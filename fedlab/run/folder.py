@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 
 from fedlab import __version__, files
 from fedlab.errors import FedlabError
-from fedlab.files import replacing
+from fedlab.files import replacing, without_home
 from fedlab.run import checkpoint
 from fedlab.run.lock import FolderLock
 from fedlab.scenario import Scenario, dumps, load_resolved
@@ -213,7 +213,7 @@ def environment() -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "packages": packages,
-        "command": sys.argv,
+        "command": [without_home(word) for word in sys.argv],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

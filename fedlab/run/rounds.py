@@ -24,7 +24,7 @@ from fedlab.algorithm.strategy import traits_of
 from fedlab.arrays import in_shared_memory
 from fedlab.engine.base import Engine
 from fedlab.engine.reports import Exchange, Report
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import metric_name
 from fedlab.metrics.spread import describe
@@ -241,7 +241,11 @@ class Rounds:
         if len(trained.reports) < max(wanted, 1):
             failed = RoundOutcome(server_round, {}, trained.reports, trained.failures)
             self._notify(lambda callback: callback.round_failed(failed))
-            cause = f"; the first said: {trained.failures[0].reason}" if trained.failures else ""
+            cause = (
+                f"; the first said: {one_line(trained.failures[0].reason, 300)}"
+                if trained.failures
+                else ""
+            )
             raise TooFewReplies(
                 f"round {server_round}: {len(trained.reports)} of {sent} clients answered, and "
                 f"evaluation.minimum_replies is {wanted}{cause}"

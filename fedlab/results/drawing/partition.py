@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlab.results.drawing.style import LIGHT, PARAMETERS
+from fedlab.results.drawing.style import LIGHT, PARAMETERS, named
 from fedlab.results.rows import PartitionFile
 
 BARS_UP_TO = 60
@@ -81,7 +81,7 @@ def _draw_classes(axes: Axes, counts: _Array, labels: list[str]) -> None:
     axes.set_ylabel("class")
     classes, clients = shares.shape
     if labels and classes <= NAMES_UP_TO:
-        short = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+        short = [named(label, 14) for label in labels]
         axes.set_yticks(range(classes), short, fontsize=9 if classes <= 20 else 6)
     if classes <= NUMBERS_UP_TO[0] and clients <= NUMBERS_UP_TO[1]:
         _write_counts(axes, counts.T, shares)
@@ -103,7 +103,7 @@ def _name_clients(axes: Axes, names: list[str], order: _Array, has_classes: bool
         return
     axes.set_xlabel("client")
     if names and clients <= NAMES_UP_TO:
-        short = [name if len(name) <= 24 else f"{name[:23]}…" for name in names]
+        short = [named(name, 24) for name in names]
         axes.set_xticks(range(clients), short, rotation=60, ha="right", fontsize=7.5)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(20, integer=True))

@@ -14,7 +14,7 @@ from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LocalSpread, baseline_curve, local_spread
-from fedlab.results.drawing.style import LIGHT, SERIES, legend, new_figure
+from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
 from fedlab.results.reading import RunRecord
 
 MARKED_UP_TO = 30
@@ -92,7 +92,7 @@ def draw_histogram(values: Sequence[float], metric: MetricName) -> Figure:
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     if metric.is_fraction:
         axes.xaxis.set_major_formatter(FuncFormatter(_percent))
-    axes.set(xlabel=f"clients' {metric.label}", ylabel="clients")
+    axes.set(xlabel=named(f"clients' {metric.label}", 60), ylabel="clients")
     legend(axes)
     return figure
 
@@ -165,7 +165,7 @@ def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Fi
     if classes <= CLASSES_WITH_NUMBERS:
         _write_numbers(axes, counts, shares)
     if classes <= CLASSES_WITH_NAMES:
-        names = [label if len(label) <= 14 else f"{label[:13]}…" for label in labels]
+        names = [named(label, 14) for label in labels]
         tilt = 45 if max(map(len, names)) > 2 else 0
         axes.set_xticks(range(classes), names, rotation=tilt, ha="right" if tilt else "center")
         axes.set_yticks(range(classes), names)
@@ -207,7 +207,7 @@ def finish(axes: Axes, metric: MetricName, label: str, across: str = "round") ->
     )
     if metric.is_fraction:
         axes.yaxis.set_major_formatter(FuncFormatter(_percent))
-    axes.set(xlabel=across, ylabel=label)
+    axes.set(xlabel=across, ylabel=named(label, 40))
 
 
 def _bins(numbers: FloatArray, metric: MetricName) -> list[float]:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unicodedata import east_asian_width
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from fedlab.errors import one_line
 from fedlab.files import write_whole
 
 # Role: (light, dark). The hues are distinguishable for colour-blind readers; baselines are dashed
@@ -38,6 +46,9 @@ SERIES = ("federated", "local", "centralised", "random", "worst", "other")
 SIZE = (4.8, 3.1)
 PARAMETERS: Any = {
     "svg.fonttype": "none",
+    # Names of classes, clients and runs are text: "$5-$10" is a class of prices.
+    "text.parse_math": False,
+    "text.usetex": False,
     "font.size": 9.5,
     "font.family": "sans-serif",
     "text.color": LIGHT["ink"],
@@ -63,6 +74,11 @@ PARAMETERS: Any = {
     "legend.columnspacing": 1.2,
 }
 
+OTHER_SCRIPTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans", "WenQuanYi Zen Hei", "Unifont"),
+    *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans Arabic"),
+)
+"""Fonts that are asked, in this order, for letters that matplotlib's own font does not have."""
 FAST_COMPRESSION = 3
 """The zlib level: a third of the default level's time, files a few per cent larger."""
 
@@ -97,7 +113,7 @@ def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
     """Return the figure as a PNG on the light surface."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
-    with mpl.rc_context(PARAMETERS):
+    with mpl.rc_context(PARAMETERS), _without_missing_letters():
         _lay_out(figure)
         figure.savefig(
             buffer,
@@ -107,6 +123,22 @@ def png_bytes(figure: Figure, dots_per_inch: int = 200) -> bytes:
             pil_kwargs={"compress_level": FAST_COMPRESSION},
         )
     return buffer.getvalue()
+
+
+@contextmanager
+def _without_missing_letters() -> Iterator[None]:
+    """Use fonts that have the letters, where there are such, and be silent where there are none."""
+    with warnings.catch_warnings(), mpl.rc_context({"font.sans-serif": _fonts()}):
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from")
+        warnings.filterwarnings("ignore", message=r"(?s)Matplotlib currently does not support")
+        yield
+
+
+@cache
+def _fonts() -> list[str]:
+    """Return matplotlib's own font, and installed ones with the letters of other scripts."""
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(font for font in OTHER_SCRIPTS if font in known)]
 
 
 def save_png(figure: Figure, path: Path) -> None:
@@ -125,27 +157,60 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     contains many figures), and ``alt`` is the text for screen readers.
     """
     buffer = io.StringIO()
-    with mpl.rc_context({**PARAMETERS, "svg.hashsalt": name}):
+    with mpl.rc_context({**PARAMETERS, "svg.hashsalt": name}), _without_missing_letters():
         _lay_out(figure)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    for role, (light, _) in PALETTE.items():
-        svg = svg.replace(light, f"var(--plot-{role})")
+    # Only tags: what stands between them is text, of whatever content.
+    svg = re.sub(r"<[^<>]*>", lambda tag: _adapted(tag[0], name), svg)
     opening = f'<svg role="img" aria-label="{_escaped(alt)}" '
     head, body = svg.split(">", 1)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head).replace("<svg ", opening, 1)
     return f"{head}>{body}"
 
 
+def _adapted(tag: str, name: str) -> str:
+    """Return a tag of an SVG with identifiers of its own, and the page's colours."""
+    tag = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", tag)
+    for role, (light, _) in PALETTE.items():
+        tag = tag.replace(light, f"var(--plot-{role})")
+    return tag
+
+
 def _lay_out(figure: Figure) -> None:
     """Compute the layout of a figure once: saving would do so twice for each format."""
+    _take_text_literally(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
+
+
+def _take_text_literally(figure: Figure) -> None:
+    """Let no text of a figure be markup, also what was written outside of our style."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+        text.set_usetex(False)
+
+
+def named(name: str, limit: int) -> str:
+    """Return a user's name as a plot shows it: one line, shortened, with an ellipsis at the end.
+
+    Letters of eastern Asia are twice as wide as others.
+    """
+    line = one_line(name)
+    widths = [2 if east_asian_width(letter) in "WF" else 1 for letter in line]
+    if sum(widths) <= limit:
+        return line
+    kept, width = "", 0
+    for letter, wide in zip(line, widths, strict=True):
+        if width + wide > limit - 1:
+            break
+        kept, width = kept + letter, width + wide
+    return f"{kept.rstrip()}…"
 
 
 def palette_css(dark: bool) -> str:

@@ -11,10 +11,11 @@ from pydantic import JsonValue
 
 from fedlab import __version__
 from fedlab.errors import FedlabError
-from fedlab.files import PLOTS, REPORT, write_whole
+from fedlab.files import PLOTS, REPORT, SHARED_REPORT, write_whole
 from fedlab.metrics.quantities import NBSP, bytes_text, count_text, seconds_text
 from fedlab.results.baselines import baseline_curve, is_federating_worth_it, local_spread
 from fedlab.results.drawing import style
+from fedlab.results.privacy import at_home, shared
 from fedlab.results.reading import RunRecord
 from fedlab.results.report.sections import Picture, Section, sections
 
@@ -38,15 +39,26 @@ class Bar:
     length: float
 
 
-def write_report(path: Path) -> Path:
+def write_report(path: Path, share: bool = False) -> Path:
     """Write ``report.html`` and ``plots/*.png`` of the run folder at ``path``; return the report.
+
+    Args:
+        path: The run folder.
+        share: Write ``report-shared.html`` alone, without what is private.
 
     Raises:
         FedlabError: If this is not a run folder, a file in it is damaged, or cannot be written.
     """
     record = RunRecord.load(path)
+    record = shared(record) if share else at_home(record)
     parts = sections(record)
     page = render(record, parts)
+    if share:
+        write_whole(path / SHARED_REPORT, page.encode())
+        return path / SHARED_REPORT
+    if (path / PLOTS).is_symlink():
+        # A stranger's folder could have the plots written to any other.
+        raise FedlabError(f"{path / PLOTS} is a link to another folder; remove it")
     try:
         (path / PLOTS).mkdir(exist_ok=True)
     except OSError as error:

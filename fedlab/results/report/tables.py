@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedlab.errors import one_line
 from fedlab.metrics.names import metric_name
 from fedlab.metrics.quantities import bytes_text, seconds_text
 from fedlab.results.reading import RunRecord
@@ -56,7 +57,12 @@ def confusions_table(found: Confusion) -> Table:
     order = np.argsort(-mistakes, axis=None, kind="stable")[:CONFUSIONS_SHOWN]
     pairs = [divmod(int(place), len(counts)) for place in order]
     rows = [
-        [labels[true], labels[taken], f"{mistakes[true, taken]:,}", f"{share:.1f} %"]
+        [
+            one_line(labels[true], 80),
+            one_line(labels[taken], 80),
+            f"{mistakes[true, taken]:,}",
+            f"{share:.1f} %",
+        ]
         for true, taken in pairs
         if mistakes[true, taken]
         for share in [100 * mistakes[true, taken] / counts[true].sum()]
@@ -67,7 +73,7 @@ def confusions_table(found: Confusion) -> Table:
 
 def failure_tables(record: RunRecord) -> list[Table]:
     """Return the most frequent reasons why clients failed, and the last failures one by one."""
-    reasons = Counter(failure.reason for failure in record.failures)
+    reasons = Counter(one_line(failure.reason, 400) for failure in record.failures)
     newest = record.failures[-FAILURES_SHOWN:]
     return [
         Table(
@@ -77,7 +83,15 @@ def failure_tables(record: RunRecord) -> list[Table]:
         ),
         Table(
             ["reason", "phase", "round", "client"],
-            [[row.reason, row.phase, str(row.round), str(row.client)] for row in newest],
+            [
+                [
+                    one_line(row.reason, 400),
+                    one_line(row.phase, 40),
+                    str(row.round),
+                    str(row.client),
+                ]
+                for row in newest
+            ],
             f"The last {len(newest)} failures",
             words=2,
             folded=True,
