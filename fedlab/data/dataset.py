@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol
@@ -208,6 +209,19 @@ class DataSettings(Settings):
     """Keys of ``[data]`` that every data set has. A source's own settings extend this class."""
 
     name: str
+
+
+def without_effect(settings: DataSettings, keys: Iterable[str], reason: str) -> tuple[str, ...]:
+    """Return a note for each of these keys that the scenario sets though it changes nothing.
+
+    Args:
+        settings: The data set's keys.
+        keys: Those that change nothing with these data.
+        reason: Why.
+    """
+    fields = type(settings).model_fields
+    changed = (key for key in keys if getattr(settings, key) != fields[key].default)
+    return tuple(f"data.{key} has no effect: {reason}" for key in changed)
 
 
 class Source(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fedlab.data.dataset import Dataset, DataSettings, Examples, Task
+from fedlab.data.dataset import Dataset, DataSettings, Examples, Task, without_effect
 from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.picture import has_frames, picture_suffixes, read_picture
 from fedlab.data.holdout import hold_out
@@ -58,7 +58,8 @@ class ImageFolder:
         train, notes = self._read(*files.train, files.classes)
         if files.test is not None:
             test, further = self._read(*files.test, files.classes)
-            notes += further
+            reason = "the folder has a part of its own that is held out"
+            notes += further + without_effect(self.settings, ["test_fraction"], reason)
         else:
             fraction, targets = self.settings.test_fraction, train.targets.numpy()
             rows = hold_out(len(train), fraction, seed, targets, files.classes)

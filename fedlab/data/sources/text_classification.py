@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
+from fedlab.data.dataset import (
+    Dataset,
+    DataSettings,
+    Encoding,
+    Examples,
+    IntArray,
+    Task,
+    without_effect,
+)
 from fedlab.data.folders import OwnFolder, case_notes
 from fedlab.data.formats.table import MISSING, Table, is_missing, read_table
 from fedlab.data.formats.text_file import TEXT_SUFFIXES, read_text
@@ -155,6 +163,10 @@ class TextClassification:
             tested = self._read_files(*files.test)
             texts, labels, notes = texts + tested[0], labels + tested[1], notes + tested[2]
             held_out = len(tested[0])
+            reason = "the folder has a part of its own that is held out"
+            notes += without_effect(self.settings, ["test_fraction"], reason)
+        keys = ("text_column", "label_column", "missing")
+        notes += without_effect(self.settings, keys, "only a CSV file has columns, not a folder")
         notes = (*parts.notes, *own.notes(files.classes), *notes)
         return _Texts(texts, labels, held_out, notes=notes)
 

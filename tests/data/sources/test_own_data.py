@@ -232,6 +232,15 @@ def write_texts(root, *parts):
                 (folder / f"{number}.txt").write_text(f"{text} {part}{number}")
 
 
+def test_keys_that_change_nothing_with_a_folder_are_told(tmp_path):
+    write_texts(tmp_path, "train", "test")
+    keys = {"test_fraction": 0.3, "label_column": "class", "length": 20}
+    assert load("text-classification", path=str(tmp_path), **keys).notes == (
+        "data.test_fraction has no effect: the folder has a part of its own that is held out",
+        "data.label_column has no effect: only a CSV file has columns, not a folder",
+    )
+
+
 def test_texts_in_parts_are_tested_on_the_part_that_is_held_out(tmp_path):
     write_texts(tmp_path, "train", "Test")
     data = load("text-classification", path=str(tmp_path), length=20)
