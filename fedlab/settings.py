@@ -7,10 +7,32 @@ with ``Field(description=...)`` and bound every number with ``ge``, ``gt``, ``le
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
     """Frozen settings; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class IsPath:
+    """Marks text that names a file or folder.
+
+    Whatever key of whatever table holds it, a relative one is looked up beside the scenario file
+    in which it stands (:mod:`fedlab.scenario.paths`), so that a settings object always holds an
+    absolute path.
+
+    Attributes:
+        words: Texts that may stand in its place and are no paths.
+    """
+
+    words: tuple[str, ...] = ()
+
+
+FilePath = Annotated[str, Field(min_length=1), IsPath()]
+"""The type of a key that names a file or folder of the user's."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
-from fedlab.settings import Settings
+from fedlab.settings import IsPath, Settings
 
 
 class ModelSettings(Settings):
     """Settings shared by every model; a zoo family's own settings extend this class."""
 
     name: str = Field(description="a zoo model, or any timm or torchvision model")
-    pretrained: bool | str = Field(
+    pretrained: bool | Annotated[str, IsPath(words=("package",))] = Field(
         False,
         description="true: the library's hub; 'package': weights from a package; "
         "a path to a safetensors or torch file; or a run folder",

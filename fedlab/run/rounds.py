@@ -76,6 +76,7 @@ class Rounds:
         self.reason: str | None = None
         self._fingerprint = layout_fingerprint
         self._callbacks = list(callbacks)
+        self._is_restored = False
         self._seconds: dict[str, float] = {}
         self._evaluation: Evaluation | None = None
         self._sent: tuple[torch.Tensor, Array] | None = None
@@ -85,7 +86,7 @@ class Rounds:
         """Run to the last round, or until a callback asks to stop."""
         self._notify(lambda callback: callback.started(self))
         try:
-            if self.round == 0:
+            if not self._is_restored:
                 self._end_round(RoundOutcome(0, {"round": 0, **self._tested(0)}))
             with frozen_heap():
                 while self.round < self.scenario.rounds and not self._should_stop():
@@ -116,7 +117,7 @@ class Rounds:
                 f"weights, and the scenario's model has {self.weights.numel()}; resume with the "
                 "scenario.toml that the run was started with"
             )
-        self.round = checkpoint.round
+        self.round, self._is_restored = checkpoint.round, True
         self.weights = torch.from_numpy(np.array(checkpoint.weights))
         if checkpoint.strategy:
             with self._told("load_state_dict", checkpoint.round):

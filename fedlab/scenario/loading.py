@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from fedlab.errors import FedlabError, FedlabErrors, shortened, unknown
 from fedlab.own_modules import own_modules
+from fedlab.scenario.paths import here, make_absolute
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
 
@@ -62,7 +63,7 @@ def load_with_origins(name_or_path: str, overrides: Iterable[str] = ()) -> Loade
     """
     path = find(name_or_path)
     content = _merged(path, overrides)
-    scenario = check(content.raw, str(path), content.inherited, content.folders)
+    scenario = check(content.raw, str(path), content.inherited, content.folders, content.folder_of)
     return Loaded(scenario, path.stem, content.origins)
 
 
@@ -115,21 +116,27 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
         FedlabError: If an override is not written so.
     """
     content = _Content(raw, {}, set())
-    content.lay(_overlay(overrides), "--set")
+    content.lay(_overlay(overrides), "--set", here())
     return content.raw
 
 
 def check(
-    raw: dict[str, Any], where: str, inherited: Iterable[Key] = (), folders: Iterable[str] = ()
+    raw: dict[str, Any],
+    where: str,
+    inherited: Iterable[Key] = (),
+    folders: Iterable[str] = (),
+    folder_of: Callable[[str], Path] = lambda key: here(),
 ) -> Scenario:
     """Return the scenario in ``raw``.
 
     Args:
-        raw: The merged content.
+        raw: The merged content; its paths are made absolute in place.
         where: The file, for messages.
         inherited: Keys that a table kept when its name changed; those that the new name does not
             know are dropped.
         folders: Where the modules are looked for that it names, beside those that it says.
+        folder_of: Returns the folder in which a key's relative path begins; by default the current
+            one.
 
     Raises:
         FedlabError: With every problem found, a line each.
@@ -138,6 +145,7 @@ def check(
     own_modules.look_in([*said, *folders])
     schema, problems = schema_for(raw)
     _drop_unknown(raw, schema, inherited)
+    make_absolute(raw, schema, folder_of)
     content = _with_tuples(raw)
     try:
         scenario = schema.model_validate(content, strict=True)
@@ -179,26 +187,35 @@ class _Content:
     """A scenario's merged content, where each key was set, and what a renamed table kept.
 
     Its folders are those of the files, and the current one: modules that it names may be there.
+    Where each key was set, the relative path that it may hold begins: ``beside``.
     """
 
     raw: dict[str, Any]
     origins: Origins
     inherited: set[Key]
     folders: list[str] = field(default_factory=list)
+    beside: dict[str, Path] = field(default_factory=dict)
 
-    def lay(self, over: dict[str, Any], origin: str) -> None:
-        """Lay ``over`` on the content."""
+    def lay(self, over: dict[str, Any], origin: str, folder: Path) -> None:
+        """Lay ``over`` on the content; its relative paths begin in ``folder``."""
         _merge(self.raw, over, self.inherited)
         for key in _leaves(over):
             self.origins[".".join(key)] = origin
+            self.beside[".".join(key)] = folder
             self.inherited.discard(key)
+
+    def folder_of(self, key: str) -> Path:
+        """Return the folder of the file that set a key, or the list that it stands in."""
+        while key not in self.beside and "." in key:
+            key = key.rpartition(".")[0]
+        return self.beside.get(key, here())
 
 
 def _merged(path: Path, overrides: Iterable[str]) -> _Content:
     content = _read(path, ())
     with suppress(FileNotFoundError):  # the current folder may have been removed
         content.folders.append(str(Path.cwd()))
-    content.lay(_with_whole_folders(_overlay(overrides), Path()), "--set")
+    content.lay(_with_whole_folders(_overlay(overrides), Path()), "--set", here())
     return content
 
 
@@ -222,7 +239,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
         raise FedlabError(f"{path}: extends: {shown(base_name)} is not a scenario's name or path")
     else:
         content = _read(_base(path, base_name), (*chain, resolved))
-    content.lay(_with_whole_folders(own, resolved.parent), path.name)
+    content.lay(_with_whole_folders(own, resolved.parent), path.name, path.parent)
     content.folders.insert(0, str(resolved.parent))
     return content
 

@@ -158,27 +158,28 @@ def known_keys(schema: Any, path: Iterable[Any]) -> list[str]:
     """Return the keys that the table at ``path`` knows; numbers in it are entries of lists."""
     for part in path:
         if isinstance(part, int):
-            schema = _entry(schema, part)
+            schema = entry_at(schema, part)
             continue
-        field = getattr(_model(schema), "model_fields", {}).get(part)
+        field = getattr(model_in(schema), "model_fields", {}).get(part)
         if field is None:
             return []
         schema = field.annotation
-    return list(getattr(_model(schema), "model_fields", {}))
+    return list(getattr(model_in(schema), "model_fields", {}))
 
 
-def _entry(annotation: Any, number: int) -> Any:
+def entry_at(annotation: Any, number: int) -> Any:
     """Return what an entry of a list is, where each may be another; else the list's annotation."""
     arguments = getattr(annotation, "__args__", ())
     is_listed = number < len(arguments) and Ellipsis not in arguments
     return arguments[number] if is_listed else annotation
 
 
-def _model(annotation: Any) -> Any:
+def model_in(annotation: Any) -> Any:
+    """Return the settings class that an annotation holds, or None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in getattr(annotation, "__args__", ()):
-        found = _model(argument)
+        found = model_in(argument)
         if found is not None:
             return found
     return None

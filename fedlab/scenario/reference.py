@@ -17,6 +17,7 @@ from pydantic_core import PydanticUndefined
 from fedlab.registry import KINDS
 from fedlab.scenario.problems import number
 from fedlab.scenario.schema import DataKeys, EvaluationSettings, Scenario
+from fedlab.settings import IsPath
 from fedlab.training.names import NameIn
 
 HEAD = """# Scenarios
@@ -25,6 +26,10 @@ A scenario is a TOML file. `fedlab check FILE` reports every mistake in it, `fed
 value and where it was set. `extends = "other.toml"` (or a built-in scenario's name) builds one
 scenario on another: tables are merged key by key, and a table that changes its `name` keeps the
 keys that the new name knows. `--set table.key=value` overrides any key from the command line.
+
+A relative path is looked up beside the file in which it stands, and in the current folder where it
+comes from the command line; `~` is your home folder. `fedlab show`, and the `scenario.toml` of a
+run folder, have it as an absolute path.
 
 This page is written from the schema (`python -m fedlab.scenario.reference`).
 """
@@ -102,6 +107,8 @@ def _type(field: FieldInfo) -> str:
         for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
         if hasattr(bound, name)
     ]
+    if any(isinstance(part, IsPath) for part in field.metadata):
+        return "path"
     return " ".join([_words(field.annotation), *bounds])
 
 
@@ -114,6 +121,8 @@ def _words(annotation: Any) -> str:
         return "left out"
     if origin is Literal:
         return ", ".join(f"`{value!r}`" for value in arguments)
+    if origin is Annotated and any(isinstance(part, IsPath) for part in arguments[1:]):
+        return "path"
     if origin is Annotated:
         return _words(arguments[0])
     if origin in (list, tuple):

@@ -18,6 +18,7 @@ from fedlab.data.parts import find_parts, read_parts
 from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
+from fedlab.settings import FilePath
 
 _KEY = "data.path"
 
@@ -30,7 +31,7 @@ class ImageFolder:
         """Keys of the imagefolder data set."""
 
         name: str = "imagefolder"
-        path: str = Field(
+        path: FilePath = Field(
             description="folder with one subfolder per class, or with the parts train and test "
             "(or val), each with one subfolder per class"
         )

@@ -15,6 +15,7 @@ from fedlab.data.scaling import standardise
 from fedlab.data.time_order import by_time, groups_of, unordered
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
+from fedlab.settings import FilePath
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ class SeriesCsv:
         """Keys of the series-csv data set."""
 
         name: str = "series-csv"
-        path: str = Field(description="CSV file with a header and one row per time step")
+        path: FilePath = Field(description="CSV file with a header and one row per time step")
         columns: tuple[str, ...] = Field(min_length=1, description="input columns")
         target: str | None = Field(
             None, description="column to forecast; default: the first of 'columns'"

@@ -30,6 +30,7 @@ from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
+from fedlab.settings import FilePath
 
 _PADDING, _UNKNOWN = "<padding>", "<unknown>"
 _KEY = "data.path"
@@ -61,7 +62,7 @@ class TextClassification:
         """Keys of the text-classification data set."""
 
         name: str = "text-classification"
-        path: str = Field(
+        path: FilePath = Field(
             description="CSV file with a header, or folder with one subfolder per class, or with "
             "the parts train and test (or val)"
         )

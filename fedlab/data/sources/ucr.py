@@ -14,6 +14,7 @@ from fedlab.data.formats.ts import LabelledSeries, read_ts
 from fedlab.data.scaling import standardise
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
+from fedlab.settings import FilePath
 
 
 class LabelledSeriesFiles(ABC):
@@ -95,8 +96,8 @@ class TsFiles(LabelledSeriesFiles):
         """Keys of the ts-files data set."""
 
         name: str = "ts-files"
-        train: str = Field(description="path of the training file")
-        test: str = Field(description="path of the test file")
+        train: FilePath = Field(description="path of the training file")
+        test: FilePath = Field(description="path of the test file")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
