@@ -41,7 +41,7 @@ def _crossval(
     start_early(read_table(scenario, "engine", overrides))
 
     from fedlab.cli.session import execute
-    from fedlab.files import CROSSVAL
+    from fedlab.files import CROSSVAL, DATA
     from fedlab.run.crossval import cross_validate, final_fit
     from fedlab.run.display import FoldLines, JsonLines
     from fedlab.run.folder import RunFolder
@@ -56,6 +56,7 @@ def _crossval(
         runs, f"{loaded.name}-crossval", final_fit(loaded.scenario, result.rounds)
     )
     folder.write_json(CROSSVAL, result.as_json())
+    folder.write_json(DATA, result.data)
     execute(folder, stream)
 
 

@@ -36,7 +36,10 @@ def _evaluate(run: Path, data: Path | None, stream: TextIO | None) -> None:
     from fedlab.use.evaluate import evaluate_trained
     from fedlab.use.loading import load_trained
 
-    metrics = evaluate_trained(load_trained(run), data).compute()
+    def tell(note: str) -> None:
+        typer.echo(f"note: {note}", err=True)
+
+    metrics = evaluate_trained(load_trained(run), data, tell).compute()
     if stream is not None:
         stream.write(strict_json(metrics) + "\n")
         return

@@ -12,18 +12,28 @@ from fedlab.streams import machine_output
 
 def resume(
     run: Annotated[Path, typer.Argument(help="the run folder")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="change a key that may change within a run: rounds=20"),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
-    """Continue a run after its last complete round, to the same final weights."""
+    """Continue a run after its last complete round, to the same final weights.
+
+    With --set rounds=20 it goes on longer, also if it has ended.
+    """
     with machine_output(json) as stream:
-        _resume(run, stream if json else None)
+        _resume(run, overrides or [], stream if json else None)
 
 
-def _resume(run: Path, stream: TextIO | None) -> None:
+def _resume(run: Path, overrides: list[str], stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
+    from fedlab.run.changes import with_overrides
     from fedlab.run.folder import RunFolder
 
     folder = RunFolder.open(run)
+    if overrides:
+        folder = with_overrides(folder, overrides)
     start_early(folder.scenario.engine.model_dump())
 
     from fedlab.cli.session import execute

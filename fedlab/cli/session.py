@@ -52,6 +52,12 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         callback.closed()
     if rounds.reason == "interrupted":
         console.say(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
+    elif rounds.status == "stopped" and folder.scenario.evaluation.early_stopping is not None:
+        console.say(
+            f"evaluation.early_stopping ended the run after round {rounds.round}: {rounds.reason}. "
+            f"To go on all the same: fedlab resume {folder.path} --set "
+            "evaluation.early_stopping.patience=N (or .threshold)"
+        )
 
 
 def _name_own_code(console: PlainConsole) -> None:

@@ -153,8 +153,8 @@ def split_dataset(
         _check_generated(settings)
     dataset = replace(
         dataset,
-        train=_some(dataset.train, settings.train_examples, seed, "train examples"),
-        test=_some(dataset.test, test_examples, seed, "test examples"),
+        train=some_of(dataset.train, settings.train_examples, seed, "train examples"),
+        test=some_of(dataset.test, test_examples, seed, "test examples"),
     )
     public, dataset = draw_public(settings, dataset, seed)
     pool, dataset = _without_root(settings.name, dataset, seed, root_examples)
@@ -201,7 +201,7 @@ def _without_root(name: str, dataset: Dataset, seed: int, count: int) -> tuple[E
     return dataset.train.take(rest), whole
 
 
-def _some(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:
+def some_of(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:
     """Return at most ``limit`` examples, drawn at random, in their old order."""
     if limit is None or limit >= len(examples):
         return examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from fedlab.metrics.names import MetricName, headline
 from fedlab.results.parsing import Anything, read_lines, read_object, read_toml
 from fedlab.results.rows import (
     BaselineRow,
+    ChangesFile,
     ClientRow,
     Confusion,
     FailureRow,
@@ -41,6 +43,7 @@ class RunRecord:
         environment: Content of ``environment.json``; empty if missing.
         task: What ``task.json`` says; without values if missing.
         notes: What was said before the first round.
+        changes: What was changed of the scenario while the run went on, a sentence each.
         partition: Who holds what, or None.
         rounds: Lines of ``metrics.jsonl`` by ascending round, one per round.
         failures: Lines of ``failures.jsonl``.
@@ -56,6 +59,7 @@ class RunRecord:
     environment: dict[str, JsonValue] = field(default_factory=dict)
     task: TaskOutline = field(default_factory=TaskOutline)
     notes: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
     partition: PartitionFile | None = None
     rounds: list[RoundRow] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
@@ -89,6 +93,7 @@ class RunRecord:
             environment=environment.root if environment else {},
             task=read_object(path / files.TASK, TaskOutline) or TaskOutline(),
             notes=notes.notes if notes else [],
+            changes=_changes(path / files.CHANGES),
             partition=read_object(path / files.PARTITION, PartitionFile, _WITHOUT),
             rounds=_last_of_each_round(read_lines(path / files.METRICS, RoundRow)),
             failures=list(read_lines(path / files.FAILURES, FailureRow, _WITHOUT)),
@@ -174,3 +179,18 @@ def _last_of_each_round(rows: Iterable[RoundRow]) -> list[RoundRow]:
     """Return one row per round: a run that was killed and resumed may have written one twice."""
     by_round = {row.round: row for row in rows}
     return [by_round[number] for number in sorted(by_round)]
+
+
+def _changes(path: Path) -> list[str]:
+    """Return what was changed of the scenario while the run went on, a sentence each."""
+    found = read_object(path, ChangesFile, _WITHOUT)
+    return [
+        f"{key}: {_value(change.after)} from round {entry.round + 1} on, {_value(change.before)} "
+        "before"
+        for entry in (found.changes if found is not None else [])
+        for key, change in entry.changed.items()
+    ]
+
+
+def _value(value: JsonValue) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)

@@ -9,7 +9,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
 MOST = 2**53
 """No count is larger: beyond it a float no longer holds every whole number."""
@@ -168,6 +175,29 @@ class Notes(Row):
     """``notes.json``: what was said before the first round."""
 
     notes: list[str] = []
+
+
+class ChangedKey(Row):
+    """A key's values before and after a change; None where it had none."""
+
+    model_config = ConfigDict(validate_by_name=True)
+
+    before: JsonValue = Field(None, alias="from")
+    after: JsonValue = Field(None, alias="to")
+
+
+class ChangesMade(Row):
+    """What was changed of the scenario at once, after so many rounds."""
+
+    round: RoundNumber
+    time: str = ""
+    changed: dict[str, ChangedKey]
+
+
+class ChangesFile(Row):
+    """``changes.json``: what was changed of the scenario while the run went on."""
+
+    changes: list[ChangesMade] = []
 
 
 class TaskOutline(Row):

@@ -23,6 +23,7 @@ from fedlab.files import BASELINES
 from fedlab.results.baselines import LOCAL_CLIENTS
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder
+from fedlab.run.same_data import check_data, population_of
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
@@ -34,24 +35,39 @@ Line = dict[str, Any]
 
 
 def run_baselines(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
-    """Run the baselines that the scenario asks for and that the folder does not hold yet.
+    """Run the baselines that the scenario asks for and that the folder does not hold whole.
 
-    Callbacks are given each line as it comes.
+    A baseline's lines are written when it has ended. Callbacks are given each line as it comes.
+
+    Raises:
+        FedlabError: If the data are not those of the run any more, or a file is damaged.
     """
-    done = {line["baseline"] for line in folder.lines(BASELINES)}
-    asked = [name for name in folder.scenario.evaluation.baselines if name not in done]
+    known = list(folder.lines(BASELINES))
+    asked = [n for n in folder.scenario.evaluation.baselines if not _is_whole(n, known, folder)]
     if not asked:
         return
     scenario = _on_our_engine(folder.scenario)
     federation = load_federation(scenario)
+    check_data(folder, federation)
+    known = [line for line in known if line.get("baseline") not in asked]
     runners = {"centralised": _centralised, "local": _local, "random": _random}
     for name in asked:
-        lines = []
         for line in runners[name](scenario, federation):
-            lines.append({"baseline": name, **line})
+            known.append({"baseline": name, **line})
             for callback in callbacks:
-                callback.baseline(name, lines[-1])
-        folder.append(BASELINES, lines)
+                callback.baseline(name, known[-1])
+        folder.write_lines(BASELINES, known)
+
+
+def _is_whole(name: str, known: Sequence[Line], folder: RunFolder) -> bool:
+    """Return whether the folder holds all of a baseline's lines, and not only the first ones."""
+    lines = [line for line in known if line.get("baseline") == name]
+    if name == "local":
+        clients = {line.get("client") for line in lines}
+        return bool(lines) and len(clients) >= min(population_of(folder), LOCAL_CLIENTS)
+    settings = folder.scenario
+    evaluated = {0, *range(0, settings.rounds, settings.evaluation.every), settings.rounds}
+    return evaluated <= {line.get("round") for line in lines}
 
 
 def _on_our_engine(scenario: Scenario) -> Scenario:

@@ -193,11 +193,12 @@ class StopWhenGoodEnough(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the best value and how long it has stood."""
-        return self._stopping.state()
+        return {"metric": self._metric, **self._stopping.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
-        self._stopping.restore(state)
+        """Continue from a checkpoint; what was seen of another metric says nothing of this one."""
+        if state.get("metric", self._metric) == self._metric:
+            self._stopping.restore(state)
 
 
 class StopOnInterrupt(Callback):

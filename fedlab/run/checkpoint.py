@@ -40,6 +40,7 @@ class Checkpoint:
         record: The round's line of ``metrics.jsonl``.
         extra: State of what watches the run (early stopping, totals).
         updates: What each update processor keeps on the server.
+        scenario: The content of the scenario that led here; empty in those of an older fedlab.
     """
 
     round: int
@@ -49,6 +50,7 @@ class Checkpoint:
     record: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     updates: list[dict[str, Any]] = field(default_factory=list)
+    scenario: dict[str, Any] = field(default_factory=dict)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -62,6 +64,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "record": checkpoint.record,
         "extra": checkpoint.extra,
         "updates": pack(checkpoint.updates, arrays),
+        "scenario": checkpoint.scenario,
     }
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"round-{checkpoint.round:05d}") as draft:
@@ -131,6 +134,7 @@ def _load(path: Path) -> Checkpoint:
         content["extra"],
         # Runs older than update processors have none.
         unpack(content.get("updates", []), arrays.__getitem__),
+        content.get("scenario", {}),
     )
 
 

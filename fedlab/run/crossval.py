@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 
 from fedlab import registry, seeding
+from fedlab.data.content import content_of
 from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
@@ -33,9 +34,10 @@ from fedlab.scenario.parts import load_dataset, split
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The outcomes of all folds."""
+    """The outcomes of all folds, and the content of ``data.json`` of what was cut into them."""
 
     folds: tuple[Fold, ...]
+    data: dict[str, Any] = field(default_factory=dict)
 
     @property
     def rounds(self) -> int:
@@ -85,11 +87,12 @@ def cross_validate(
     evaluation = scenario.evaluation.model_copy(update={"federated": False})
     one_fold = scenario.model_copy(update={"evaluation": evaluation})
     results = []
-    for number, dataset in enumerate(fold_datasets(load_dataset(scenario), folds, scenario.seed)):
+    whole = load_dataset(scenario)
+    for number, dataset in enumerate(fold_datasets(whole, folds, scenario.seed)):
         results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1, callbacks))
         for callback in callbacks:
             callback.fold_ended(results[-1], folds)
-    return CrossValidation(tuple(results))
+    return CrossValidation(tuple(results), content_of(split(scenario, whole)))
 
 
 def final_fit(scenario: Scenario, rounds: int) -> Scenario:

@@ -18,9 +18,11 @@ from fedlab.errors import FedlabError, is_out_of_memory
 from fedlab.metrics.names import MetricName, headline
 from fedlab.models.network import Network, whole_state
 from fedlab.run.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
+from fedlab.run.changes import check_unedited, record
 from fedlab.run.folder import RunFolder, weights_digest
 from fedlab.run.recorder import Recorder
 from fedlab.run.rounds import Rounds, TooFewReplies
+from fedlab.run.same_data import check_data, write_data
 from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import StrategyFault
 from fedlab.scenario import Scenario
@@ -45,6 +47,11 @@ def run(
     stopping = folder.scenario.evaluation.early_stopping
     if stopping is not None:
         watchers.insert(0, StopWhenGoodEnough(stopping))
+    with folder.lock:
+        saved = folder.latest()
+        check_unedited(folder, saved)
+        if saved is None:
+            _check_not_begun(folder)
     with (
         folder.lock,
         _explaining_out_of_memory(folder),
@@ -52,28 +59,46 @@ def run(
     ):
         simulation.engine.states.place(folder.client_states)
         rounds = simulation.rounds(watchers)
-        saved = folder.latest()
+        if saved is not None or (folder.path / files.CROSSVAL).exists():
+            check_data(folder, simulation.federation, simulation.network)
         if saved is None:
-            folder.write_text(files.TASK, task_file.dumps(simulation.federation.dataset.task))
-            _describe_partition(folder, simulation.federation)
-            if simulation.adversary is not None:
-                folder.write_json(
-                    files.ATTACK,
-                    {
-                        "attack": simulation.adversary.attack.settings.name,
-                        "clients": simulation.adversary.clients,
-                    },
-                )
+            _describe(folder, simulation)
         else:
             rounds.restore(saved)
             folder.rewind(saved)
-        folder.note(simulation.notes)
+        notes = [*record(folder, saved), *simulation.notes]
+        folder.note(notes)
         for watcher in watchers:
-            watcher.noted(simulation.notes)
+            watcher.noted(notes)
         with _failing_whole(folder, simulation, rounds):
             rounds.run()
         _finish(folder, simulation, rounds)
     return rounds
+
+
+def _check_not_begun(folder: RunFolder) -> None:
+    """Check that a folder without a checkpoint holds no rounds, which a new start would overwrite.
+
+    Raises:
+        FedlabError: If it does.
+    """
+    done = max((line.get("round", 0) for line in folder.lines(files.METRICS)), default=0)
+    if done:
+        raise FedlabError(
+            f"{folder.path} holds {done} rounds and no checkpoint to go on from: what was in "
+            f"{folder.checkpoints} is gone; 'fedlab run {folder.path / files.SCENARIO}' starts anew"
+        )
+
+
+def _describe(folder: RunFolder, simulation: Simulation) -> None:
+    """Write what a run has to do with: its task, who holds what, who attacks."""
+    folder.write_text(files.TASK, task_file.dumps(simulation.federation.dataset.task))
+    _describe_partition(folder, simulation.federation)
+    write_data(folder, simulation.federation, simulation.network)
+    adversary = simulation.adversary
+    if adversary is not None:
+        content = {"attack": adversary.attack.settings.name, "clients": adversary.clients}
+        folder.write_json(files.ATTACK, content)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from fedlab import __version__, files
 from fedlab.errors import FedlabError
 from fedlab.files import replacing, without_home
 from fedlab.run import checkpoint
+from fedlab.run.lines import up_to_round, whole_lines
 from fedlab.run.lock import FolderLock
 from fedlab.scenario import Scenario, dumps, load_resolved
+from fedlab.scenario.changes import content_of
 
 _AT_THE_START = {files.SCENARIO, files.ENVIRONMENT, files.LOCK, files.LOCK_HOLDER}
 PACKAGES = ("flwr", "ray", "torch", "torchvision", "timm", "numpy", "flwr-datasets")
@@ -36,12 +39,20 @@ class RunFolder:
     Attributes:
         path: The folder.
         scenario: The resolved scenario.
+        written: The one in ``scenario.toml``, where the run goes on with another.
         lock: Keeps other processes from writing to it.
     """
 
-    def __init__(self, path: Path, scenario: Scenario, made: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        scenario: Scenario,
+        made: Sequence[Path] = (),
+        written: Scenario | None = None,
+    ) -> None:
         self.path = path
         self.scenario = scenario
+        self.written = written or scenario
         self._made = made
         self.lock = FolderLock(path)
 
@@ -107,27 +118,47 @@ class RunFolder:
 
     def save(self, state: checkpoint.Checkpoint) -> None:
         """Write a checkpoint at once or not at all."""
+        state.scenario = content_of(self.scenario)
         with self._writing(self.checkpoints):
             checkpoint.save(self.checkpoints, state)
 
     def rewind(self, saved: checkpoint.Checkpoint) -> None:
-        """Drop every line that came after the checkpoint, so that the run can go on from it."""
-        for name in (files.CLIENTS, files.FAILURES, files.METRICS):
-            kept = [line for line in self.lines(name) if line["round"] <= saved.round]
-            if name == files.METRICS and (not kept or kept[-1]["round"] < saved.round):
-                kept.append(saved.record)
-            if kept or (self.path / name).exists():
-                self.write_text(name, "".join(strict_json(line) + "\n" for line in kept))
+        """Drop every line that came after the checkpoint, so that the run can go on from it.
 
-    def lines(self, name: str) -> Iterable[dict[str, Any]]:
-        """Yield the whole lines of a ``.jsonl`` file; a half-written last one is left out."""
-        path = self.path / name
-        if not path.exists():
-            return
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
+        Raises:
+            FedlabError: If a line that came before is damaged.
+        """
+        for name in (files.CLIENTS, files.FAILURES, files.METRICS):
+            path = self.path / name
+            if path.exists():
+                self.replace(name, partial(_write_lines, lines=up_to_round(path, saved.round)))
+        if all(line["round"] < saved.round for line in self.lines(files.METRICS)):
+            self.append(files.METRICS, [saved.record])
+
+    def forget_end(self) -> None:
+        """Remove what an earlier end of the run left: the run goes on, and it is of an end no more.
+
+        The weights of that end are in the checkpoint.
+        """
+        for name in (files.SUMMARY, files.CONFUSION, files.MODEL):
+            self.remove(name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one."""
+        with self._writing(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
+    def lines(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the whole lines of a ``.jsonl`` file; a half-written last one is left out.
+
+        Raises:
+            FedlabError: If a whole line is no JSON object.
+        """
+        return whole_lines(self.path / name)
+
+    def write_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """Write a ``.jsonl`` file at once or not at all."""
+        self.write_text(name, "".join(strict_json(line) + "\n" for line in lines))
 
     def note(self, notes: Sequence[str]) -> None:
         """Keep what the user was told before the first round."""
@@ -176,6 +207,11 @@ class RunFolder:
             f"; round {saved[0]} is saved; 'fedlab resume {self.path}' goes on from there once "
             "that is mended"
         )
+
+
+def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    with path.open("wb") as file:
+        file.writelines(lines)
 
 
 def strict_json(content: Any, indent: int | None = None) -> str:

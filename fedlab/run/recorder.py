@@ -26,6 +26,8 @@ class Recorder(Callback):
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Write the round."""
         number = outcome.round
+        if number:
+            self._folder.forget_end()
         self._folder.append(
             files.CLIENTS,
             (

@@ -120,6 +120,17 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     return content.raw
 
 
+def changed(scenario: Scenario, overrides: Iterable[str]) -> Scenario:
+    """Return a scenario with ``table.key=value`` overrides laid on it, checked.
+
+    Raises:
+        FedlabError: If an override is not written so, or with every problem, a line each.
+    """
+    content = _Content(scenario.model_dump(mode="json", exclude_none=True), {}, set())
+    content.lay(_overlay(overrides), "--set", Path.cwd())
+    return check(content.raw, "--set", content.inherited, (), content.folder_of)
+
+
 def check(
     raw: dict[str, Any],
     where: str,

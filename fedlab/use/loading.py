@@ -16,6 +16,7 @@ from fedlab.errors import FedlabError
 from fedlab.files import MODEL, TASK
 from fedlab.models.network import Network, build_network
 from fedlab.run.folder import RunFolder
+from fedlab.run.same_data import check_task
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_dataset, preparation, task_of
 
@@ -73,6 +74,7 @@ def load_trained(path: Path) -> Trained:
         task = task_file.read(described)
     else:
         task = task_of(folder.scenario, load_dataset(folder.scenario).task)
+        check_task(folder, task)
     model = folder.scenario.model
     # The run's own weights are loaded next: pretrained ones are not needed.
     settings = model.model_copy(update={"pretrained": False})

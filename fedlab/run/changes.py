@@ -1,0 +1,143 @@
+"""Changes of a scenario while its run goes on: which are allowed, and what is recorded of them.
+
+A checkpoint holds the scenario that it was reached with, and ``changes.json`` what was changed
+since: a ``scenario.toml`` that says anything else was edited by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fedlab import files
+from fedlab.errors import FedlabError
+from fedlab.results.parsing import read_object
+from fedlab.results.rows import ChangedKey, ChangesFile, ChangesMade
+from fedlab.run.checkpoint import Checkpoint
+from fedlab.run.folder import RunFolder
+from fedlab.scenario import Scenario, dumps
+from fedlab.scenario.changes import (
+    MAY_CHANGE,
+    Leaves,
+    content_of,
+    differences,
+    fixed,
+    leaves,
+    recorded_leaves,
+    told,
+)
+from fedlab.scenario.loading import changed
+
+
+def with_overrides(folder: RunFolder, overrides: Sequence[str]) -> RunFolder:
+    """Return the folder, to go on with a scenario that overrides change; nothing is written yet.
+
+    Raises:
+        FedlabError: If an override is not written as it should be, or changes what must not change.
+    """
+    wanted = changed(folder.scenario, overrides)
+    changes = _between(folder.scenario, wanted)
+    refused = fixed(changes, wanted)
+    if refused:
+        again = " ".join(f"--set {override}" for override in overrides)
+        raise FedlabError(
+            f"--set {refused[0]}: {', '.join(refused)} cannot change within a run (what may: "
+            f"{', '.join(MAY_CHANGE)}, and where files lie); start a new one with 'fedlab run "
+            f"{folder.path / files.SCENARIO} {again}'"
+        )
+    return RunFolder(folder.path, wanted, written=folder.written)
+
+
+def check_unedited(folder: RunFolder, saved: Checkpoint | None) -> None:
+    """Check that nobody edited the scenario since the checkpoint.
+
+    Raises:
+        FedlabError: With the keys that were changed, and what may be done.
+    """
+    if saved is None or not saved.scenario:
+        return
+    # Modules are looked for in the current folder, too.
+    found, entries = leaves(content_of(folder.written)), _history(folder)
+    found.pop("module_folders", None)
+    if not differences(_after(saved, entries), found):
+        return
+    if entries and not differences(_after(saved, entries[:-1]), found):
+        # The process that recorded the last change was killed before it made it.
+        _keep(folder, entries[:-1])
+        return
+    edits = differences(_after(saved, entries), found)
+    raise FedlabError(
+        f"{folder.path / files.SCENARIO} was edited since round {saved.round}: {told(edits)}; put "
+        f"it back to go on ('fedlab resume {folder.path} --set rounds=N' changes what may change "
+        "within a run), or start a new run with it"
+    )
+
+
+def record(folder: RunFolder, saved: Checkpoint | None) -> list[str]:
+    """Write the folder's scenario where it is another than the written one.
+
+    Returns:
+        What the user should know of it, a sentence each.
+
+    Raises:
+        FedlabError: If so many rounds are done already, or a file cannot be written.
+    """
+    changes = _between(folder.written, folder.scenario)
+    if not changes:
+        return []
+    done = saved.round if saved is not None else 0
+    if folder.scenario.rounds < done:
+        raise FedlabError(f"--set rounds: {done} rounds are done already")
+    entry = ChangesMade(
+        round=done,
+        time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        changed={key: ChangedKey(before=c.before, after=c.after) for key, c in changes.items()},
+    )
+    _keep(folder, [*_history(folder), entry])
+    folder.write_text(files.SCENARIO, dumps(folder.scenario))
+    folder.written = folder.scenario
+    if "rounds" in changes:
+        # Baselines have the budget of the whole run.
+        folder.remove(files.BASELINES)
+    notes = [f"from round {done + 1} on, {told(changes)}"]
+    return notes + (_stretched(folder.scenario, done) if "rounds" in changes else [])
+
+
+def _between(before: Scenario, after: Scenario) -> Any:
+    return differences(leaves(content_of(before)), leaves(content_of(after)))
+
+
+def _stretched(scenario: Scenario, done: int) -> list[str]:
+    """Tell where a change of the number of rounds leads to another run than from the start."""
+    schedule = scenario.client.schedule
+    spread = schedule.name in ("cosine", "linear") or schedule.warmup > 0
+    if schedule.over != "rounds" or not spread:
+        return []
+    return [
+        f"client.schedule: '{schedule.name}' is spread over all rounds: from round {done + 1} on "
+        f"rates are those of a run of {scenario.rounds} rounds, and until then they were not"
+    ]
+
+
+def _history(folder: RunFolder) -> list[ChangesMade]:
+    """Return the entries of ``changes.json``."""
+    found = read_object(folder.path / files.CHANGES, ChangesFile)
+    return found.changes if found is not None else []
+
+
+def _keep(folder: RunFolder, entries: list[ChangesMade]) -> None:
+    if entries:
+        folder.write_json(files.CHANGES, ChangesFile(changes=entries).model_dump(by_alias=True))
+    else:
+        folder.remove(files.CHANGES)
+
+
+def _after(saved: Checkpoint, entries: list[ChangesMade]) -> Leaves:
+    """Return the scenario's values that the checkpoint and what was changed since lead to."""
+    found = recorded_leaves(saved.scenario)
+    for entry in entries:
+        if entry.round >= saved.round:
+            found |= {key: change.after for key, change in entry.changed.items()}
+    found.pop("module_folders", None)
+    return {key: value for key, value in found.items() if value is not None}
