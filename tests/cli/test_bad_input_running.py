@@ -170,6 +170,7 @@ def test_a_resume_that_cannot_begin_leaves_the_run_as_it_is(interrupted: Path, r
     scenario = interrupted / "scenario.toml"
     scenario.write_text(scenario.read_text().replace("clients = 3", "clients = 500"))
     shutil.rmtree(interrupted / "checkpoints")
+    (interrupted / "metrics.jsonl").unlink()
     (told,) = refused("resume", interrupted)
     assert told.startswith("data.partition.clients: 500 clients")
 
