@@ -64,6 +64,28 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
 
 
+def check_replaceable(path: Path, key: str) -> None:
+    """Check that a file can be written at ``path`` and takes the place of a file at most.
+
+    A link, a device or a pipe is never replaced, and no folder is made for it.
+
+    Args:
+        path: Where.
+        key: What names it, for the message: an option of the command line.
+
+    Raises:
+        FedlabError: If something else is there, or the folder is not.
+    """
+    if path.is_symlink():
+        raise FedlabError(f"{key}: {path} is a link to {os.readlink(path)}; name a file")
+    if path.is_dir():
+        raise FedlabError(f"{key}: {path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise FedlabError(f"{key}: {path} is no regular file, and is not replaced")
+    if not path.parent.is_dir():
+        raise FedlabError(f"{key}: {path} cannot be written: there is no folder {path.parent}")
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all.
 

@@ -70,5 +70,13 @@ def _finetune(wanted: FineTuning, output: Path | None, runs: Path, stream: TextI
     from fedlab.run.folder import RunFolder
 
     path = write(content, wanted.name, output)
-    typer.echo(f"Scenario    {path}", err=stream is not None)
-    execute(RunFolder.create(runs, path.stem, scenario), stream)
+    folder = None
+    try:
+        folder = RunFolder.create(runs, path.stem, scenario)
+        execute(folder, stream)
+    finally:
+        if folder is not None and folder.path.exists():
+            typer.echo(f"Scenario    {path}", err=stream is not None)
+        else:
+            # A run that never began leaves no folder, and needs no scenario.
+            path.unlink(missing_ok=True)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import shutil
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
 from fedlab import __version__
 from fedlab.data import task_file
 from fedlab.errors import FedlabError, unknown
-from fedlab.files import replacing
+from fedlab.files import check_replaceable
 from fedlab.use.loading import Trained
 
 Format = Literal["safetensors", "onnx", "torchscript"]
@@ -35,23 +40,59 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
         trained: The network.
         form: "safetensors": its whole state dict; "onnx" and "torchscript": the graph, from
             prepared inputs (batch of any size first) to outputs before any softmax.
-        output: The file; by default ``model`` with the format's suffix, in the run folder.
+        output: The file; by default ``exported`` with the format's suffix, in the run folder. Its
+            folder has to be there, and nothing but a file is replaced.
 
     Raises:
         FedlabError: If the format is unknown, a package is missing, or the file cannot be written.
     """
     name = known_format(form)
     final = output or trained.folder.path / f"exported{SUFFIXES[name]}"
-    if final.is_dir():
-        raise FedlabError(f"--output: {final} is a folder; name a file")
+    _check_place(final, trained.folder.path)
     module = standalone(trained.network.model.module)
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(final) as draft:
+        with _written_beside(final) as draft:
             _WRITERS[name](module, example(trained), metadata(trained), draft)
-    except OSError as error:
-        raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FedlabError(f"{final} cannot be written: {reason}") from error
     return final
+
+
+def _check_place(final: Path, run: Path) -> None:
+    """Check that what is written there replaces a file at most, and none of the run's own.
+
+    Raises:
+        FedlabError: If it would.
+    """
+    check_replaceable(final, "--output")
+    is_in_run = final.exists() and final.parent.resolve() == run.resolve()
+    if is_in_run and not final.name.startswith("exported."):
+        raise FedlabError(f"--output: {final} is a file of the run; name another one")
+
+
+@contextmanager
+def _written_beside(final: Path) -> Iterator[Path]:
+    """Yield where to write a file, and move it, with what stands beside it, to its place after.
+
+    A large ONNX file has its weights in a second file, which it knows by name: so both are written
+    under their own names, into a folder that goes. Where the block raises, nothing is left of
+    either, and what stood there still does.
+
+    Raises:
+        FedlabError: If one of them would replace what is no regular file.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=final.parent))
+    try:
+        yield folder / final.name
+        # The file itself is the last one: until then, the old one is whole.
+        written = sorted(folder.iterdir(), key=lambda path: path.name == final.name)
+        for path in written:
+            check_replaceable(final.with_name(path.name), "--output")
+        for path in written:
+            os.replace(path, final.with_name(path.name))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def known_format(form: str) -> Format:

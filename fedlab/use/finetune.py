@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import tomli_w
 
 from fedlab.data.names import readable, shown
 from fedlab.errors import FedlabError
-from fedlab.files import write_whole
+from fedlab.files import check_replaceable, write_whole
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
 
@@ -90,17 +91,14 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
     """Write the scenario and return the file: ``output``, or an unused name in the current folder.
 
     Raises:
-        FedlabError: If the file exists or cannot be written.
+        FedlabError: If the file exists, its folder does not, or it cannot be written.
     """
     final = output or _free(name)
     if final.suffix != ".toml":
         raise FedlabError(f"--output: {final} should end in .toml")
-    if final.exists():
+    if final.is_file():
         raise FedlabError(f"--output: {final} is there already; run it with 'fedlab run {final}'")
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FedlabError(f"{final} cannot be written: {error.strerror or error}") from error
+    check_replaceable(final, "--output")
     write_whole(final, (HEADER + tomli_w.dumps(content)).encode())
     return final
 
@@ -108,7 +106,7 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
 def _free(name: str) -> Path:
     """Return the first of name.toml, name-2.toml, ... that does not exist."""
     number = 1
-    while (path := Path(f"{name}.toml" if number == 1 else f"{name}-{number}.toml")).exists():
+    while os.path.lexists(path := Path(f"{name}{'' if number == 1 else f'-{number}'}.toml")):
         number += 1
     return path
 

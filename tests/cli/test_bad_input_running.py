@@ -282,3 +282,23 @@ def test_a_taken_port_is_reported(refused, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("fedlab.run.simulation.build_network", taken)
     (told,) = refused("run", "scenario.toml")
     assert told.startswith("a port that is needed is taken by another program: Address")
+
+
+def test_a_finetune_that_never_begins_leaves_nothing(refused) -> None:
+    for name in ("a", "b"):
+        Path("pets", name).mkdir(parents=True)
+        Path("pets", name, "1.png").write_text("no picture")
+    words = ("finetune", "--data", "pets", "--backbone", "lenet", "--set", "engine.name=inline")
+    (told,) = refused(*words)
+    assert "1.png" in told
+    (told,) = refused(*words, "--output", "own.toml")
+    assert "1.png" in told
+
+
+def test_a_finetune_keeps_a_scenario_that_was_there(refused) -> None:
+    for name in ("a", "b"):
+        Path("pets", name).mkdir(parents=True)
+    Path("own.toml").write_text("mine")
+    words = ("finetune", "--data", "pets", "--backbone", "lenet", "--output", "own.toml")
+    (told,) = refused(*words)
+    assert told.startswith("--output: own.toml is there already")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import onnx
@@ -133,7 +134,7 @@ def test_an_unknown_format_names_the_nearest(digits: Trained) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(digits: Trained, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(FedlabError, match="cannot be written"):
+    with pytest.raises(FedlabError, match="cannot be written: there is no folder"):
         export(digits, "safetensors", tmp_path / "file" / "model.safetensors")
     with pytest.raises(FedlabError, match="is a folder"):
         export(digits, "safetensors", tmp_path)
@@ -150,3 +151,49 @@ def test_a_failed_export_leaves_nothing(
     with pytest.raises(FedlabError, match="No space left"):
         export(digits, "safetensors", tmp_path / "model.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_folder_is_made_for_an_export(digits: Trained, tmp_path: Path) -> None:
+    with pytest.raises(FedlabError, match=f"there is no folder {tmp_path / 'absent'}"):
+        export(digits, "safetensors", tmp_path / "absent" / "model.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_a_file_is_replaced(digits: Trained, tmp_path: Path) -> None:
+    kept, link, pipe = tmp_path / "kept", tmp_path / "link.safetensors", tmp_path / "pipe"
+    kept.write_text("kept")
+    link.symlink_to(kept)
+    os.mkfifo(pipe)
+    with pytest.raises(FedlabError, match="is a link to"):
+        export(digits, "safetensors", link)
+    for place in (pipe, Path("/dev/null")):
+        with pytest.raises(FedlabError, match="is no regular file, and is not replaced"):
+            export(digits, "safetensors", place)
+    assert kept.read_text() == "kept"
+    assert link.is_symlink()
+    assert export(digits, "safetensors", kept) == kept
+    assert "head.weight" in load_file(kept)
+
+
+def test_a_file_of_the_run_is_not_replaced(digits: Trained) -> None:
+    with pytest.raises(FedlabError, match="is a file of the run; name another one"):
+        export(digits, "safetensors", digits.folder.path / "scenario.toml")
+    first = export(digits, "safetensors")
+    assert export(digits, "safetensors") == first
+
+
+def test_the_second_file_of_large_weights_is_moved_with_the_first(
+    digits: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 0)
+    path = export(digits, "onnx", tmp_path / "model.onnx")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    stored = load_dataset(digits.scenario).test.inputs[:3]
+    found = run_onnx(path, digits.prepare(stored))
+    assert (found - digits.outputs(stored)).abs().max() < 1e-4
+    (tmp_path / "model.onnx.data").unlink()
+    (tmp_path / "model.onnx.data").mkdir()
+    before = path.read_bytes()
+    with pytest.raises(FedlabError, match=r"model\.onnx\.data is a folder"):
+        export(digits, "onnx", path)
+    assert path.read_bytes() == before

@@ -113,3 +113,21 @@ def test_a_file_that_is_no_toml_file_is_refused(pictures: Path, tmp_path: Path) 
     content, _ = compose(fine_tuning(pictures))
     with pytest.raises(FedlabError, match=r"should end in \.toml"):
         write(content, "pets", tmp_path / "pets.txt")
+
+
+def test_no_folder_is_made_and_no_link_followed(pictures: Path, tmp_path: Path) -> None:
+    content, _ = compose(fine_tuning(pictures))
+    with pytest.raises(FedlabError, match=f"there is no folder {tmp_path / 'absent'}"):
+        write(content, "pets", tmp_path / "absent" / "pets.toml")
+    (tmp_path / "link.toml").symlink_to(tmp_path / "target.toml")
+    with pytest.raises(FedlabError, match="is a link to"):
+        write(content, "pets", tmp_path / "link.toml")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.toml", "pets"]
+
+
+def test_a_file_of_weights_is_written_with_its_whole_path(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content, _ = compose(fine_tuning(pictures, pretrained="weights.pt"))
+    assert content["model"]["pretrained"] == str(tmp_path / "weights.pt")
