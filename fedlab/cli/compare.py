@@ -40,6 +40,8 @@ def compare(
         for row in fairness:
             spread.add_row(*row)
         console.print(spread)
+    for note in comparison.notes:
+        typer.echo(f"note: {note}", err=True)
     save_png(comparison.draw(), output)
     typer.echo(f"Plot  {output}")
 

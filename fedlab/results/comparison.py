@@ -53,6 +53,10 @@ class Comparison:
                     f"these runs learn different things and cannot be compared: {first.name} "
                     f"{_described(first)}, {other.name} {_described(other)}"
                 )
+            if difference := _other_labels(first, other):
+                raise FedlabError(
+                    f"these runs learn different things and cannot be compared: {difference}"
+                )
         assert first.metric is not None
         return cls(records, first.metric)
 
@@ -63,6 +67,16 @@ class Comparison:
         return [
             one_line(record.name if count[record.name] == 1 else str(record.path))
             for record in self.records
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what speaks against a comparison of the figures, a sentence each."""
+        first, name = self.records[0].data.test, self.names[0]
+        return [
+            f"{other} was tested on other examples than {name}: their figures differ by that, too"
+            for other, record in zip(self.names[1:], self.records[1:], strict=True)
+            if first is not None and record.data.test is not None and record.data.test != first
         ]
 
     @property
@@ -148,6 +162,24 @@ class Comparison:
 
 def _task(record: RunRecord) -> tuple[object, ...]:
     return (record.scenario.data.name, record.task.kind, record.task.outputs)
+
+
+def _other_labels(first: RunRecord, other: RunRecord) -> str:
+    """Return how the names of classes or targets differ, or an empty string."""
+    one, two = first.task.labels, other.task.labels
+    if one == two or not (one and two):
+        return ""
+    alone = [
+        f"{', '.join(repr(label) for label in labels[:3])} in {record.name} alone"
+        for record, labels in (
+            (first, [label for label in one if label not in two]),
+            (other, [label for label in two if label not in one]),
+        )
+        if labels
+    ]
+    return (
+        " and ".join(alone) or f"{first.name} and {other.name} have their classes in other orders"
+    )
 
 
 def _described(record: RunRecord) -> str:

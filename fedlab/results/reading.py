@@ -19,6 +19,7 @@ from fedlab.results.rows import (
     ChangesFile,
     ClientRow,
     Confusion,
+    DataFile,
     FailureRow,
     Notes,
     PartitionFile,
@@ -42,6 +43,7 @@ class RunRecord:
         scenario: What it says, as far as readers need it.
         environment: Content of ``environment.json``; empty if missing.
         task: What ``task.json`` says; without values if missing.
+        data: What the data held; without values if missing.
         notes: What was said before the first round.
         changes: What was changed of the scenario while the run went on, a sentence each.
         partition: Who holds what, or None.
@@ -58,6 +60,7 @@ class RunRecord:
     scenario: ScenarioOutline = field(default_factory=ScenarioOutline)
     environment: dict[str, JsonValue] = field(default_factory=dict)
     task: TaskOutline = field(default_factory=TaskOutline)
+    data: DataFile = field(default_factory=DataFile)
     notes: list[str] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     partition: PartitionFile | None = None
@@ -92,6 +95,7 @@ class RunRecord:
             scenario=scenario,
             environment=environment.root if environment else {},
             task=read_object(path / files.TASK, TaskOutline) or TaskOutline(),
+            data=read_object(path / files.DATA, DataFile, _WITHOUT) or DataFile(),
             notes=notes.notes if notes else [],
             changes=_changes(path / files.CHANGES),
             partition=read_object(path / files.PARTITION, PartitionFile, _WITHOUT),

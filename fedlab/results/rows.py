@@ -177,6 +177,23 @@ class Notes(Row):
     notes: list[str] = []
 
 
+class Held(Row):
+    """A part of the data: how many examples, where it has some, and a digest of what it holds."""
+
+    examples: int = 0
+    digest: str
+
+
+class DataFile(Row):
+    """``data.json``."""
+
+    train: Held | None = None
+    test: Held | None = None
+    public: Held | None = None
+    partition: Held | None = None
+    pretrained: Held | None = None
+
+
 class ChangedKey(Row):
     """A key's values before and after a change; None where it had none."""
 
@@ -205,6 +222,7 @@ class TaskOutline(Row):
 
     kind: str = ""
     outputs: Count | None = None
+    labels: list[str] = []
 
 
 class NamedTable(Row):

@@ -19,27 +19,10 @@ from fedlab.data.task_changes import differences
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network
 from fedlab.results.parsing import read_object
-from fedlab.results.rows import PartitionFile, Row
+from fedlab.results.rows import DataFile, PartitionFile
 from fedlab.run.folder import RunFolder
 
 _PARTS = {"train": "training", "test": "test", "public": "public"}
-
-
-class Held(Row):
-    """A part of the data: how many examples, where it has some, and a digest of what it holds."""
-
-    examples: int = 0
-    digest: str
-
-
-class DataFile(Row):
-    """``data.json``."""
-
-    train: Held | None = None
-    test: Held | None = None
-    public: Held | None = None
-    partition: Held | None = None
-    pretrained: Held | None = None
 
 
 def write_data(folder: RunFolder, federation: Federation, network: Network | None = None) -> None:

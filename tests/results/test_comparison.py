@@ -83,3 +83,31 @@ def test_what_cannot_be_compared_is_said(finished_run: Path, run: Path) -> None:
     (run / "metrics.jsonl").write_text(json.dumps({"round": 0}) + "\n")
     with pytest.raises(FedlabError, match="no evaluated round"):
         Comparison.load([finished_run, run])
+
+
+def relabelled(run: Path, folder: Path, labels: list[str]) -> Path:
+    copy = Path(shutil.copytree(run, folder / "".join(labels)))
+    task = json.loads((copy / "task.json").read_text())
+    (copy / "task.json").write_text(json.dumps(task | {"labels": labels}))
+    return copy
+
+
+def test_other_classes_are_named(finished_run: Path, tmp_path: Path) -> None:
+    runs = [relabelled(finished_run, tmp_path, labels) for labels in (["a", "b"], ["c", "b"])]
+    with pytest.raises(FedlabError, match="compared: 'a' in ab alone and 'c' in cb alone"):
+        Comparison.load(runs)
+    turned = relabelled(finished_run, tmp_path, ["b", "a"])
+    with pytest.raises(FedlabError, match="ab and ba have their classes in other orders"):
+        Comparison.load([runs[0], turned])
+
+
+def test_other_test_examples_are_told(finished_run: Path, tmp_path: Path) -> None:
+    first, second = (Path(shutil.copytree(finished_run, tmp_path / name)) for name in "ab")
+    part = {"examples": 9, "digest": "x"}
+    (first / "data.json").write_text(json.dumps({"test": part}))
+    assert Comparison.load([first, second]).notes == []
+    (second / "data.json").write_text(json.dumps({"test": part}))
+    assert Comparison.load([first, second]).notes == []
+    (second / "data.json").write_text(json.dumps({"test": part | {"digest": "y"}}))
+    (note,) = Comparison.load([first, second]).notes
+    assert note.startswith("b was tested on other examples than a")
