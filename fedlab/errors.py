@@ -39,6 +39,32 @@ def one_line(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user ends the run at once; where code of clients raises KeyboardInterrupt, it does not.
+
+    Attributes:
+        number: The signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+LONGEST_REASON = 300
+
+
+def described(error: BaseException) -> str:
+    """Return an error in one line of bounded length: its own sentence, or its type and text."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its text cannot be shown"
+    if not isinstance(error, FedlabError):
+        text = f"{type(error).__name__}: {text}" if text.strip() else type(error).__name__
+    return one_line(text, LONGEST_REASON)
+
+
 OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryError", "ObjectStoreFullError"})
 """Names of exceptions, Python's, torch's and Ray's, that say that memory has run out."""
 

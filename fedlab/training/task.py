@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedlab.data.dataset import Examples, Task
+from fedlab.errors import FedlabError
 from fedlab.models.network import Network
 from fedlab.training.draw import Draw, build_draw
 
@@ -139,3 +141,32 @@ class Update:
     state: Arrays = field(default_factory=dict)
     encoded: Encoded | None = None
     origin: torch.Tensor | None = None
+
+
+def is_update(returned: object) -> Update:
+    """Return what a client algorithm returned as its update.
+
+    Raises:
+        FedlabError: If it is none, or one whose parts are of other types.
+    """
+    if not isinstance(returned, Update):
+        raise FedlabError(f"the client returned {_kind(returned)} in place of an Update")
+    if not isinstance(returned.metrics, dict):
+        raise FedlabError(f"the update's metrics are {_kind(returned.metrics)}, not a dictionary")
+    parts = {"weights": returned.weights, **_named("array", returned.arrays)}
+    for name, part in (parts | _named("state", returned.state)).items():
+        if not isinstance(part, torch.Tensor):
+            raise FedlabError(f"the update's {name} is {_kind(part)}, not a torch tensor")
+        if part.requires_grad or part.device.type != "cpu":
+            raise FedlabError(f"the update's {name} is not on the CPU and detached")
+    return returned
+
+
+def _named(what: str, tensors: object) -> dict[str, object]:
+    if not isinstance(tensors, Mapping):
+        raise FedlabError(f"the update's {what} is {_kind(tensors)}, not a dictionary of tensors")
+    return {f"{what} '{name}'": tensor for name, tensor in tensors.items()}
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from numbers import Real
 
 import numpy as np
@@ -15,6 +17,12 @@ from fedlab.wire.protocol import EXAMPLES
 from fedlab.wire.records import records_of
 from fedlab.wire.sums import Vector
 
+MOST_EXAMPLES = 2**53
+"""Beyond it a float counts no longer in ones."""
+LARGEST_NUMBER = 1e100
+"""Whose square, and the sum of many, is still a float."""
+LARGEST_WEIGHT = 1e18
+"""Beyond it the square of a weight is no float32."""
 NUMBERS = "fiub"
 """The kinds of NumPy types that can be averaged."""
 
@@ -43,6 +51,8 @@ def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> Non
             raise BadReply(f"the {what} holds {vector.dtype}, which are no numbers")
         if not is_finite(vector):
             raise BadReply(f"the {what} is not finite (NaN or infinite)")
+        if name == weights and _is_beyond_use(vector):
+            raise BadReply(f"the {what} holds numbers above {LARGEST_WEIGHT:g}: it has diverged")
 
 
 def check_examples(examples: object) -> None:
@@ -51,8 +61,31 @@ def check_examples(examples: object) -> None:
     Raises:
         BadReply: If it is not a number, or below 0.
     """
-    if not isinstance(examples, Real) or not 0 <= float(examples) < math.inf:
-        raise BadReply(f"the reply stands for {examples!r} examples, which is not a number of them")
+    if not isinstance(examples, Real) or not 0 <= examples < MOST_EXAMPLES:
+        shown = reprlib.repr(examples)
+        raise BadReply(f"the reply stands for {shown} examples, which is not a number of them")
+
+
+def check_numbers(numbers: Mapping[str, object]) -> None:
+    """Check what a client reports of itself.
+
+    A loss may be infinite or NaN, as that of a model that diverges; all else is a finite number.
+
+    Raises:
+        BadReply: If anything is not.
+    """
+    for name, number in numbers.items():
+        if not isinstance(name, str):
+            raise BadReply(f"the reply has a number named {reprlib.repr(name)}, which is no text")
+        if isinstance(number, Real) or getattr(number, "ndim", None) == 0:
+            with suppress(Exception):
+                value = float(number)  # type: ignore[arg-type]
+                if abs(value) <= LARGEST_NUMBER or "loss" in name:
+                    continue
+        raise BadReply(
+            f"the reply's '{name}' is {reprlib.repr(number)}, which is no finite number below "
+            f"{LARGEST_NUMBER:g}"
+        )
 
 
 def check_kept(vectors: Mapping[str, Vector]) -> None:
@@ -99,10 +132,21 @@ def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> N
 
 def is_finite(vector: Vector) -> bool:
     """Return whether none of a vector's numbers is NaN or infinite."""
-    # A sum is infinite or NaN where one value is, and takes a tenth of the time, with torch.
-    if vector.dtype == np.float32 and vector.flags.writeable:
-        return math.isfinite(torch.from_numpy(vector).sum().item()) or _are_all_finite(vector)
-    return _are_all_finite(vector)
+    return _has_finite_norm(vector) or _are_all_finite(vector)
+
+
+def _is_beyond_use(vector: Vector) -> bool:
+    """Return whether a model with these weights has no finite output: their squares are not."""
+    return not _has_finite_norm(vector) and bool(np.abs(vector).max(initial=0) > LARGEST_WEIGHT)
+
+
+def _has_finite_norm(vector: Vector) -> bool:
+    """Return whether the squares add up to a number; a quick answer, where there is one."""
+    # It is infinite or NaN where one value is, and takes a tenth of the time, with torch.
+    if vector.dtype == np.float32 and vector.flags.writeable and vector.ndim == 1:
+        plain = torch.from_numpy(vector)
+        return math.isfinite(torch.dot(plain, plain).item())
+    return False
 
 
 def _are_all_finite(vector: Vector) -> bool:

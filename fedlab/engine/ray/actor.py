@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
 
@@ -69,6 +70,8 @@ class RayWorker:
         from fedlab.scenario import loads
         from fedlab.wire import flower_internals
 
+        # Ctrl-C is the run's own process's; here a KeyboardInterrupt is an error like any other.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         set_torch_threads(threads)
         keep_freed_memory()
         flower_internals.assume_identity()

@@ -14,6 +14,7 @@ from fedlab.engine.reports import Failure, Report
 from fedlab.engine.totals import settle
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.worker.clientapp import client_app
+from fedlab.engine.worker.contained import SharedChanged
 from fedlab.engine.worker.messages import (
     Decoder,
     assignment,
@@ -23,7 +24,7 @@ from fedlab.engine.worker.messages import (
     weights_key,
 )
 from fedlab.engine.worker.worker import Worker
-from fedlab.errors import FedlabError
+from fedlab.errors import described
 from fedlab.training.task import Assignment, Update
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import check_reply
@@ -36,6 +37,8 @@ from fedlab.wire.protocol import (
     node_of,
     own_weight,
 )
+
+LONGEST_TRACE = 20_000
 
 
 class BlockRunner:
@@ -79,6 +82,8 @@ class BlockRunner:
                 report = replace(report, bytes_saved=saved)
             if phase != MessageType.QUERY:
                 check_reply(reply.content, job.message.content, phase == MessageType.TRAIN)
+        except SharedChanged:
+            raise
         except Exception as error:
             result.failures.append(_failure(job.client, phase, error))
             return
@@ -113,6 +118,8 @@ class BlockRunner:
                     raise outcome
                 key = keys[id(job.message.content)]
                 self._add(job, by_number[client], outcome, key, result, tally)
+            except SharedChanged:
+                raise
             except Exception as error:
                 result.failures.append(_failure(client, "train", error))
         settle(tally, result)
@@ -163,6 +170,9 @@ class BlockRunner:
 
 
 def _failure(client: int, phase: str, error: Exception) -> Failure:
-    reason = str(error) if isinstance(error, FedlabError) else f"{type(error).__name__}: {error}"
-    trace = "".join(traceback.format_exception(error))
-    return Failure(client, phase, reason, trace)
+    try:
+        trace = "".join(traceback.format_exception(error))
+    except Exception:  # an exception of the client's own may raise in whatever is asked of it
+        trace = "".join(traceback.format_tb(error.__traceback__))
+    trace = trace.encode(errors="backslashreplace").decode()[-LONGEST_TRACE:]
+    return Failure(client, phase, described(error), trace)

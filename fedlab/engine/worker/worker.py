@@ -25,7 +25,8 @@ from fedlab.engine.features.cache import AS_STORED, compute_features, split_netw
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
 from fedlab.engine.stacked.loop import fit_stacked
-from fedlab.engine.worker.time_limit import TimeLimit
+from fedlab.engine.worker.contained import SharedChanged, contained
+from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network, build_network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
@@ -34,8 +35,13 @@ from fedlab.scenario.parts import adversary_of, load_federation, preparation, up
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import classes_of, evaluate, predict
 from fedlab.training.loop import Fit
-from fedlab.training.task import Assignment, LocalTask, Update
-from fedlab.wire.checks import BadReply, check_examples, check_kept, check_vectors
+from fedlab.training.task import Assignment, LocalTask, Update, is_update
+from fedlab.wire.checks import (
+    check_examples,
+    check_kept,
+    check_numbers,
+    check_vectors,
+)
 from fedlab.wire.protocol import SQUARED_CHANGE, UPDATE
 
 logger = logging.getLogger(__name__)
@@ -117,14 +123,22 @@ class Worker:
         Raises:
             BadReply: If the update is of another shape than the weights, or not finite.
         """
-        with self._seeded("client", assignment):
+        with self._contained(assignment), self._seeded("client", assignment):
             task = self._poisoned(
                 self._task(assignment, *self.federation.examples(assignment.client))
             )
             start = time.perf_counter()
-            update: Update = self.algorithm.train(task)
+            update = is_update(self.algorithm.train(task))
             update.metrics["seconds"] = time.perf_counter() - start
-        return self._checked(update, assignment)
+            return self._checked(update, assignment)
+
+    def _contained(self, *assignments: Assignment) -> AbstractContextManager[None]:
+        """Return what keeps clients' code from changing what other clients use, too."""
+        train = self.federation.dataset.train
+        shared = {
+            id(tensor): tensor for a in assignments for tensor in (a.wire, *a.arrays.values())
+        }
+        return contained([*shared.values(), train.inputs, train.targets])
 
     def _poisoned(self, task: LocalTask) -> LocalTask:
         """Return a task with the examples that a malicious client trains on."""
@@ -171,6 +185,7 @@ class Worker:
         if any(bool((update.weights[part] < 0).any()) for part in layout.wire_variances):
             raise BadReply("the update holds a negative running variance")
         check_examples(update.examples)
+        check_numbers(update.metrics)
         check_kept({name: kept.numpy() for name, kept in update.state.items()})
         seen = update.weights
         if self.updates:
@@ -192,7 +207,12 @@ class Worker:
         """
         if self.stacking.decision.used:
             try:
-                updates = self.time_limit.run(len(assignments), self._train_stacked, assignments)
+                with self._contained(*assignments):
+                    updates = self.time_limit.run(
+                        len(assignments), self._train_stacked, assignments
+                    )
+            except SharedChanged:
+                raise
             except Exception:
                 logger.debug("a stack of clients failed; running them apart", exc_info=True)
             else:
@@ -222,11 +242,14 @@ class Worker:
         seconds = (time.perf_counter() - start) / len(tasks)
         updates: dict[int, Update | Exception] = {}
         for k, (assignment, task, fitted) in enumerate(zip(ordered, tasks, fits, strict=True)):
-            update: Update = self.algorithm.update(task, self._reached(stack, k, fitted))
-            update.metrics["seconds"] = seconds
             try:
-                updates[task.client] = self._checked(update, assignment)
-            except BadReply as error:
+                with self._contained(assignment):
+                    update = is_update(self.algorithm.update(task, self._reached(stack, k, fitted)))
+                    update.metrics["seconds"] = seconds
+                    updates[task.client] = self._checked(update, assignment)
+            except (ClientTimeout, SharedChanged):
+                raise
+            except Exception as error:
                 updates[task.client] = error
         return [(a.client, updates[a.client]) for a in assignments]
 
@@ -249,13 +272,14 @@ class Worker:
 
     def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
-        with self._seeded("evaluation", assignment):
+        with self._contained(assignment), self._seeded("evaluation", assignment):
             examples, _ = self.federation.examples(assignment.client)
             own = self.federation.evaluation_examples(assignment.client)
             task = self._task(assignment, examples, own)
             if len(task.validation) == 0:
                 return 0, {}
             metrics: dict[str, float] = self.algorithm.evaluate(task)
+            check_numbers(metrics)
             return len(task.validation), metrics
 
     def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
