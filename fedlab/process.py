@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ LARGEST_KEPT_BLOCK = 1 << 25
 OBJECTS_BEFORE_COLLECTION = 50_000
 """Imports make hundreds of thousands of objects that stay; looking among them for garbage after
 every 700, as Python does, is a seventh of the time that they take."""
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""The signals that end a process from outside: Ctrl-C, a supervisor, a terminal that is closed."""
 OFTEN = (700, 10, 10)
 """Objects and collections between two collections of the garbage collector's generations."""
 

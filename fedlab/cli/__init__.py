@@ -9,17 +9,20 @@ from __future__ import annotations
 import atexit
 import errno
 import os
+import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, wraps
-from typing import ParamSpec, TypeVar
+from types import FrameType
+from typing import Any, ParamSpec, TypeVar
 
 import click
 import typer
 
 from fedlab import __version__
-from fedlab.errors import FedlabError, FedlabErrors, one_line
+from fedlab.errors import FedlabError, FedlabErrors, Interrupted, one_line
 from fedlab.process import collect_less_often
 from fedlab.streams import READER_GONE, forgive_encodings, lasting_output
 from fedlab.trust import own_code
@@ -135,6 +138,13 @@ def main() -> None:
     collect_less_often()
     forgive_encodings()
     _add_commands()
+    with _ended_by_signals():
+        code = _outcome()
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _outcome() -> Any:
+    """Run the command; return its exit code, once what went wrong is told."""
     try:
         # What a stranger's scenario or run folder names is not imported unless a command says so.
         with own_code(allowed=False):
@@ -145,13 +155,33 @@ def main() -> None:
         code = _complain(str(error))
     except click.ClickException as error:
         code = _complain(_click_message(error))
-    except click.Abort:
-        code = 130
+    except click.Abort as abort:
+        cause = abort.__cause__ or abort.__context__
+        code = 128 + int(cause.number if isinstance(cause, Interrupted) else signal.SIGINT)
     except BrokenPipeError:
         code = READER_GONE
     except OSError as error:
         code = _complain(_system_message(error))
-    sys.exit(code if isinstance(code, int) else 0)
+    return code
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that all is closed and removed."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Interrupted(number)
+
+    before: dict[int, Any] = {}
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            with suppress(ValueError):  # not in the main thread, which alone gets signals
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _complain(*sentences: str) -> int:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TextIO
 
+import typer
+
 from fedlab.run.folder import RunFolder
 from fedlab.terminal import PlainConsole
+
+AFTER_SIGNAL = 128
+"""The exit code of a program that a signal has ended is this and the signal's number."""
 
 
 def execute(folder: RunFolder, stream: TextIO | None) -> None:
@@ -40,7 +45,12 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     else:
         display = PlainLines(folder, console)
     callbacks = [display, *trackers_of(folder.scenario, folder.path)]
-    rounds = run(folder, callbacks)
+    try:
+        rounds = run(folder, callbacks)
+    except KeyboardInterrupt:
+        if folder.latest() is not None:
+            console.say(f"Ended in the middle of a round. Resume: fedlab resume {folder.path}")
+        raise
     if rounds.status == "finished":
         run_baselines(folder, callbacks)
     own = own_parts(RunRecord.load(folder.path))
@@ -58,6 +68,8 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
             f"To go on all the same: fedlab resume {folder.path} --set "
             "evaluation.early_stopping.patience=N (or .threshold)"
         )
+    if rounds.signal is not None:
+        raise typer.Exit(AFTER_SIGNAL + rounds.signal)
 
 
 def _name_own_code(console: PlainConsole) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -199,32 +197,3 @@ class StopWhenGoodEnough(Callback):
         """Continue from a checkpoint; what was seen of another metric says nothing of this one."""
         if state.get("metric", self._metric) == self._metric:
             self._stopping.restore(state)
-
-
-class StopOnInterrupt(Callback):
-    """Ctrl-C ends the run after the round; a second Ctrl-C ends it at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    def started(self, run: RunView) -> None:
-        """Take over the interrupt signal."""
-        try:
-            self._before = signal.signal(signal.SIGINT, self._note)
-        except ValueError:  # not in the main thread, where nobody presses Ctrl-C
-            self._before = None
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def reason_to_stop(self) -> str | None:
-        """Return why to stop."""
-        return "interrupted" if self.asked else None
-
-    def ended(self, run: RunView) -> None:
-        """Give the interrupt signal back."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)

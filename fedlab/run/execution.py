@@ -17,9 +17,10 @@ from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError, is_out_of_memory
 from fedlab.metrics.names import MetricName, headline
 from fedlab.models.network import Network, whole_state
-from fedlab.run.callbacks import Callback, StopOnInterrupt, StopWhenGoodEnough
+from fedlab.run.callbacks import Callback, StopWhenGoodEnough
 from fedlab.run.changes import check_unedited, record
 from fedlab.run.folder import RunFolder, weights_digest
+from fedlab.run.interrupts import StopOnInterrupt
 from fedlab.run.recorder import Recorder
 from fedlab.run.rounds import Rounds, TooFewReplies
 from fedlab.run.same_data import check_data, write_data
@@ -43,7 +44,8 @@ def run(
     Raises:
         FedlabError: If the scenario cannot be run, or too few clients answer.
     """
-    watchers: list[Callback] = [Recorder(folder), StopOnInterrupt(), *callbacks]
+    interrupts = StopOnInterrupt()
+    watchers: list[Callback] = [Recorder(folder), interrupts, *callbacks]
     stopping = folder.scenario.evaluation.early_stopping
     if stopping is not None:
         watchers.insert(0, StopWhenGoodEnough(stopping))
@@ -72,6 +74,7 @@ def run(
             watcher.noted(notes)
         with _failing_whole(folder, simulation, rounds):
             rounds.run()
+        rounds.signal = interrupts.number
         _finish(folder, simulation, rounds)
     return rounds
 

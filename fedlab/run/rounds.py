@@ -56,6 +56,7 @@ class Rounds:
         weights: (wire_size,) the global weights after it.
         status: "running", then "finished" or "stopped".
         reason: Why it stopped.
+        signal: The signal that stopped it, if one did.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Rounds:
         self.round = 0
         self.status = "running"
         self.reason: str | None = None
+        self.signal: int | None = None
         self._fingerprint = layout_fingerprint
         self._callbacks = list(callbacks)
         self._is_restored = False

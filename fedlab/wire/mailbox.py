@@ -112,6 +112,13 @@ class Mailbox:
         self._path, self._slots = None, []
 
 
+def remove_those_of(process: int) -> None:
+    """Remove the shared memory of a process that has ended."""
+    for path in SHARED_MEMORY.glob(f"{PREFIX}{process}-*"):
+        with suppress(OSError):
+            path.unlink()
+
+
 def _new_file(size: int) -> Path:
     """Return a new file in shared memory; those of processes that were killed are removed.
 
@@ -121,8 +128,7 @@ def _new_file(size: int) -> Path:
     for path in SHARED_MEMORY.glob(f"{PREFIX}*"):
         process = path.name.removeprefix(PREFIX).partition("-")[0]
         if process.isdigit() and not Path(f"/proc/{process}").exists():
-            with suppress(OSError):
-                path.unlink()
+            remove_those_of(int(process))
     free = os.statvfs(SHARED_MEMORY)
     if size > min(MOST_BYTES, free.f_bavail * free.f_frsize // 2):
         raise OSError("too little shared memory")

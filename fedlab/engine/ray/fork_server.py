@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedlab.engine.ray.private_folder import PrivateFolder
-from fedlab.process import freeze_heap
+from fedlab.process import ENDING, freeze_heap
 from fedlab.streams import lasting_stream
+from fedlab.wire.mailbox import remove_those_of
 
 STANDARD_STREAMS = 3
 BYTES_AT_ONCE = 1 << 16
@@ -34,8 +35,6 @@ SECONDS_TO_END = 5.0
 """What workers have, once the run's process has ended, before they are killed."""
 SECONDS_TO_SETTLE = 1.0
 """After this time none of Ray's processes writes any more: they are killed with their parent."""
-
-ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ def start() -> ForkServer | None:
     ours, theirs = socket.socketpair()
     # What is frozen is not gone through by the garbage collector, which would write to its pages.
     freeze_heap()
+    parent = os.getpid()
     process = os.fork()
     if process:
         listener.close()
@@ -98,6 +98,7 @@ def start() -> ForkServer | None:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         workers = _serve(listener, theirs, folder)
         _clear_up(workers, folder)
+        remove_those_of(parent)
     finally:
         os._exit(0)
 

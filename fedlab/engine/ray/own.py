@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fedlab.engine.ray.fork_server import ENDING as ENDING
 from fedlab.engine.ray.fork_server import ForkServer
 from fedlab.engine.ray.internals import for_this_user_only, killed_at_once, lightly, started_by
 from fedlab.engine.ray.private_folder import PrivateFolder

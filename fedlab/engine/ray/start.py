@@ -14,8 +14,9 @@ from typing import Any
 from fedlab.engine.ray import fork_server
 from fedlab.engine.ray.fork_server import ForkServer
 from fedlab.engine.ray.internals import read_token_again
-from fedlab.engine.ray.own import ENDING, OwnRay
+from fedlab.engine.ray.own import OwnRay
 from fedlab.errors import FedlabError
+from fedlab.process import ENDING
 
 SECONDS_TO_ANSWER = 5.0
 SECONDS_TO_START = 180.0
