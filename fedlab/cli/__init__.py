@@ -173,15 +173,15 @@ def _ended_by_signals() -> Iterator[None]:
         raise Interrupted(number)
 
     before: dict[int, Any] = {}
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+    for known in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(known) == signal.SIG_DFL:
             with suppress(ValueError):  # not in the main thread, which alone gets signals
-                before[number] = signal.signal(number, end)
+                before[known] = signal.signal(known, end)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for taken, handler in before.items():
+            signal.signal(taken, handler)
 
 
 def _complain(*sentences: str) -> int:

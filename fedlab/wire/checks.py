@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,8 @@ def check_examples(examples: object) -> None:
     Raises:
         BadReply: If it is not a number, or below 0.
     """
-    if not isinstance(examples, Real) or not 0 <= examples < MOST_EXAMPLES:
+    number: Any = examples
+    if not isinstance(examples, Real) or not 0 <= number < MOST_EXAMPLES:
         shown = reprlib.repr(examples)
         raise BadReply(f"the reply stands for {shown} examples, which is not a number of them")
 
