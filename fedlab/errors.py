@@ -39,6 +39,10 @@ def one_line(text: str, limit: int | None = None) -> str:
     return line if limit is None or len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
+class EngineFault(FedlabError):
+    """What runs clients has failed as a whole; the rounds that are done are saved."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The user ends the run at once; where code of clients raises KeyboardInterrupt, it does not.
 

@@ -46,7 +46,11 @@ class Watchdog:
         self,
         warn: Callable[[str], None] = logger.warning,
         clock: Callable[[], float] = time.monotonic,
+        client_timeout: float | None = None,
     ) -> None:
+        limit = f"engine.client_timeout ends a client that takes longer than {client_timeout} s"
+        advice = "engine.client_timeout would stop a client that hangs"
+        self._advice = advice if client_timeout is None else limit
         self._warn = warn
         self._clock = clock
         self._under_way: dict[int, _Work] = {}
@@ -129,7 +133,7 @@ class Watchdog:
         return (
             f"round {server_round}, {phase}: {who} {named} at work for "
             f"{self._clock() - work.since:.0f} s, where {self._usual(work):.1f} s are usual; "
-            "engine.client_timeout would stop a client that hangs"
+            f"{self._advice}"
         )
 
 

@@ -50,6 +50,7 @@ def check_compatibility(setup: Setup) -> None:
         *spoken,
         *_of(setup.attack, setup),
         *_of(setup.algorithm, setup),
+        *_of(registry.engines.get(setup.scenario.engine.name), setup),
         *update_chain(setup.scenario, setup.network.model.layout).objections(setup),
         *_inputs(setup),
         *_baselines(setup),

@@ -14,7 +14,7 @@ from fedlab import files
 from fedlab.data import task_file
 from fedlab.data.description import described_clients, statistics
 from fedlab.data.federation import Federation
-from fedlab.errors import FedlabError, is_out_of_memory
+from fedlab.errors import EngineFault, FedlabError, is_out_of_memory
 from fedlab.metrics.names import MetricName, headline
 from fedlab.models.network import Network, whole_state
 from fedlab.run.callbacks import Callback, StopWhenGoodEnough
@@ -60,6 +60,10 @@ def run(
         _put_together(folder, simulate) as simulation,
     ):
         simulation.engine.states.place(folder.client_states)
+        simulation.engine.keep_last_words(
+            "error: the run's process, or one of Ray's, was killed in the middle of a round; "
+            f"'fedlab resume {folder.path}' goes on after the last whole one\n"
+        )
         rounds = simulation.rounds(watchers)
         if saved is not None or (folder.path / files.CROSSVAL).exists():
             check_data(folder, simulation.federation, simulation.network)
@@ -109,12 +113,13 @@ def _failing_whole(folder: RunFolder, simulation: Simulation, rounds: Rounds) ->
     """Leave a whole folder where a round fails, and tell how to go on after the one before.
 
     Raises:
-        FedlabError: If too few clients answer, or the strategy does something wrong.
+        FedlabError: If too few clients answer, the strategy does something wrong, or what runs
+            clients has failed.
     """
     (folder.path / files.ERROR).unlink(missing_ok=True)
     try:
         yield
-    except (TooFewReplies, StrategyFault) as error:
+    except (EngineFault, TooFewReplies, StrategyFault) as error:
         rounds.status, rounds.reason = "failed", str(error)
         _go_back(folder, rounds)
         folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))

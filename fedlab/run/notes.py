@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fedlab import registry
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import cohort_size, traits_of
 from fedlab.data.description import described_clients
@@ -32,7 +33,8 @@ def notes_on(setup: Setup) -> list[str]:
         *_model(setup),
         *_client(setup),
     ]
-    for part in (setup.strategy, setup.algorithm, setup.attack):
+    engine = registry.engines.get(setup.scenario.engine.name)
+    for part in (setup.strategy, setup.algorithm, setup.attack, engine):
         found += _of(part, setup)
     return list(dict.fromkeys(found))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,13 +9,17 @@ import torch
 from flwr.app import ArrayRecord, RecordDict
 from pydantic import Field
 
+from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.ray import capacity
+from fedlab.engine.ray.capacity import fitting, workers_of
 from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.reports import Failure
 from fedlab.engine.totals import joined
+from fedlab.engine.worker.time_limit import hard_limit
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario, dumps
 from fedlab.wire import flower_internals
@@ -28,6 +31,10 @@ if TYPE_CHECKING:
 
 SINGLE, DOUBLE = 4, 8
 ROOM_TO_ALIGN = 4096
+SECONDS_TO_TRAVEL = 5.0
+"""What messages may take beyond their clients' own time."""
+LONGEST_CALL = 3600.0
+"""Seconds for a shard of the test set, or of the features of a frozen prefix."""
 
 
 class RayEngineSettings(EngineSettings):
@@ -63,7 +70,29 @@ class RayEngine(Engine):
         self._data = self._ray.put(federation)
         self._own = None if self._on_cluster else own_ray()
         place = self._own.folder.path if self._own else None
-        self._pool = RayPool(self._ray, early, self.workers, self._prepared, place)
+        self._pool = RayPool(
+            self._ray,
+            early,
+            self.workers,
+            self._prepared,
+            place,
+            lambda: self._own.lost if self._own else None,
+            not self._on_cluster,
+        )
+
+    @classmethod
+    def objections(cls, setup: Setup) -> Iterator[str]:
+        """Yield why this machine cannot run the workers; a cluster is asked once it is there."""
+        settings = setup.scenario.engine
+        if address_of(settings) is None:
+            yield from capacity.objections(settings)
+
+    @classmethod
+    def notes(cls, setup: Setup) -> Iterator[str]:
+        """Yield what the workers take of this machine beyond what it has."""
+        settings = setup.scenario.engine
+        if address_of(settings) is None:
+            yield from capacity.notes(settings, setup.network.model.layout.size)
 
     def _prepared(self, worker: Any, crash_log: str) -> Any:
         """Prepare a worker, or a new one, for the scenario."""
@@ -82,7 +111,11 @@ class RayEngine(Engine):
         return not self._on_cluster
 
     def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
-        scheduled = self._pool.run(len(calls), lambda index: ("on_worker", (method, *calls[index])))
+        scheduled = self._pool.run(
+            len(calls),
+            lambda index: ("on_worker", (method, *calls[index])),
+            limit_of=lambda _: LONGEST_CALL,
+        )
         for _, outcome in scheduled:
             if isinstance(outcome, Exception):
                 raise FedlabError(f"computing features failed: {outcome}") from outcome
@@ -104,8 +137,11 @@ class RayEngine(Engine):
         def began(index: int) -> None:
             self._watch(index, blocks[index])
 
+        def limit(index: int) -> float | None:
+            return self._limit(len(blocks[index]))
+
         lost: dict[int, WorkerLost] = {}
-        for index, result in self._pool.run(len(blocks), call, began):
+        for index, result in self._pool.run(len(blocks), call, began, limit):
             self._watchdog.ended(index)
             if isinstance(result, WorkerLost):
                 lost[index] = result
@@ -125,8 +161,19 @@ class RayEngine(Engine):
             packed = shelf.block(self._with_states([block[index]]))
             return "run_block", (*packed, combine, None)
 
-        outcomes = dict(self._pool.run(len(block), call))
+        outcomes = dict(self._pool.run(len(block), call, limit_of=lambda _: self._limit(1)))
         return joined([_collected([job], outcomes[i]) for i, job in enumerate(block)])
+
+    def _limit(self, clients: int) -> float | None:
+        """Return after how long a worker that runs so many clients is ended from here.
+
+        It ends clients that hang, and itself, before that: all at once, then one by one.
+        """
+        seconds = self.settings.client_timeout
+        if seconds is None:
+            return None
+        together = hard_limit(clients * seconds) if clients > 1 else 0.0
+        return together + clients * hard_limit(seconds) + SECONDS_TO_TRAVEL
 
     def _slots(self, blocks: Sequence[Sequence[ClientJob]]) -> Sequence[Slot | None]:
         """Return where each block's sum may be left: replies tend to hold what messages hold."""
@@ -142,13 +189,20 @@ class RayEngine(Engine):
     ) -> Iterable[dict[str, Any]]:
         weights = self._ray.put(wire.numpy())
         calls = self._pool.run(
-            len(shards), lambda index: ("evaluate_rows", (weights, *shards[index]))
+            len(shards),
+            lambda index: ("evaluate_rows", (weights, *shards[index])),
+            limit_of=lambda _: LONGEST_CALL,
         )
         states: dict[int, Any] = dict(calls)
         for state in states.values():
             if isinstance(state, Exception):
                 raise FedlabError(f"evaluation failed: {state}") from state
         return [states[index] for index in range(len(shards))]
+
+    def keep_last_words(self, words: str) -> None:
+        """Let Ray's fork server, which outlives this process, print these words."""
+        if self._own is not None:
+            self._own.keep(words)
 
     def close(self) -> None:
         """End the workers; Ray itself serves the next run until this process ends."""
@@ -198,16 +252,24 @@ def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dic
     """
     if not on_cluster:
         options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
-        return options, settings.workers or os.cpu_count() or 1
-    cores = ray.cluster_resources().get("CPU", 1.0)
-    fitting = max(1, int(cores // settings.cpus_per_worker))
-    if (settings.workers or 1) > fitting:
+        return options, workers_of(settings)
+    has = ray.cluster_resources()
+    cores, gpus, share = has.get("CPU", 1.0), has.get("GPU", 0.0), settings.gpus_per_worker
+    most = max(1, int(cores // settings.cpus_per_worker))
+    if (settings.workers or 1) > most:
         raise FedlabError(
             f"engine.workers: {settings.workers} workers of {settings.cpus_per_worker:g} CPUs do "
-            f"not fit on this cluster's {cores:g} CPUs; at most {fitting}"
+            f"not fit on this cluster's {cores:g} CPUs; at most {most}"
         )
-    options = {"num_cpus": settings.cpus_per_worker, "num_gpus": settings.gpus_per_worker}
-    return options, settings.workers or fitting
+    if share:
+        most = min(most, fitting(gpus, share))
+    if (settings.workers or 1) > most:
+        raise FedlabError(
+            f"engine.gpus_per_worker: {settings.workers or 1} workers of {share:g} GPUs do not fit "
+            f"on this cluster's {gpus:g} GPUs"
+        )
+    options = {"num_cpus": settings.cpus_per_worker, "num_gpus": share}
+    return options, settings.workers or most
 
 
 def _collected(block: Sequence[ClientJob], outcome: Any) -> BlockResult:

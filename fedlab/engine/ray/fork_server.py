@@ -31,7 +31,9 @@ from fedlab.wire.mailbox import remove_those_of
 
 STANDARD_STREAMS = 3
 BYTES_AT_ONCE = 1 << 16
-SECONDS_TO_END = 5.0
+LONGEST_WORDS = 1 << 14
+NO_WORDS = "\0"
+SECONDS_TO_END = 2.0
 """What workers have, once the run's process has ended, before they are killed."""
 SECONDS_TO_SETTLE = 1.0
 """After this time none of Ray's processes writes any more: they are killed with their parent."""
@@ -51,8 +53,14 @@ class ForkServer:
     lifeline: socket.socket
     process: int
 
+    def keep(self, words: str) -> None:
+        """Let it print these words, should this process end without any of its own."""
+        with suppress(OSError):
+            self.lifeline.send(words.encode()[:LONGEST_WORDS])
+
     def end(self) -> None:
         """Let it end, with all its workers, and wait for that."""
+        self.keep(NO_WORDS)
         self.lifeline.close()
         with suppress(OSError):
             descriptor = os.pidfd_open(self.process)
@@ -80,7 +88,7 @@ def start() -> ForkServer | None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(folder.fork_socket))
     listener.listen()
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What is frozen is not gone through by the garbage collector, which would write to its pages.
     freeze_heap()
     parent = os.getpid()
@@ -110,10 +118,17 @@ def _serve(listener: socket.socket, lifeline: socket.socket, folder: PrivateFold
         A descriptor of each worker's process.
     """
     workers: list[int] = []
+    words = NO_WORDS
     while True:
         ready, _, _ = select.select([listener, lifeline], [], [])
         if lifeline in ready:
-            return workers
+            said = lifeline.recv(LONGEST_WORDS).decode(errors="replace")
+            if not said:
+                with suppress(OSError):
+                    os.write(2, words.strip(NO_WORDS).encode())
+                return workers
+            words = said
+            continue
         connection, _ = listener.accept()
         with connection:
             message, streams, _, _ = socket.recv_fds(connection, BYTES_AT_ONCE, STANDARD_STREAMS)

@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from fedlab.engine.ray.internals import for_this_user_only, killed_at_once, ligh
 from fedlab.engine.ray.private_folder import PrivateFolder
 
 SECONDS_TO_END = 10.0
+SECONDS_TO_END_LOST = 2.0
+"""Without one of its processes Ray may wait a minute for an answer."""
 SECONDS_BETWEEN_LOOKS = 5.0
+SECONDS_TO_NOTICE = 10.0
 LOOKS_STOPPED = 3
 """So many looks in a row show a process that is stopped, before it counts as lost."""
 
@@ -80,14 +84,27 @@ class OwnRay:
                     self.lost = f"Ray's process {name} ({process}) is stopped"
         for descriptor in opened:
             os.close(descriptor)
-        if not self._is_ending.is_set():
-            # What waits for them in native code waits no longer.
+        # Whoever waits in native code for what is stopped would wait for ever; he who looks has
+        # seen it by now. (Where the raylet ends, Ray's native code soon ends this process.)
+        if not self._is_ending.wait(SECONDS_TO_NOTICE):
             self._kill()
 
     def _kill(self) -> None:
         for process in self._processes.values():
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
+
+    def keep(self, words: str) -> None:
+        """Let these words be printed, should Ray's native code end this process, or a signal."""
+        if self._fork_server is not None:
+            self._fork_server.keep(words)
+
+    def is_lost(self, seconds: float = 0.0) -> bool:
+        """Return whether a process of it is lost, or turns out to be within some seconds."""
+        until = time.monotonic() + seconds
+        while self.lost is None and time.monotonic() < until:
+            time.sleep(0.05)
+        return self.lost is not None
 
     def end(self) -> None:
         """End its processes, whether they answer or not, and remove its folder."""
@@ -96,7 +113,7 @@ class OwnRay:
             self._kill()
         ending = threading.Thread(target=self._shut_down, daemon=True)
         ending.start()
-        ending.join(SECONDS_TO_END)
+        ending.join(SECONDS_TO_END if self.lost is None else SECONDS_TO_END_LOST)
         if ending.is_alive():
             self._kill()
         if self._fork_server is not None:

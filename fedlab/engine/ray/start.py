@@ -112,7 +112,8 @@ def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
     """
     import ray
 
-    if not _early and ray.is_initialized():
+    own = own_ray()
+    if not _early and ray.is_initialized() and not (own and own.is_lost()):
         return ray, []
     start = _early.pop() if _early else _begun(RayStart(address))
     _wait_for(start)

@@ -16,14 +16,14 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import torch
 
-from fedlab.errors import FedlabError, Interrupted, described
+from fedlab.errors import EngineFault, FedlabError, Interrupted, described
 
 
 class ClientFault(FedlabError):
     """A client's code did what no client may do; it is a failure of this client."""
 
 
-class SharedChanged(FedlabError):
+class SharedChanged(EngineFault):
     """A client changed in place what others use, too: nothing after it can be trusted."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
-from fedlab.engine.ray.pool import TRIES, RayPool, WorkerLost
+from fedlab.engine.ray.pool import TRIES, RayLost, RayPool, WorkerLost
 
 
 class Reference:
@@ -47,6 +47,12 @@ class Actor:
         except RayTaskError as error:
             reference.outcome = error
             self.queue.pop(0)
+        except Stuck:
+            pass
+
+
+class Stuck(Exception):
+    """The call does not return."""
 
 
 class _Ping:
@@ -64,22 +70,26 @@ class Ray:
 
     in_order = False
 
-    def wait(self, references: Sequence[Reference], num_returns: int) -> Any:
+    def wait(
+        self, references: Sequence[Reference], num_returns: int, timeout: float | None = None
+    ) -> Any:
         actors = {id(reference.actor): reference.actor for reference in references}
         for actor in actors.values():
             if actor.queue and not actor.is_dead:
                 actor.step()
         # The last one first: a dead worker's calls may be reported in any order.
         told = references if self.in_order else list(reversed(references))
-        return [next(reference for reference in told if reference.outcome is not None)], []
+        return [reference for reference in told if reference.outcome is not None][:1], []
 
-    def get(self, reference: Reference) -> Any:
+    def get(self, reference: Reference, timeout: float | None = None) -> Any:
         if isinstance(reference.outcome, Exception):
             raise reference.outcome
         return reference.outcome
 
     def kill(self, actor: Actor) -> None:
         actor.is_dead = True
+        for lost in actor.queue:
+            lost.outcome = RayActorError()
 
 
 class Stage:
@@ -88,15 +98,19 @@ class Stage:
     def __init__(self, deadly: dict[int, int], hung: Sequence[int] = ()) -> None:
         self.deadly = dict(deadly)
         self.hung = hung
+        self.stuck: set[int] = set()
+        self.lost: str | None = None
         self.begun: list[int] = []
         self.started = 0
-        self.pool = RayPool(Ray(), [], 2, self._start)
+        self.pool = RayPool(Ray(), [], 2, self._start, lost=lambda: self.lost, is_local=False)
 
     def _start(self, worker: Any, last_words: str) -> Actor:
         self.started += 1
         return Actor(self._play, last_words)
 
     def _play(self, actor: Actor, number: int) -> str:
+        if number in self.stuck:
+            raise Stuck
         if self.deadly.get(number, 0):
             self.deadly[number] -= 1
             if number in self.hung:
@@ -161,11 +175,34 @@ def test_what_a_call_raises_is_its_outcome_and_its_worker_lives() -> None:
     assert outcomes == {0: 0, 2: 2}
 
 
+def test_a_worker_that_takes_too_long_is_ended_and_replaced() -> None:
+    stage = Stage({})
+    stage.stuck = {1}
+    outcomes = dict(stage.pool.run(5, lambda n: ("work", (n,)), limit_of=lambda n: 0.0))
+    lost = outcomes.pop(1)
+    assert isinstance(lost, WorkerLost)
+    assert str(lost) == "the client took too long, and its process did not answer within 0 s"
+    assert outcomes == {n: f"answer {n}" for n in (0, 2, 3, 4)}
+    assert stage.started == 3
+
+
+def test_where_ray_itself_has_ended_nobody_waits_for_its_workers() -> None:
+    stage = Stage({})
+    stage.stuck, stage.lost = {1}, "Ray's process raylet has ended"
+    with pytest.raises(RayLost, match="raylet has ended, and the workers with it"):
+        stage.run(3)
+
+
 def test_workers_that_are_there_already_are_taken_first() -> None:
     early = [object(), object(), object()]
     given: list[Any] = []
-    RayPool(Ray(), early, 2, lambda worker, last_words: given.append(worker))
+
+    def start(worker: Any, last_words: str) -> Actor:
+        given.append(worker)
+        return Actor(lambda actor, number: None, last_words)
+
+    RayPool(Ray(), early, 2, start)
     assert given == early[:2]
     given.clear()
-    RayPool(Ray(), early[:1], 2, lambda worker, last_words: given.append(worker))
+    RayPool(Ray(), early[:1], 2, start)
     assert given == [early[0], None]

@@ -1,0 +1,93 @@
+"""What a machine has for the workers of a run, before any of them is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from fedlab.process import available_memory
+
+WORKER_BYTES = 120 << 20
+"""What a worker that is forked off takes for itself, on a small model."""
+COPIES = 4
+"""Of the weights: the model, its gradient, the received and the returned ones."""
+SINGLE = 4
+GIGABYTE = 1e9
+
+
+def fitting(gpus: float, per_worker: float) -> int:
+    """Return how many workers fit on GPUs; a worker's share lies on one GPU, or on whole ones."""
+    if per_worker <= 0:
+        raise ValueError("a worker without a GPU fits anywhere")
+    if per_worker >= 1:
+        return int(gpus // per_worker)
+    return int(gpus) * int(1 / per_worker + 1e-9)
+
+
+def workers_of(settings: Any) -> int:
+    """Return how many workers run on this machine: what is asked for, or one per core and GPU."""
+    cores = os.cpu_count() or 1
+    if settings.workers is not None or not settings.gpus_per_worker:
+        return int(settings.workers or cores)
+    return max(1, min(cores, fitting(gpus_here(), settings.gpus_per_worker)))
+
+
+def gpus_here() -> int:
+    """Return how many GPUs this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def objections(settings: Any) -> Iterator[str]:
+    """Yield why this machine cannot run the workers that are asked for; Ray would wait for ever."""
+    share = settings.gpus_per_worker
+    if not share:
+        return
+    if share > 1 and share != int(share):
+        yield (
+            f"engine.gpus_per_worker = {share:g}: above 1 Ray gives whole GPUs alone; set a whole "
+            "number"
+        )
+        return
+    gpus, workers = gpus_here(), workers_of(settings)
+    if not gpus:
+        yield (
+            f"engine.gpus_per_worker = {share:g}: torch finds no GPU on this machine; set 0, the "
+            "default"
+        )
+    elif (most := fitting(gpus, share)) < workers:
+        has = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
+        yield (
+            f"engine.gpus_per_worker: {workers} workers of {share:g} GPUs do not fit on this "
+            f"machine, which has {has}; set engine.workers to {most or 'fewer'}"
+            + ("" if most else ", or gpus_per_worker lower")
+        )
+
+
+def notes(settings: Any, weights: int) -> Iterator[str]:
+    """Yield what the workers that are asked for take of this machine beyond what it has.
+
+    Args:
+        settings: The table ``[engine]``.
+        weights: How many weights the model has.
+    """
+    cores, workers = os.cpu_count() or 1, workers_of(settings)
+    if workers * settings.threads > cores and (workers > 1 or settings.threads > 1):
+        yield (
+            f"engine: {workers} workers of {settings.threads} torch threads share {cores} cores "
+            "and take turns; fewer workers need less memory and are as fast"
+        )
+    if settings.cpus_per_worker != 1:
+        yield (
+            f"engine.cpus_per_worker = {settings.cpus_per_worker:g} does nothing on a machine of "
+            "one's own, only on a cluster (engine.address); engine.threads says how many cores a "
+            "client uses"
+        )
+    needed, free = workers * (WORKER_BYTES + COPIES * SINGLE * weights), available_memory()
+    if free is not None and needed > free:
+        yield (
+            f"engine.workers: {workers} workers need {needed / GIGABYTE:.1f} GB or more with this "
+            f"model, and {free / GIGABYTE:.1f} GB are free; fewer workers need less"
+        )
