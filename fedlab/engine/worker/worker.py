@@ -37,6 +37,7 @@ from fedlab.training.evaluation import classes_of, evaluate, predict
 from fedlab.training.loop import Fit
 from fedlab.training.task import Assignment, LocalTask, Update, is_update
 from fedlab.wire.checks import (
+    BadReply,
     check_examples,
     check_kept,
     check_numbers,
