@@ -14,7 +14,8 @@ from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.settings import ModelSettings
-from fedlab.models.weights import fit_weights, read_weights
+from fedlab.models.weight_files import read_weights
+from fedlab.models.weights import fit_weights
 from fedlab.models.zoo.contract import ZooModel
 
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -143,7 +144,7 @@ def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
             f"model.pretrained: there are no published weights of the zoo's '{settings.name}' for "
             f"{asked}; a weights file or a run folder goes here, or false"
         )
-    fit_weights(module, read_weights(str(source)), "head", str(source))
+    fit_weights(module, read_weights(str(source), module.state_dict()), "head", str(source))
 
 
 def _any_trained(module: nn.Module) -> bool:

@@ -16,7 +16,8 @@ class ModelSettings(Settings):
     pretrained: bool | Annotated[str, IsPath(words=("package",))] = Field(
         False,
         description="true: the library's hub; 'package': weights from a package; "
-        "a path to a safetensors or torch file; or a run folder",
+        "a path to a safetensors or torch file, or path#key for the tensors under one of its keys; "
+        "or a run folder",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate before the head")
     drop_path: float = Field(

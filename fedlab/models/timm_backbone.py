@@ -19,9 +19,10 @@ from torch import nn
 
 from fedlab import assets
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, unknown
 from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
-from fedlab.models.weights import Weights, fit_weights, read_weights
+from fedlab.models.weight_files import Weights, read_weights
+from fedlab.models.weights import fit_weights
 
 _PACKAGED = {
     "tf_efficientnet_lite0": "efficientnet-lite0",
@@ -47,7 +48,9 @@ def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, in
         start_small(module, head)
     if isinstance(settings.pretrained, str):
         source = settings.pretrained
-        weights = read_weights(_packaged(name) if source == "package" else source)
+        weights = read_weights(
+            _packaged(name) if source == "package" else source, module.state_dict()
+        )
         if settings.blocks is not None:
             weights = _first_blocks(weights, settings.blocks)
         fit_weights(module, _adapt(weights, module), head, source)
@@ -101,6 +104,13 @@ def _pretraining(name: str) -> PretrainedCfg:
     try:
         return timm.models.get_pretrained_cfg(name) or PretrainedCfg()
     except RuntimeError as error:
+        model, _, tag = name.partition(".")
+        tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{model}.*")]
+        if tag and tag not in tags:
+            raise FedlabError(
+                f"model.name: {unknown(f'set of weights of {model}', tag, tags)} Without a dot "
+                "the name stands for the model"
+            ) from error
         raise _cannot_build(name, error) from error
 
 

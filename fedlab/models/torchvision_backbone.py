@@ -14,7 +14,8 @@ from fedlab import assets
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
-from fedlab.models.weights import Weights, fit_weights, read_weights
+from fedlab.models.weight_files import Weights, read_weights
+from fedlab.models.weights import fit_weights
 
 NAMES: frozenset[str] = frozenset(library.list_models(module=library))
 
@@ -32,7 +33,7 @@ def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, in
     if settings.pretrained:
         start_small(module, head)
         source = "hub" if settings.pretrained is True else settings.pretrained
-        weights = _from_hub(name) if source == "hub" else _from_file(name, source)
+        weights = _from_hub(name) if source == "hub" else _from_file(name, source, module)
         fit_weights(module, _adapt(weights, module), head, source, ("aux1.", "aux2.", "AuxLogits."))
     transforms = library.get_model_weights(name).DEFAULT.transforms()
     return Backbone(
@@ -112,13 +113,13 @@ def _no_hub(name: str, reason: str) -> FedlabError:
     )
 
 
-def _from_file(name: str, source: str) -> Weights:
+def _from_file(name: str, source: str, module: nn.Module) -> Weights:
     if source == "package":
         raise FedlabError(
             f"model.pretrained: no package ships weights for torchvision's '{name}'; say true for "
             "torchvision's hub, or name a file of weights"
         )
-    return read_weights(source)
+    return read_weights(source, module.state_dict())
 
 
 def _adapt(weights: Weights, module: nn.Module) -> Weights:

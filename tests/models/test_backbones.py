@@ -318,3 +318,12 @@ def test_a_new_head_over_pretrained_features_starts_small(asset: Asset) -> None:
     assert isinstance(head, nn.Linear)
     assert head.weight.std().item() == pytest.approx(0.01, rel=0.05)
     assert not head.bias.any()
+
+
+def test_a_timm_name_may_have_a_tag_of_weights_after_a_dot() -> None:
+    assert describe("resnet10t.c3_in1k") == "timm"
+    task = Task("classification", "image", (3, 32, 32), 4)
+    backbone = load_backbone(BackboneSettings(name="resnet10t.c3_in1k"), task)
+    assert backbone.head == "fc"
+    with pytest.raises(FedlabError, match=r"unknown set of weights of resnet10t 'c4_in1k'.*'c3_in"):
+        load_backbone(BackboneSettings(name="resnet10t.c4_in1k"), task)

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from fedlab.errors import FedlabError
-from fedlab.models.weights import fit_weights, read_weights
+from fedlab.models.weight_files import read_weights
+from fedlab.models.weights import fit_weights
 
 
 class Small(nn.Module):
@@ -97,7 +98,7 @@ def wider(weights: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (without_bias, "it has no 'body.0.bias' Did you mean 'body.0.bais'? (1 more differ)"),
+        (without_bias, "it has no 'body.0.bias'. Did you mean 'body.0.bais'? (1 more differ)"),
         (with_more, "the model has no 'body.2.weight'"),
         (wider, "'body.0.weight' is 7×5 there and 6×5 here (5 more differ)"),
     ],
