@@ -8,15 +8,49 @@ with ``Field(description=...)`` and bound every number with ``ge``, ``gt``, ``le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+MOST = 10**9
+"""The largest whole number, up or down, of a field without bounds of its own."""
+LARGEST = 1e12
+"""The largest other number of such a field."""
+LONGEST = 10_000
+"""Entries of a list."""
 
 
 class Settings(BaseModel):
-    """Frozen settings; an unknown key is an error."""
+    """Frozen settings; an unknown key is an error, and no number or list is without a bound."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_bounded(cls, value: Any, field: ValidationInfo) -> Any:
+        metadata = cls.model_fields[field.field_name or ""].metadata
+        if not any(hasattr(bound, "le") or hasattr(bound, "lt") for bound in metadata):
+            _check_size(value)
+        return value
+
+
+def _check_size(value: Any) -> None:
+    """Raise if a number, or one in a list, is larger than anything that is meant.
+
+    Raises:
+        PydanticCustomError: If so.
+    """
+    if isinstance(value, tuple):
+        if len(value) > LONGEST:
+            raise PydanticCustomError("too_many", "at most {most} entries", {"most": LONGEST})
+        for part in value:
+            _check_size(part)
+    most = MOST if isinstance(value, int) else LARGEST
+    if isinstance(value, int | float) and abs(value) > most:
+        side = "at most" if value > 0 else "at least"
+        bound = f"{most if value > 0 else -most:g}" if most == LARGEST else str(most)
+        raise PydanticCustomError("too_large", "it must be {bound}", {"bound": f"{side} {bound}"})
 
 
 @dataclass(frozen=True)

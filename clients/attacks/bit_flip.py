@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from fedlab.registry import attacks
 class BitFlipSettings(AttackSettings):
     """Keys of ``[attack]`` with name = "bit-flip"; the defaults are the paper's."""
 
-    bits: tuple[int, ...] = Field(
+    bits: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field(
         (22, 30, 31, 32),
         min_length=1,
         description="bits of a 32-bit number: 1 is the fraction's lowest, 32 the sign",

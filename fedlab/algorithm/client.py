@@ -29,8 +29,10 @@ class ClientSettings(Settings):
     """Keys of ``[client]`` that every client algorithm has."""
 
     name: str = "supervised"
-    epochs: int = Field(1, ge=0, description="local epochs a round")
-    steps: int | None = Field(None, ge=1, description="local steps a round, instead of epochs")
+    epochs: int = Field(1, ge=0, le=10**6, description="local epochs a round")
+    steps: int | None = Field(
+        None, ge=1, le=10**6, description="local steps a round, instead of epochs"
+    )
     batch_size: int = Field(32, ge=1, description="examples per step")
     optimizer: SerializeAsAny[OptimizerSettings] = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()

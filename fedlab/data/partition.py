@@ -25,7 +25,7 @@ class PartitionSettings(Settings):
     """Keys of ``[data.partition]`` that every partitioner has; its own settings extend this."""
 
     name: str = Field(description="a partitioner")
-    clients: int | None = Field(None, ge=1, description="number of clients")
+    clients: int | None = Field(None, ge=1, le=10**8, description="number of clients")
 
 
 class Partition(ABC):

@@ -46,7 +46,10 @@ class EngineSettings(Settings):
 
     name: str
     threads: int = Field(
-        1, ge=1, description="torch threads per client; a change changes the last bits of results"
+        1,
+        ge=1,
+        le=1024,
+        description="torch threads per client; a change changes the last bits of results",
     )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
@@ -61,6 +64,7 @@ class EngineSettings(Settings):
     client_timeout: float | None = Field(
         None,
         gt=0,
+        le=10**7,
         description="seconds that one client may take to train or to evaluate; one that takes "
         "longer is stopped and has failed; default: no limit",
     )

@@ -140,6 +140,10 @@ def _sentence(problem: Any, path: tuple[Any, ...], schema: type[BaseModel]) -> s
     if kind in _BOUNDS:
         side, name = _BOUNDS[kind]
         return f"{key}: it must be {side} {number(context[name])}, not {shown(value)}"
+    if kind == "too_large":
+        return f"{key}: {problem['msg']}, not {shown(value)}"
+    if kind == "too_many":
+        return f"{key}: a list has {problem['msg']}, not {len(value)}"
     if kind == "too_short":
         return f"{key}: this list needs {context['min_length']} or more, not {shown(value)}"
     return f"{key}: {_lower(problem['msg'])}, not {shown(value)}"

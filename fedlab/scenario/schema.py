@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fedlab.models.settings import ModelSettings
 
 Baseline = Literal["centralised", "local", "random"]
-RoundCount = Annotated[int, Field(ge=1, description="rounds of federated training")]
+RoundCount = Annotated[int, Field(ge=1, le=10**6, description="rounds of federated training")]
 
 
 class EvaluationSettings(Settings):

@@ -31,7 +31,7 @@ class Continuous:
         """Keys of the continuous partitioner."""
 
         name: str = "continuous"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
         by: Literal["target", "mean"] | int = Field(
             "target",
             description="'target': the first regression target; 'mean': the mean of an input's "

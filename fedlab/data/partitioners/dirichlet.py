@@ -22,7 +22,7 @@ class Dirichlet:
         """Keys of the dirichlet partitioner."""
 
         name: str = "dirichlet"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
         alpha: float = Field(0.5, gt=0, description="concentration: small is skewed, large is iid")
         min_size: int = Field(
             10, ge=1, description="draw again until every client holds at least this many examples"

@@ -28,7 +28,9 @@ class Distribution:
         """Keys of the distribution partitioner."""
 
         name: str = "distribution"
-        clients: int = Field(ge=1, description="number of clients, a multiple of the classes")
+        clients: int = Field(
+            ge=1, le=10**8, description="number of clients, a multiple of the classes"
+        )
         classes_per_client: int = Field(2, ge=1, description="classes that each client holds")
         sigma: float = Field(
             2.0, ge=0, le=5, description="standard deviation of the logarithm of a class's shares"

@@ -19,7 +19,7 @@ class Iid:
         """Keys of the iid partitioner."""
 
         name: str = "iid"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -24,7 +24,7 @@ class InnerDirichlet:
         """Keys of the inner-dirichlet partitioner."""
 
         name: str = "inner-dirichlet"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
         alpha: float = Field(0.5, gt=0, description="concentration: small is skewed, large is iid")
         spread: float = Field(
             0.0, ge=0, le=5, description="standard deviation of the logarithm of client sizes"

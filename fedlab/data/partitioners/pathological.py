@@ -25,7 +25,7 @@ class Pathological:
         """Keys of the pathological partitioner."""
 
         name: str = "pathological"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
         classes_per_client: int = Field(2, ge=1, description="classes that each client holds")
         assignment: Literal["random", "first-deterministic", "deterministic"] = Field(
             "first-deterministic",

@@ -22,7 +22,7 @@ class Shards:
         """Keys of the shards partitioner."""
 
         name: str = "shards"
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
         shards_per_client: int = Field(2, ge=1, description="shards of each client")
 
     def __init__(self, settings: Settings) -> None:

@@ -27,7 +27,7 @@ class SizeSkewed:
     class Settings(PartitionSettings):
         """Keys of the size-skewed partitioners."""
 
-        clients: int = Field(ge=1, description="number of clients")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -29,8 +29,8 @@ class Virtual:
         """Keys of the virtual partitioner."""
 
         name: str = "virtual"
-        clients: int = Field(ge=1, description="number of clients")
-        examples: int = Field(60, ge=1, description="mean number of examples per client")
+        clients: int = Field(ge=1, le=10**8, description="number of clients")
+        examples: int = Field(60, ge=1, le=10**6, description="mean number of examples per client")
         size_sigma: float = Field(
             0.0,
             ge=0,

@@ -28,7 +28,7 @@ class Logic:
             "as two classes that the sign of one output separates",
         )
         copies: int = Field(
-            1, ge=1, description="number of repetitions of the table in the training part"
+            1, ge=1, le=10**6, description="number of repetitions of the table in the training part"
         )
 
     def __init__(self, settings: Settings) -> None:

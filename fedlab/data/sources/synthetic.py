@@ -38,7 +38,7 @@ class Synthetic:
         iid: bool = Field(
             False, description="one model and one distribution of inputs for all clients"
         )
-        clients: int = Field(30, ge=1, description="number of natural clients")
+        clients: int = Field(30, ge=1, le=10_000, description="number of natural clients")
         test_fraction: float = Field(
             0.1,
             gt=0,

@@ -31,8 +31,8 @@ class SyntheticPopulation:
         """Keys of the synthetic population."""
 
         name: str = "synthetic-population"
-        clients: int = Field(1_000_000, ge=1, description="number of clients")
-        examples: int = Field(60, ge=1, description="mean number of examples per client")
+        clients: int = Field(1_000_000, ge=1, le=10**8, description="number of clients")
+        examples: int = Field(60, ge=1, le=10**6, description="mean number of examples per client")
         size_sigma: float = Field(
             0.0,
             ge=0,

@@ -14,8 +14,8 @@ class SyntheticSettings(DataSettings):
     """Keys of the synthetic sequences."""
 
     symbols: int = Field(4, ge=2, le=1000, description="number of different symbols")
-    train_examples: int = Field(2000, ge=1, description="number of training examples")
-    test_examples: int = Field(500, ge=1, description="number of test examples")
+    train_examples: int = Field(2000, ge=1, le=100_000, description="number of training examples")
+    test_examples: int = Field(500, ge=1, le=100_000, description="number of test examples")
 
 
 @datasets.register("long-range")
@@ -30,7 +30,9 @@ class LongRange:
         """Keys of the long-range data set."""
 
         name: str = "long-range"
-        noise_steps: int = Field(50, ge=1, description="number of noise tokens after the first")
+        noise_steps: int = Field(
+            50, ge=1, le=1000, description="number of noise tokens after the first"
+        )
         noise_symbols: int = Field(4, ge=1, le=1000, description="number of different noise tokens")
 
     def __init__(self, settings: Settings) -> None:

@@ -45,9 +45,9 @@ SECONDS_TO_TRAVEL = 60.0
 class FlowerEngineSettings(EngineSettings):
     """Keys of ``[engine]`` with name = "flower"."""
 
-    cpus_per_client: float = Field(1.0, gt=0, description="what Ray reserves for a client")
-    gpus_per_client: float = Field(0.0, ge=0, description="what Ray reserves for a client")
-    cpus: int | None = Field(None, ge=1, description="CPUs that Ray may use; default: all")
+    cpus_per_client: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a client")
+    gpus_per_client: float = Field(0.0, ge=0, le=1024, description="what Ray reserves for a client")
+    cpus: int | None = Field(None, ge=1, le=4096, description="CPUs that Ray may use; default: all")
 
 
 class _WorkerFromText:

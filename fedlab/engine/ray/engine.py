@@ -42,9 +42,11 @@ class RayEngineSettings(EngineSettings):
 
     name: str = "ray"
 
-    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
-    cpus_per_worker: float = Field(1.0, gt=0, description="what Ray reserves for a worker")
-    gpus_per_worker: float = Field(0.0, ge=0, description="what Ray reserves for a worker")
+    workers: int | None = Field(
+        None, ge=1, le=4096, description="worker processes; default: one per core"
+    )
+    cpus_per_worker: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a worker")
+    gpus_per_worker: float = Field(0.0, ge=0, le=1024, description="what Ray reserves for a worker")
     address: str | None = Field(
         None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
     )
