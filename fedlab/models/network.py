@@ -86,6 +86,15 @@ def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
     return Network(model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen)
 
 
+def bare_module(settings: ModelSettings, task: Task) -> nn.Module:
+    """Return a scenario's module as its zoo or library builds it.
+
+    Raises:
+        FedlabError: If the model does not fit the task, or its weights are not available.
+    """
+    return _backbone(settings, task).module
+
+
 def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Network]:
     """Return the networks of ``model.others``, none of whose weights travel.
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from fedlab import assets
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError, unknown
+from fedlab.errors import AssetMissing, FedlabError, unknown
 from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weight_files import Weights, read_weights
 from fedlab.models.weights import fit_weights
@@ -154,9 +154,9 @@ def _is_cached(repository: str) -> bool:
     return any(isinstance(path, str) and os.path.exists(path) for path in found)
 
 
-def _no_hub(name: str, reason: str) -> FedlabError:
+def _no_hub(name: str, reason: str) -> AssetMissing:
     package = " 'package' for the weights that a package ships," if packaged_asset(name) else ""
-    return FedlabError(
+    return AssetMissing(
         f"model.pretrained: timm's weights for '{name}' cannot be fetched "
         f"({reason.partition(chr(10))[0]}); say{package} a path to a file of weights, or false"
     )

@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 from fedlab import assets
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
+from fedlab.errors import AssetMissing, FedlabError
 from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weight_files import Weights, read_weights
 from fedlab.models.weights import fit_weights
@@ -106,8 +106,8 @@ def _from_hub(name: str) -> Weights:
         raise _no_hub(name, str(error).partition("\n")[0]) from error
 
 
-def _no_hub(name: str, reason: str) -> FedlabError:
-    return FedlabError(
+def _no_hub(name: str, reason: str) -> AssetMissing:
+    return AssetMissing(
         f"model.pretrained: torchvision's weights for '{name}' cannot be fetched ({reason}); name "
         "a file of weights, or say false"
     )

@@ -21,7 +21,9 @@ from fedlab.errors import FedlabErrors
 from fedlab.models.network import Network, other_networks
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import update_chain
+from fedlab.scenario.parts import preparation, update_chain
+from fedlab.training import lone_examples
+from fedlab.training.draw import build_draw
 from fedlab.training.early_stopping import unknown_metric
 
 
@@ -53,6 +55,7 @@ def check_compatibility(setup: Setup) -> None:
         *_of(registry.engines.get(setup.scenario.engine.name), setup),
         *update_chain(setup.scenario, setup.network.model.layout).objections(setup),
         *_inputs(setup),
+        *_lone_examples(setup),
         *_baselines(setup),
         *_evaluation(setup),
     ]
@@ -73,6 +76,21 @@ def _inputs(setup: Setup) -> Iterator[str]:
         yield from raised(lambda: other_networks(settings.model, task, settings.seed))
     yield from raised(
         lambda: build_augmentation(settings.data.augmentation, task, network.mean, network.std)
+    )
+
+
+def _lone_examples(setup: Setup) -> Iterator[str]:
+    """Tell whether a batch may be of one example, where the model cannot be trained on it."""
+    scenario, federation = setup.scenario, setup.federation
+    examples, _ = federation.examples(0)
+    whole, rows = examples.located()
+    prepare = preparation(setup.network, setup.task, scenario.model)
+    yield from lone_examples.objections(
+        setup.network,
+        prepare(whole.inputs[rows[:1]]),
+        build_draw(setup.task).views,
+        getattr(scenario.client, "batch_size", 0),
+        federation,
     )
 
 

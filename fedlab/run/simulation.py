@@ -10,23 +10,20 @@ from functools import partial
 import torch
 
 from fedlab import registry
-from fedlab.algorithm.strategy import begin, build_strategy, traits_of
+from fedlab.algorithm.strategy import begin, traits_of
 from fedlab.algorithm.vector_strategy import ServerContext, Vector
 from fedlab.attacks.attack import CollusiveAttack
 from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.root_data import train_on_root
-from fedlab.models.network import Network, build_network
-from fedlab.own_modules import own_modules
+from fedlab.run.assembly import assemble
 from fedlab.run.callbacks import Callback
-from fedlab.run.checks import check_compatibility, setup_of
-from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_federation, public_inputs
+from fedlab.scenario.parts import public_inputs
 
 for variable, value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -59,16 +56,9 @@ class Simulation:
         make_engine: EngineMaker | None = None,
     ) -> None:
         self.scenario = scenario
-        if scenario.module_folders is not None:
-            own_modules.look_in(scenario.module_folders)
-        self.federation = federation or load_federation(scenario)
-        self.network: Network = build_network(
-            scenario.model, self.federation.dataset.task, scenario.seed
-        )
-        self.strategy = build_strategy(scenario.strategy)
-        setup = setup_of(scenario, self.federation, self.network, self.strategy)
-        check_compatibility(setup)
-        self.notes = notes_on(setup)
+        parts = assemble(scenario, federation)
+        self.federation, self.network = parts.federation, parts.network
+        self.strategy, self.notes = parts.strategy, parts.notes
         self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
         self.adversary = self.engine.adversary
         if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):

@@ -257,7 +257,11 @@ def test_a_model_of_another_shape_is_named_by_its_difference(tmp_path: Path) -> 
         (DINO, {"image_size": 28, "blocks": 13}, "has 12 blocks, and 13 are asked for"),
         ("resnet18", {"pretrained": "package"}, "no package ships weights for 'resnet18', only"),
         ("alexnet", {"pretrained": "package"}, "no package ships weights for torchvision's 'alex"),
-        ("resnet18.nonsense", {}, "model.name: timm cannot build 'resnet18.nonsense': Invalid"),
+        (
+            "resnet18.nonsense",
+            {},
+            "model.name: unknown set of weights of resnet18 'nonsense'",
+        ),
         ("resnet18", {"pretrained": "nowhere.pth"}, "model.pretrained: there is no 'nowhere.pth'"),
     ],
 )
