@@ -15,8 +15,8 @@ from pydantic_core import PydanticCustomError
 
 MOST = 10**9
 """The largest whole number, up or down, of a field without bounds of its own."""
-LARGEST = 1e12
-"""The largest other number of such a field."""
+LARGEST = 1e38
+"""The largest other number of such a field: what single precision holds."""
 LONGEST = 10_000
 """Entries of a list."""
 

@@ -38,6 +38,16 @@ def unknown_model(name: str) -> str:
     return unknown("model", name, known)
 
 
+def check_weights(settings: BackboneSettings) -> None:
+    """Check that a library's own weights are here, or its hub may be asked for them.
+
+    Raises:
+        AssetMissing: If not.
+    """
+    if describe(settings.name) == "timm":
+        timm_backbone.check_hub(settings.name.rpartition("/")[2])
+
+
 def load_backbone(settings: BackboneSettings, task: Task) -> Backbone:
     """Return the model that ``settings`` name, with a new head for the task.
 

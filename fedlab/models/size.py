@@ -6,6 +6,7 @@ import torch
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.models.backbone import BackboneSettings
 from fedlab.models.network import bare_module
 from fedlab.models.settings import ModelSettings
 
@@ -21,8 +22,14 @@ def count_parameters(settings: ModelSettings, task: Task) -> int | None:
     The model is built on torch's meta device, where tensors have shapes and no memory.
 
     Raises:
-        FedlabError: If the model does not fit the task, or no computer could hold it.
+        FedlabError: If the model does not fit the task, no computer could hold it, or its
+            library's weights cannot be fetched.
     """
+    if isinstance(settings, BackboneSettings) and settings.pretrained is True:
+        # timm and torchvision take seconds to import.
+        from fedlab.models.backbones import check_weights
+
+        check_weights(settings)
     try:
         with torch.device("meta"):
             module = bare_module(settings.model_copy(update={"pretrained": False}), task)

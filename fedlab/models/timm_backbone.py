@@ -75,7 +75,7 @@ def _create(name: str, settings: BackboneSettings, task: Task, size: tuple[int, 
     if config.fixed_input_size and config.input_size[1:] != size:
         arguments["img_size"] = size
     if from_hub:
-        _check_hub(config, name)
+        check_hub(name)
     try:
         return _create_with(name, arguments, from_hub)
     except OSError as error:
@@ -133,8 +133,13 @@ def _check_patches(module: nn.Module, name: str, size: tuple[int, int]) -> None:
             )
 
 
-def _check_hub(config: PretrainedCfg, name: str) -> None:
-    """Raise at once if the hub is unreachable: its own time limit is a minute."""
+def check_hub(name: str) -> None:
+    """Raise at once if the hub is unreachable: its own time limit is a minute.
+
+    Raises:
+        AssetMissing: If it is, and the weights are not in its cache.
+    """
+    config = _pretraining(name)
     if config.hf_hub_id and _is_cached(config.hf_hub_id):
         return
     if assets.is_offline():

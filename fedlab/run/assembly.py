@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,13 @@ from fedlab.run.memory import check_memory
 from fedlab.run.notes import notes_on
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
+
+for variable, value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+):
+    os.environ.setdefault(variable, value)
+logging.getLogger("flwr").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -24,13 +22,6 @@ from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import public_inputs
-
-for variable, value in (
-    ("FLWR_TELEMETRY_ENABLED", "0"),
-    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
-):
-    os.environ.setdefault(variable, value)
-logging.getLogger("flwr").setLevel(logging.ERROR)
 
 EngineMaker = Callable[[Scenario, Federation], Engine]
 

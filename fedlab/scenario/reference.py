@@ -26,7 +26,7 @@ A scenario is a TOML file. `fedlab check FILE` reports every mistake in it, `fed
 value and where it was set. `extends = "other.toml"` (or a built-in scenario's name) builds one
 scenario on another: tables are merged key by key, and a table that changes its `name` keeps the
 keys that the new name knows. `--set table.key=value` overrides any key from the command line.
-A number for which no bound is given lies within ±10⁹ if it is whole, and within ±10¹² if not; a
+A number for which no bound is given lies within ±10⁹ if it is whole, and within ±10³⁸ if not; a
 list has up to 10,000 entries, and a file up to a megabyte.
 
 A relative path is looked up beside the file in which it stands, and in the current folder where it

@@ -55,7 +55,7 @@ class VisionTransformer(ZooModel):
         tokens = self.patch_embedding.num_patches + int(settings.class_token)
         self.class_token = nn.Parameter(torch.zeros(1, 1, size)) if settings.class_token else None
         self.positions = nn.Parameter(torch.empty(1, tokens, size))
-        rates = torch.linspace(0, settings.drop_path, settings.depth).tolist()
+        rates = torch.linspace(0, settings.drop_path, settings.depth, device="cpu").tolist()
         self.blocks = nn.Sequential(
             *(
                 Block(size, settings.heads, settings.mlp_ratio, qkv_bias=True, drop_path=rate)
