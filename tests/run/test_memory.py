@@ -20,8 +20,14 @@ TASK = Task("classification", "image", (1, 8, 8), 10)
 
 
 PICTURES = Task("classification", "image", (1, 32, 32), 10)
-TOKENS = Task("classification", "text", (12,), 10, vocabulary=20)
-SEQUENCES = Task("sequence-to-sequence", "text", (12,), 10, vocabulary=20)
+TASKS = (
+    PICTURES,
+    Task("classification", "text", (12,), 10, vocabulary=20),
+    Task("next-token", "text", (12,), 20, vocabulary=20),
+    Task("sequence-to-sequence", "text", (12,), 20, vocabulary=20),
+    Task("reconstruction", "image", (1, 32, 32), 1024),
+    Task("regression", "tabular", (4,), 1),
+)
 MODELS = ["resnet10t", "torchvision/resnet18", *models.names()]
 
 
@@ -29,7 +35,7 @@ MODELS = ["resnet10t", "torchvision/resnet18", *models.names()]
 def test_parameters_are_counted_as_they_are_built(name: str) -> None:
     keys = {"image_size": 32} if "resnet" in name else {}
     model = scenario_with({"model": None}, {"model": {"name": name, **keys}}).model
-    tasks = [task for task in (PICTURES, TOKENS, SEQUENCES) if fits(model, task)]
+    tasks = [task for task in TASKS if fits(model, task)]
     assert tasks
     task = tasks[0]
     built = build_network(model, task, 0).model.module
