@@ -33,7 +33,7 @@ def finder(monkeypatch: pytest.MonkeyPatch) -> OwnModules:
     found = OwnModules()
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, found])
     monkeypatch.setattr(room, "own_modules", found)
-    for module in ("fedlab.scenario.loading", "fedlab.run.assembly"):
+    for module in ("fedlab.scenario.loading", "fedlab.run.simulation"):
         monkeypatch.setattr(f"{module}.own_modules", found)
     before = set(sys.modules)
     yield found

@@ -25,7 +25,7 @@ def check(
 
     with own_code(trust):
         loaded = load_with_origins(scenario, overrides or [])
-        from fedlab.run.assembly import rehearse
+        from fedlab.run.rehearsal import rehearse
 
         for note in rehearse(loaded.scenario):
             typer.echo(f"note: {note}", err=True)

@@ -22,6 +22,8 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.", "net.", "network.", 
 """What DataParallel, torch.compile, Lightning and others put before all names."""
 COUNTERS = {"n_averaged", "_metadata"}
 """What torch's averaged models keep beside the weights."""
+TORCH = (b"PK", b"\x80")
+"""How torch's files begin, of the present format and the older one."""
 LEVELS = 4
 """Of dictionaries in a file that are looked through."""
 
@@ -91,6 +93,8 @@ def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
         begin = file.read(9)
     length = int.from_bytes(begin[:8], "little")
+    if path.suffix == ".safetensors" and not begin.startswith(TORCH):
+        return True
     return begin[8:9] == b"{" and length < path.stat().st_size
 
 

@@ -2,28 +2,81 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 import torch
+from flwr.serverapp.strategy import Strategy
 
 from fedlab import registry
-from fedlab.algorithm.strategy import begin, traits_of
+from fedlab.algorithm.strategy import begin, build_strategy, traits_of
 from fedlab.algorithm.vector_strategy import ServerContext, Vector
 from fedlab.attacks.attack import CollusiveAttack
 from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.root_data import train_on_root
-from fedlab.run.assembly import assemble
+from fedlab.models.network import Network, build_network
+from fedlab.own_modules import own_modules
 from fedlab.run.callbacks import Callback
+from fedlab.run.checks import check_compatibility, setup_of
+from fedlab.run.memory import check_memory
+from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import public_inputs
+from fedlab.scenario.parts import load_federation, public_inputs
+
+for variable, value in (
+    ("FLWR_TELEMETRY_ENABLED", "0"),
+    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
+):
+    os.environ.setdefault(variable, value)
+logging.getLogger("flwr").setLevel(logging.ERROR)
 
 EngineMaker = Callable[[Scenario, Federation], Engine]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """All of a run but its engine.
+
+    Attributes:
+        federation: The data.
+        network: The server's copy of the model.
+        strategy: The server's algorithm.
+        notes: What the user should know before the first round, a sentence each.
+    """
+
+    federation: Federation
+    network: Network
+    strategy: Strategy
+    notes: list[str]
+
+
+def assemble(scenario: Scenario, federation: Federation | None = None) -> Assembly:
+    """Put a run's parts together.
+
+    Args:
+        scenario: What is run.
+        federation: Its data; None loads them.
+
+    Raises:
+        FedlabError: With whatever speaks against the run, before its first round.
+    """
+    if scenario.module_folders is not None:
+        own_modules.look_in(scenario.module_folders)
+    federation = federation or load_federation(scenario)
+    check_memory(scenario, federation.dataset.task)
+    network = build_network(scenario.model, federation.dataset.task, scenario.seed)
+    strategy = build_strategy(scenario.strategy)
+    setup = setup_of(scenario, federation, network, strategy)
+    check_compatibility(setup)
+    return Assembly(federation, network, strategy, notes_on(setup))
 
 
 class Simulation:

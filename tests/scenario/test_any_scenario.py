@@ -28,7 +28,7 @@ from fedlab import registry
 from fedlab.cli import main
 from fedlab.errors import FedlabError
 from fedlab.run import memory
-from fedlab.run.assembly import rehearse
+from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import Scenario, load
 from fedlab.scenario.schema import schema_for
 

@@ -12,8 +12,7 @@ from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network, build_network
 from fedlab.registry import models
-from fedlab.run.assembly import assemble
-from fedlab.run.simulation import Simulation
+from fedlab.run.simulation import Simulation, assemble
 from fedlab.training.lone_examples import layer_of_one_value
 from tests.shared import Changes, scenario_with
 

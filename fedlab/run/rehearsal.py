@@ -1,71 +1,17 @@
-"""The parts of a run, put together and held against each other: by a run, and by a check."""
+"""A run's parts put together for a check: as for a run, without fetching anything."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from flwr.serverapp.strategy import Strategy
-
 from fedlab.algorithm.strategy import build_strategy
-from fedlab.data.federation import Federation
 from fedlab.errors import AssetMissing
-from fedlab.models.network import Network, build_network
-from fedlab.own_modules import own_modules
-from fedlab.run.checks import check_compatibility, setup_of
-from fedlab.run.memory import check_memory
-from fedlab.run.notes import notes_on
+from fedlab.run.simulation import assemble
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
-
-for variable, value in (
-    ("FLWR_TELEMETRY_ENABLED", "0"),
-    ("FLWR_DISABLE_UPDATE_CHECK", "1"),
-):
-    os.environ.setdefault(variable, value)
-logging.getLogger("flwr").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """All of a run but its engine.
-
-    Attributes:
-        federation: The data.
-        network: The server's copy of the model.
-        strategy: The server's algorithm.
-        notes: What the user should know before the first round, a sentence each.
-    """
-
-    federation: Federation
-    network: Network
-    strategy: Strategy
-    notes: list[str]
-
-
-def assemble(scenario: Scenario, federation: Federation | None = None) -> Assembly:
-    """Put a run's parts together.
-
-    Args:
-        scenario: What is run.
-        federation: Its data; None loads them.
-
-    Raises:
-        FedlabError: With whatever speaks against the run, before its first round.
-    """
-    if scenario.module_folders is not None:
-        own_modules.look_in(scenario.module_folders)
-    federation = federation or load_federation(scenario)
-    check_memory(scenario, federation.dataset.task)
-    network = build_network(scenario.model, federation.dataset.task, scenario.seed)
-    strategy = build_strategy(scenario.strategy)
-    setup = setup_of(scenario, federation, network, strategy)
-    check_compatibility(setup)
-    return Assembly(federation, network, strategy, notes_on(setup))
 
 
 def rehearse(scenario: Scenario) -> list[str]:

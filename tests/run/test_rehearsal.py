@@ -9,8 +9,8 @@ import pytest
 from fedlab.cli import check as check_command
 from fedlab.errors import AssetMissing, FedlabError
 from fedlab.models import network as network_room
-from fedlab.run import assembly
-from fedlab.run.assembly import rehearse
+from fedlab.run import rehearsal
+from fedlab.run.rehearsal import rehearse
 from fedlab.run.simulation import Simulation
 from tests.shared import Changes, scenario_with
 
@@ -62,7 +62,7 @@ def test_missing_data_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> 
         raise AssetMissing("digits is not on this machine")
 
     monkeypatch.delenv("FEDLAB_OFFLINE", raising=False)
-    monkeypatch.setattr(assembly, "load_federation", missing)
+    monkeypatch.setattr(rehearsal, "load_federation", missing)
     (said,) = rehearse(scenario_with())
     assert said.startswith("data.name: 'digits' is not at hand")
     assert "FEDLAB_OFFLINE" not in os.environ
@@ -84,7 +84,7 @@ def test_missing_weights_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) 
 def test_the_command_says_what_was_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(assembly, "rehearse", lambda scenario: ["something is not at hand"])
+    monkeypatch.setattr(rehearsal, "rehearse", lambda scenario: ["something is not at hand"])
     check_command.check("fedavg", ["rounds=1"])
     printed = capsys.readouterr()
     assert printed.out == "fedavg is a valid scenario.\n"
