@@ -46,7 +46,7 @@ UNKNOWN_NAMES = [
     ("model.activation=rellu", "model.activation: 'rellu' is none of 'relu',"),
     ("strategy.name=nowhere:Strategy", "there is no module 'nowhere' to import"),
     ("strategy.name=flwr.app:FedNope", "module 'flwr.app' has no 'FedNope'"),
-    ("strategy.name=flwr.app:Message", "strategy.name: 'flwr.app:Message' has no nested class"),
+    ("strategy.name=flwr.app:Message", "'flwr.app:Message': class Message has no Settings; let it"),
     ("client.name=json:dumps", "client.name: client algorithm 'json:dumps': this is not a class"),
     ("model.name=:", "model.name: model ':': write it as module:Class"),
 ]
