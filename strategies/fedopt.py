@@ -37,7 +37,11 @@ class ServerOptimizerSettings(Settings):
     model_config = ConfigDict(extra="allow")
 
     name: str = Field("Adam", description="a class of torch.optim")
-    lr: float = Field(0.01, gt=0, description="the server's learning rate")
+    lr: float = Field(
+        0.003,
+        gt=0,
+        description="the server's learning rate; Adam moves every weight by about as much a round",
+    )
 
     @model_validator(mode="after")
     def _takes_a_step(self) -> ServerOptimizerSettings:

@@ -25,7 +25,7 @@ class FedProtoSettings(VectorStrategySettings):
 
     name: str = "fedproto"
     prototype_attraction: float = Field(
-        0.01,
+        0.001,
         ge=0,
         description="λ, the strength of the pull of clients' prototypes towards the global ones; "
         "the squares of all features are added, and not averaged as where λ = 1 is usual",

@@ -12,9 +12,12 @@ from benchmarks.sanity import parts
 from fedlab import registry
 from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask, Update
+from tests.stopping import StopAfter
 
 # Noise on the parameters, and an outer aggregator, around strategies of each kind.
 DP = {**parts.PRIVATE, "clipping_norm": 1.0}
@@ -193,6 +196,27 @@ def test_steps_do_not_depend_on_what_statistics_do(trained: Any, tmp_path: Path)
     change = rounds.weights.numpy() - before
     assert np.abs(change[count:]).max() > 5
     assert 0.2 < np.linalg.norm(change[:count]) <= 0.5
+
+
+@pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fltrust", "krum", "scaffold"])
+def test_a_resumed_run_ends_in_the_same_bits(trained: Any, tmp_path: Path, name: str) -> None:
+    scenario = parts.scenario_of(name, parts.STRATEGIES[name], {"model": trained})
+    whole = run(RunFolder.create(tmp_path, "whole", scenario))
+    folder = RunFolder.create(tmp_path, "halves", scenario)
+    assert run(folder, [StopAfter(1)]).round == 1
+    rest = run(RunFolder.open(folder.path))
+    np.testing.assert_array_equal(rest.weights, whole.weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fedavg", "fedavgm", "fltrust", "krum", "scaffold", "ifca"])
+def test_ray_ends_in_the_same_bits(trained: Any, tmp_path: Path, name: str) -> None:
+    engine = {"engine": {"name": "ray", "workers": 2}}
+    ends = []
+    for changes in ({}, engine):
+        scenario = parts.scenario_of(name, parts.STRATEGIES[name], {"model": trained}, changes)
+        ends.append(run(RunFolder.create(tmp_path, "run", scenario)).weights.numpy())
+    np.testing.assert_array_equal(*ends)
 
 
 FEW = ["fedadam", "krum", "rfa"]

@@ -44,7 +44,7 @@ def test_defaults_are_flowers_own_where_it_has_them(name: str) -> None:
     for key, field in strategies.get(name).Settings.model_fields.items():
         original = getattr(flower, strategies.get(name).__name__).__init__
         if key in original.__kwdefaults__ if original.__kwdefaults__ else False:
-            ours = {"min_train_nodes", "min_evaluate_nodes", "min_available_nodes", "eta"}
+            ours = {"min_train_nodes", "min_evaluate_nodes", "min_available_nodes", "eta", "tau"}
             assert field.default == original.__kwdefaults__[key] or key in ours
 
 
