@@ -24,7 +24,7 @@ from fedlab import __version__, files
 from fedlab.errors import FedlabError
 from fedlab.files import replacing, without_home
 from fedlab.run import checkpoint
-from fedlab.run.lines import up_to_round, whole_lines
+from fedlab.run.lines import readable_lines, up_to_round, whole_lines
 from fedlab.run.lock import FolderLock
 from fedlab.scenario import Scenario, dumps, load_resolved
 from fedlab.scenario.changes import content_of
@@ -125,6 +125,8 @@ class RunFolder:
     def rewind(self, saved: checkpoint.Checkpoint) -> None:
         """Drop every line that came after the checkpoint, so that the run can go on from it.
 
+        Of baselines, which come at the end, what can be read is kept: they are completed.
+
         Raises:
             FedlabError: If a line that came before is damaged.
         """
@@ -132,6 +134,9 @@ class RunFolder:
             path = self.path / name
             if path.exists():
                 self.replace(name, partial(_write_lines, lines=up_to_round(path, saved.round)))
+        path = self.path / files.BASELINES
+        if path.exists():
+            self.replace(files.BASELINES, partial(_write_lines, lines=readable_lines(path)))
         if all(line["round"] < saved.round for line in self.lines(files.METRICS)):
             self.append(files.METRICS, [saved.record])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def up_to_round(path: Path, last: int) -> Iterator[bytes]:
             raise FedlabError(f"{path}, line {number}: it does not say its round")
         if found <= last:
             yield line
+
+
+def readable_lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines, as they are, that hold JSON objects; damaged ones are left out.
+
+    For a file whose missing parts are made again: what an older fedlab wrote behind half a line,
+    for instance, is one line with it.
+    """
+    with path.open("rb") as file:
+        for line in file:
+            with suppress(ValueError):
+                if line.endswith(b"\n") and isinstance(json.loads(line), dict):
+                    yield line
 
 
 def _numbered(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:

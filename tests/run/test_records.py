@@ -120,6 +120,21 @@ def test_a_run_that_goes_on_has_no_end_yet(tmp_path: Path) -> None:
         assert not (folder.path / name).exists()
 
 
+def test_what_was_written_behind_half_a_line_is_made_again(tmp_path: Path) -> None:
+    scenario = scenario_with(IRIS, {"evaluation": {"baselines": ["centralised", "local"]}})
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder)
+    run_baselines(folder, [])
+    path = folder.path / "baselines.jsonl"
+    whole = path.read_text()
+    first, second, third, *others = whole.splitlines(keepends=True)
+    path.write_text("".join([first, second, third[:20], *others]))
+    again = RunFolder.open(folder.path)
+    run(again)
+    run_baselines(again, [])
+    assert sorted(path.read_text().splitlines()) == sorted(whole.splitlines())
+
+
 @pytest.mark.parametrize("baseline", ["centralised", "local", "random"])
 def test_part_of_a_baseline_is_run_again(tmp_path: Path, baseline: str) -> None:
     scenario = scenario_with(IRIS, {"evaluation": {"baselines": [baseline, "random"]}})
