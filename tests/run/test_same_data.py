@@ -10,14 +10,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from fedlab.data.content import content_of
 from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.run.baselines import run_baselines
 from fedlab.run.changes import with_overrides
+from fedlab.run.crossval import cross_validate
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario
+from fedlab.scenario.parts import load_federation
 from fedlab.use.evaluate import evaluate_trained
 from fedlab.use.loading import load_trained
 from tests.shared import scenario_with
@@ -149,6 +152,22 @@ def test_baselines_want_the_data_of_the_run(
     monkeypatch.setattr("fedlab.run.baselines.load_federation", lambda _: changed(whole))
     with pytest.raises(FedlabError, match="the training examples are as many, and others"):
         run_baselines(folder, [])
+
+
+def test_the_final_fit_of_a_cross_validation_wants_its_data(tmp_path: Path) -> None:
+    scenario = scenario_with(IRIS)
+    result = cross_validate(scenario, 2)
+    assert result.data == content_of(load_federation(scenario))
+    other = scenario_with(IRIS, "data.train_examples = 60")
+    for final, told in ((scenario, None), (other, "client 0|there are 60 training examples")):
+        folder = RunFolder.create(tmp_path, "final", final)
+        folder.write_json("crossval.json", result.as_json())
+        folder.write_json("data.json", result.data)
+        if told is None:
+            run(folder)
+        else:
+            with pytest.raises(FedlabError, match=told):
+                run(folder)
 
 
 def test_pretrained_weights_have_to_be_the_same(tmp_path: Path) -> None:
