@@ -239,7 +239,8 @@ TAU = 0.01
 
 Changes of a weight well below τ are multiplied by η/τ, less what the moments' decay takes off. By
 Flower's defaults, η = 0.1 and τ = 10⁻³, those of a network that is fine-tuned grow up to a
-hundredfold, and its loss rises. Here the first steps are about as long as FedAvg's.
+hundredfold, and its loss rises. Here η is such that the first steps are shorter than FedAvg's;
+momentum makes later ones as long.
 """
 
 
@@ -279,7 +280,7 @@ adopt(
     m and v start at 0, where the paper's v starts at τ² or more. In round t Flower takes Adam's
     corrected rate of a round later, ηₜ = η √(1 − β₂ᵗ⁺¹) / (1 − β₁ᵗ⁺¹); the paper's is η throughout.
     """,
-    defaults={"tau": TAU},
+    defaults={"eta": 0.05, "tau": TAU},
     takes_mean=True,
 )
 adopt(
@@ -293,7 +294,7 @@ adopt(
 
     m and v start at 0, where the paper's v starts at τ² or more.
     """,
-    defaults={"eta": 0.05, "tau": TAU},
+    defaults={"eta": 0.03, "tau": TAU},
     takes_mean=True,
 )
 adopt(
