@@ -121,7 +121,15 @@ class OwnModules(MetaPathFinder):
                 whose = "Python's" if top in sys.stdlib_module_names else "fedlab's"
                 return f"; {top}.py in {folder} has the name of one of {whose} own: give it another"
         gone = [folder for folder in self._folders if not Path(folder).is_dir()]
-        return f"; the folder {gone[0]} is not there any more" if gone else ""
+        if gone:
+            return f"; the folder {gone[0]} is not there any more"
+        return ""
+
+    @property
+    def places(self) -> str:
+        """Return where modules are looked for."""
+        places = [*self._folders, "Python's path"]
+        return f"; it is looked for in {' and '.join(places)}"
 
     def place_of(self, error: BaseException) -> str:
         """Return where in a user's module an error was raised, as `` (file, line 3)``."""
@@ -150,7 +158,6 @@ def _is_import_machinery(file: str) -> bool:
     return file.startswith("<frozen") or file == importlib.__file__ or file == __file__
 
 
-_PLACES = "; it is looked for beside the scenario, in the current folder and on Python's path"
 own_modules = OwnModules()
 """The process's own: Python's list of finders is the process's, too."""
 sys.meta_path.append(own_modules)
@@ -186,7 +193,7 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
-            more = own_modules.passed_over(name) or _PLACES
+            more = own_modules.passed_over(name) or own_modules.places
             raise FedlabError(
                 f"there is no module '{shortened(missing)}' to import{more}"
             ) from error

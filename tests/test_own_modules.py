@@ -175,6 +175,14 @@ def test_a_recorded_folder_that_is_gone_is_named(tmp_path: Path) -> None:
         load(str(path))
 
 
+def test_where_a_missing_module_was_looked_for_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FedlabError) as refused:
+        load(str(scenario_in(tmp_path)))
+    assert f"it is looked for in {tmp_path} and {Path.cwd()} and Python's path" in str(
+        refused.value
+    )
+
+
 @pytest.mark.parametrize("name", [":", "patient:", ":Patient", ".a:B", "a..b:C", "a:B:C", "a b:C"])
 def test_what_is_no_path_of_a_class_is_refused(name: str) -> None:
     with pytest.raises(FedlabError, match="write it as module:Class"):

@@ -18,6 +18,8 @@ from fedlab.engine.ray.own import OwnRay
 from fedlab.errors import FedlabError
 from fedlab.process import ENDING
 
+MOST_EARLY = 256
+"""Workers that are started before the scenario is checked."""
 SECONDS_TO_ANSWER = 5.0
 SECONDS_TO_START = 180.0
 """On a machine that others use, too, Ray's processes may take a minute to come up."""
@@ -101,7 +103,9 @@ def start_early(engine: Any) -> None:
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
     server = fork_server.start() if plain else None
-    _early.append(_begun(RayStart(address, workers if plain else 0, server)))
+    # The table is not checked yet: a number that no machine has starts nothing.
+    wanted = workers if plain and 1 <= workers <= MOST_EARLY else 0
+    _early.append(_begun(RayStart(address, wanted, server)))
 
 
 def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
