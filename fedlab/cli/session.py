@@ -53,10 +53,11 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         raise
     if rounds.status == "finished":
         run_baselines(folder, callbacks)
+    # Whatever is damaged or cannot be written from here on: the training is in this folder.
+    console.print(f"Run folder  {folder.path}", soft_wrap=True)
     own = own_parts(RunRecord.load(folder.path))
     if own is not None:
         console.say(own.sentence)
-    console.print(f"Run folder  {folder.path}", soft_wrap=True)
     console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()

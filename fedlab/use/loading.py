@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from fedlab.data import task_file
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
-from fedlab.files import MODEL, TASK
+from fedlab.errors import FedlabError, one_line
+from fedlab.files import MODEL, SCENARIO, TASK
 from fedlab.models.network import Network, build_network
 from fedlab.run.folder import RunFolder
 from fedlab.run.same_data import check_task
@@ -78,7 +78,14 @@ def load_trained(path: Path) -> Trained:
     model = folder.scenario.model
     # The run's own weights are loaded next: pretrained ones are not needed.
     settings = model.model_copy(update={"pretrained": False})
-    network = build_network(settings, task, folder.scenario.seed)
+    try:
+        network = build_network(settings, task, folder.scenario.seed)
+    except (RuntimeError, MemoryError, OverflowError) as error:
+        # Damaged files may ask for any size.
+        raise FedlabError(
+            f"{path}: the model that {SCENARIO} and {TASK} describe cannot be built: "
+            f"{one_line(str(error), 200) or type(error).__name__}"
+        ) from error
     _fill(network, weights)
     network.evaluation_mode()
     return Trained(folder, task, network, preparation(network, task, model))

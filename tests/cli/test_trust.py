@@ -118,7 +118,9 @@ def test_a_task_file_names_no_code_to_import(
     (folder / "scenario.toml").write_text(text.replace("visitor:Visitor", "supervised"))
     task = json.loads((folder / "task.json").read_text())
     (folder / "task.json").write_text(json.dumps(task | {"metrics": "visitor:Visitor"}))
-    (sentence,) = refused("evaluate", folder)
+    columns = task["encoding"]["features"]["columns"]
+    (folder / "flowers.csv").write_text(",".join([*columns, "label"]) + "\n1,2,3,4,setosa\n")
+    (sentence,) = refused("evaluate", folder, "--data", folder / "flowers.csv")
     assert SENTENCE in sentence
     assert not marker.exists()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from fedlab.cli import main
@@ -77,6 +81,26 @@ def test_predict_prints_a_line_for_each_picture(folder: Path, run: Path) -> None
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["input"] for line in lines] == [str(file) for file in files]
     assert all(len(line["classes"]) == 1 for line in lines)
+
+
+def test_json_stays_json_where_no_number_is_finite(folder: Path, run: Path) -> None:
+    weights = load_file(run / "model.safetensors")
+    broken = shutil.copytree(run, folder / "broken", dirs_exist_ok=True)
+    gone = {name: torch.full_like(tensor, torch.nan) for name, tensor in weights.items()}
+    save_file(gone, broken / "model.safetensors")
+    picture = next((folder / "pictures" / "one").iterdir())
+    predicted = fedlab("predict", broken, picture, "--json", folder=folder)
+    assert [share for _, share in strictly(predicted.stdout)["classes"]] == [None, None]
+    assert strictly(fedlab("evaluate", broken, "--json", folder=folder).stdout)["loss"] is None
+
+
+def strictly(text: str) -> Any:
+    """Return what JSON says, which knows no NaN."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def test_export_says_where_the_file_is(folder: Path, run: Path) -> None:
