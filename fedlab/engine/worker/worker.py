@@ -21,6 +21,7 @@ from fedlab.data.transforms import (
     Preparation,
     build_augmentation,
 )
+from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
@@ -139,7 +140,9 @@ class Worker:
         shared = {
             id(tensor): tensor for a in assignments for tensor in (a.wire, *a.arrays.values())
         }
-        return contained([*shared.values(), train.inputs, train.targets])
+        # What is made client by client is made anew for each, and shared by none.
+        stored = [] if isinstance(train, GeneratedExamples) else [train.inputs, train.targets]
+        return contained([*shared.values(), *stored])
 
     def _poisoned(self, task: LocalTask) -> LocalTask:
         """Return a task with the examples that a malicious client trains on."""
