@@ -6,19 +6,28 @@ So a thread waits for those to end, and says so to whoever is waiting.
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
 import os
 import select
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fedlab.engine.ray.fork_server import ForkServer
+from fedlab.engine.ray.fork_server import NO_WORDS, ForkServer
 from fedlab.engine.ray.internals import for_this_user_only, killed_at_once, lightly, started_by
 from fedlab.engine.ray.private_folder import PrivateFolder
 
+SECONDS_TO_START = 120.0
+"""On a machine that others use, too, Ray's processes may take a minute to come up."""
+NOT_STARTED = (
+    f"Ray did not start within {SECONDS_TO_START:.0f} s; this machine may have too little memory "
+    "left; engine.name = 'inline' needs none"
+)
 SECONDS_TO_END = 10.0
 SECONDS_TO_END_LOST = 2.0
 """Without one of its processes Ray may wait a minute for an answer."""
@@ -51,7 +60,7 @@ class OwnRay:
             options: Further options for ``ray.init``.
         """
         fork_socket = str(self.folder.fork_socket) if self._fork_server else None
-        with lightly(fork_socket), for_this_user_only() as private:
+        with self._limited(), lightly(fork_socket), for_this_user_only() as private:
             # "local" keeps clear of a cluster that happens to run on this machine.
             self._ray.init(
                 address="local",
@@ -64,6 +73,25 @@ class OwnRay:
         killed_at_once(self._ray)
         if self._processes:
             threading.Thread(target=self._watch, daemon=True, name="ray-watch").start()
+
+    @contextmanager
+    def _limited(self) -> Iterator[None]:
+        """End the process where Ray's native code, which waits while no Python runs, does not.
+
+        That takes a timer of C's, and another process that says why.
+        """
+        if self._fork_server is None:
+            yield
+            return
+        self.keep(f"error: {NOT_STARTED}\n")
+        with open(os.devnull, "w") as nowhere:
+            limit = SECONDS_TO_START + SECONDS_TO_NOTICE
+            faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
+            try:
+                yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+                self.keep(NO_WORDS)
 
     def _watch(self) -> None:
         """Wait for one of the processes to end."""
@@ -115,6 +143,8 @@ class OwnRay:
         ending.start()
         ending.join(SECONDS_TO_END if self.lost is None else SECONDS_TO_END_LOST)
         if ending.is_alive():
+            # Ray would try again when Python ends, and wait as long.
+            atexit.unregister(self._ray.shutdown)
             self._kill()
         if self._fork_server is not None:
             self._fork_server.end()

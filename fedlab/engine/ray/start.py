@@ -8,21 +8,21 @@ import os
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 from fedlab.engine.ray import fork_server
 from fedlab.engine.ray.fork_server import ForkServer
 from fedlab.engine.ray.internals import read_token_again
-from fedlab.engine.ray.own import OwnRay
+from fedlab.engine.ray.own import NOT_STARTED, SECONDS_TO_START, OwnRay
 from fedlab.errors import FedlabError
 from fedlab.process import ENDING
 
 MOST_EARLY = 256
 """Workers that are started before the scenario is checked."""
 SECONDS_TO_ANSWER = 5.0
-SECONDS_TO_START = 180.0
-"""On a machine that others use, too, Ray's processes may take a minute to come up."""
+SECONDS_BETWEEN_LOOKS = 1.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -137,11 +137,11 @@ def _wait_for(start: RayStart) -> None:
     Raises:
         FedlabError: If that takes too long.
     """
-    if not start.ready.wait(SECONDS_TO_START):
-        raise FedlabError(
-            f"Ray did not start within {SECONDS_TO_START:.0f} s; this machine may have too little "
-            f"memory left; {INLINE}"
-        )
+    until = time.monotonic() + SECONDS_TO_START
+    while not start.ready.wait(SECONDS_BETWEEN_LOOKS) and time.monotonic() < until:
+        _take_signals_back()
+    if not start.ready.is_set():
+        raise FedlabError(NOT_STARTED)
 
 
 def own_ray() -> OwnRay | None:

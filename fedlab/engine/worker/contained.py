@@ -28,17 +28,19 @@ class SharedChanged(EngineFault):
 
 
 @contextmanager
-def contained(shared: Iterable[object] = ()) -> Iterator[None]:
+def contained(shared: Iterable[object] = (), *, draws: bool = False) -> Iterator[None]:
     """Run a client's code inside the block; afterwards this process is as it was.
 
     Args:
         shared: What the client may read, but not write: those of it that are tensors are watched.
+        draws: Whether the global random generators are put back, too, where no
+            :func:`fedlab.seeding.scope` does so.
 
     Raises:
         ClientFault: If the code tries to end the process.
         SharedChanged: If it has changed what is shared.
     """
-    process, before = os.getpid(), _Surroundings()
+    process, before = os.getpid(), _Surroundings(draws)
     tensors = [tensor for tensor in shared if isinstance(tensor, torch.Tensor)]
     versions = [tensor._version for tensor in tensors]
     try:
@@ -72,14 +74,16 @@ def is_from_outside(error: BaseException) -> bool:
 class _Surroundings:
     """What of a process its code may change for all that comes after."""
 
-    def __init__(self) -> None:
+    def __init__(self, draws: bool) -> None:
         self._folder: str | None = None
         with suppress(OSError):  # it has been removed
             self._folder = os.getcwd()
         self._threads = torch.get_num_threads()
         self._type = torch.get_default_dtype()
         self._learns = torch.is_grad_enabled()
-        self._random = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        self._random = (
+            (random.getstate(), np.random.get_state(), torch.get_rng_state()) if draws else None
+        )
 
     def restore(self) -> None:
         with suppress(OSError):
@@ -91,7 +95,8 @@ class _Surroundings:
             torch.set_default_dtype(self._type)
         if torch.is_grad_enabled() != self._learns:
             torch.set_grad_enabled(self._learns)
-        python, numpy, of_torch = self._random
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(of_torch)
+        if self._random is not None:
+            python, numpy, of_torch = self._random
+            random.setstate(python)
+            np.random.set_state(numpy)
+            torch.set_rng_state(of_torch)

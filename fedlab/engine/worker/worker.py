@@ -134,7 +134,9 @@ class Worker:
             update.metrics["seconds"] = time.perf_counter() - start
             return self._checked(update, assignment)
 
-    def _contained(self, *assignments: Assignment) -> AbstractContextManager[None]:
+    def _contained(
+        self, *assignments: Assignment, draws: bool = False
+    ) -> AbstractContextManager[None]:
         """Return what keeps clients' code from changing what other clients use, too."""
         train = self.federation.dataset.train
         shared = {
@@ -211,7 +213,7 @@ class Worker:
         """
         if self.stacking.decision.used:
             try:
-                with self._contained(*assignments):
+                with self._contained(*assignments, draws=True):
                     updates = self.time_limit.run(
                         len(assignments), self._train_stacked, assignments
                     )

@@ -14,7 +14,7 @@ import torch
 from fedlab.errors import FedlabError, Interrupted
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from tests.engine.worker.misbehaving import DEADLY, FAILING, HARMLESS
+from tests.engine.worker.misbehaving import DEADLY, ENDLESS, FAILING, HARMLESS
 from tests.shared import scenario_with
 
 GOOD = 4
@@ -94,3 +94,16 @@ def test_on_ray_they_fail_as_well_and_what_kills_a_worker_too(tmp_path: Path) ->
     assert "the worker was lost" in reasons[dead]
     plain = [*["raise"] * len(FAILING), *[""] * len(HARMLESS), "raise", "raise", ""]
     assert digest == outcome(tmp_path, plain, vectorised=False)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_on_ray_what_never_returns_is_ended_by_the_time_limit(tmp_path: Path) -> None:
+    ways = [*ENDLESS]
+    digest, reasons = outcome(
+        tmp_path, ways, name="ray", workers=2, vectorised=False, client_timeout=2.0
+    )
+    assert len(reasons) == len(ENDLESS)
+    assert all("could not be stopped in time" in r or "too long" in r for r in reasons.values())
+    plain, _ = outcome(tmp_path, ["raise"] * len(ENDLESS), vectorised=False)
+    assert digest == plain
