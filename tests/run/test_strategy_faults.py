@@ -160,6 +160,13 @@ class RaisesInEvaluation(Good):
         return MetricRecord() if server_round < 2 else self.late(np.ones(1)) / {}
 
 
+class Overflows(Good):
+    """Returns weights that are still finite, and whose outputs are not."""
+
+    def late(self, new: Vector) -> Any:
+        return np.full_like(new, 3e38)
+
+
 class Keeps(Good):
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
         return None, None
@@ -283,9 +290,7 @@ def test_a_strategy_that_never_returns_weights_is_named(
 def test_a_loss_that_is_no_number_is_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Weights that are still finite, and outputs that are not any more.
-    folder = folder_of(tmp_path, Good, client={"optimizer": {"lr": 3e38}, "steps": 1})
-    with caplog.at_level(logging.WARNING, "fedlab"), pytest.raises(FedlabError):
-        run(folder)
+    with caplog.at_level(logging.WARNING, "fedlab"):
+        run(folder_of(tmp_path, Overflows, rounds=2))
     said = [record.getMessage() for record in caplog.records]
-    assert len([text for text in said if "after round 1 the global model's test loss" in text]) == 1
+    assert len([text for text in said if "after round 2 the global model's test loss" in text]) == 1
