@@ -41,6 +41,7 @@ class Registry:
         package: The package whose files register built-in classes, or nothing.
         table: Built-in classes as ``module:Class`` by name, in place of a package.
         adapter: ``module:function`` that adapts a third party's class, or returns it unchanged.
+        keys: Whether its classes have keys of their own in a scenario, which ``Settings`` lists.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Registry:
         package: str = "",
         table: Mapping[str, str] | None = None,
         adapter: str = "",
+        keys: bool = True,
     ) -> None:
         self.kind = kind
         self._package = package
         self._table = dict(table or {})
         self._group = group
         self._adapter = adapter
+        self._keys = keys
         self._classes: dict[str, type[Any]] = {}
         self._own_classes: dict[type[Any], type[Any]] = {}
         self._broken: dict[str, str] = {}
@@ -116,7 +119,7 @@ class Registry:
         found = self._import_path(name)
         if found not in self._own_classes:
             adapted = self._adapted(found)
-            forgotten = forgotten_by(found, adapted)
+            forgotten = forgotten_by(found, adapted, self._keys)
             if forgotten:
                 raise FedlabError(f"{self.kind} '{shortened(name)}': {forgotten}")
             self._own_classes[found] = adapted
@@ -161,7 +164,7 @@ class Registry:
         try:
             found = point.load()
             adapted = self._adapted(found)
-            forgotten = forgotten_by(found, adapted)
+            forgotten = forgotten_by(found, adapted, self._keys)
             if forgotten:
                 raise FedlabError(forgotten)
             self._classes[point.name] = adapted
@@ -185,12 +188,13 @@ class Registry:
             raise FedlabError(f"{self.kind} '{shortened(path)}': {error}") from error
 
 
-def forgotten_by(found: type[Any], adapted: type[Any]) -> str:
+def forgotten_by(found: type[Any], adapted: type[Any], keys: bool) -> str:
     """Return what the author of a class has forgotten, or nothing.
 
     Args:
         found: The class.
         adapted: What its registry's adapter made of it.
+        keys: Whether it has keys in a scenario, which ``Settings`` lists.
     """
     own = [n for n, v in vars(found).items() if inspect.isfunction(v) and not n.startswith("_")]
     inherited = {name for base in found.__mro__[1:] for name in dir(base)}
@@ -204,7 +208,7 @@ def forgotten_by(found: type[Any], adapted: type[Any]) -> str:
         hint = nearest(missing[0], strangers).replace("Did you mean", "Is it")
         named = " and ".join(f"'{name}'" for name in missing)
         return f"class {found.__name__} has no method {named}.{hint}"
-    if not hasattr(adapted, "Settings"):
+    if keys and not hasattr(adapted, "Settings"):
         return (
             f"class {found.__name__} has no Settings; let it extend the base class that the guides "
             "in docs/ name, which has them"
@@ -228,16 +232,17 @@ models = Registry("model", "models", "fedlab.models.zoo")
 datasets = Registry("data set", "datasets", "fedlab.data.sources")
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
 augmentations = Registry("augmentation", "augmentations", "fedlab.data.augmentations")
-draws = Registry("draw", "draws", "fedlab.training.draws")
+draws = Registry("draw", "draws", "fedlab.training.draws", keys=False)
 criteria = Registry(
     *("criterion", "criteria", "fedlab.training.criteria"),
     adapter="fedlab.training.criterion:adapted",
+    keys=False,
 )
 optimizers = Registry(
     *("optimiser", "optimizers", "fedlab.training.optimizers"),
     adapter="fedlab.training.optimizer:adapted",
 )
-metrics = Registry("set of metrics", "metrics", "fedlab.metrics.kinds")
+metrics = Registry("set of metrics", "metrics", "fedlab.metrics.kinds", keys=False)
 engines = Registry(
     "engine",
     "engines",

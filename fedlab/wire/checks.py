@@ -22,8 +22,6 @@ MOST_EXAMPLES = 2**53
 """Beyond it a float counts no longer in ones."""
 LARGEST_NUMBER = 1e100
 """Whose square, and the sum of many, is still a float."""
-LARGEST_WEIGHT = 1e18
-"""Beyond it the square of a weight is no float32."""
 NUMBERS = "fiub"
 """The kinds of NumPy types that can be averaged."""
 
@@ -52,8 +50,6 @@ def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> Non
             raise BadReply(f"the {what} holds {vector.dtype}, which are no numbers")
         if not is_finite(vector):
             raise BadReply(f"the {what} is not finite (NaN or infinite)")
-        if name == weights and _is_beyond_use(vector):
-            raise BadReply(f"the {what} holds numbers above {LARGEST_WEIGHT:g}: it has diverged")
 
 
 def check_examples(examples: object) -> None:
@@ -135,11 +131,6 @@ def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> N
 def is_finite(vector: Vector) -> bool:
     """Return whether none of a vector's numbers is NaN or infinite."""
     return _has_finite_norm(vector) or _are_all_finite(vector)
-
-
-def _is_beyond_use(vector: Vector) -> bool:
-    """Return whether a model with these weights has no finite output: their squares are not."""
-    return not _has_finite_norm(vector) and bool(np.abs(vector).max(initial=0) > LARGEST_WEIGHT)
 
 
 def _has_finite_norm(vector: Vector) -> bool:

@@ -59,6 +59,8 @@ class Started:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, name: value, "TMPDIR": str(self.temporary)},
+                # The tests themselves may run under nohup, which children inherit.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
 
     def wait_for_rounds(self, count: int = 2) -> None:

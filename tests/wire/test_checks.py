@@ -189,7 +189,7 @@ def test_a_reply_as_it_arrives_is_checked(changes: Any, told: str) -> None:
 
 def test_values_whose_sum_is_infinite_are_finite_nevertheless() -> None:
     large = record(np.full(4, 3e38, np.float32))
-    check_reply(content(more=large), content(), is_training=True)
+    check_reply(content(arrays=large), content(), is_training=True)
 
 
 def test_the_most_frequent_form_stands_and_the_earlier_of_equals() -> None:
