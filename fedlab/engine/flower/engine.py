@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -230,8 +231,12 @@ class FlowerEngine(FlowerGridEngine):
         if settings.cpus is not None:
             initial["num_cpus"] = settings.cpus
         backend: Any = {"client_resources": resources}
+        import ray
+
+        # Flower takes the Ray that this process has, if any, which knows its own token alone.
+        started: Any = nullcontext({}) if ray.is_initialized() else for_this_user_only()
         try:
-            with for_this_user_only() as private:
+            with started as private:
                 run_simulation(
                     server,
                     client_app(_WorkerFromText(text)),
