@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def finish(folder: Path, moment: Moment | None = None) -> bool:
         )
         if moment is not None:
             moment.wait(process, folder)
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         if moment is not None and code == -signal.SIGKILL:
             return False
