@@ -144,7 +144,7 @@ class Worker:
         }
         # What is made client by client is made anew for each, and shared by none.
         stored = [] if isinstance(train, GeneratedExamples) else [train.inputs, train.targets]
-        return contained([*shared.values(), *stored])
+        return contained([*shared.values(), *stored], draws=draws)
 
     def _poisoned(self, task: LocalTask) -> LocalTask:
         """Return a task with the examples that a malicious client trains on."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -63,6 +64,17 @@ def test_what_a_client_changes_about_it_stays_with_it(
     digest, _ = outcome(tmp_path, [*HARMLESS], vectorised=vectorised)
     assert (os.getcwd(), torch.get_num_threads(), torch.get_default_dtype()) == before
     assert digest == outcome(tmp_path, [""] * len(HARMLESS), vectorised=vectorised)[0]
+
+
+@pytest.mark.parametrize("vectorised", ["auto", False])
+def test_what_a_client_reseeds_is_as_before_the_run(tmp_path: Path, vectorised: str | bool) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    expected = torch.rand(1), np.random.rand()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    outcome(tmp_path, ["reseeds"], vectorised=vectorised)
+    assert (torch.rand(1), np.random.rand()) == expected
 
 
 def test_writing_to_what_all_clients_use_ends_the_run(tmp_path: Path) -> None:
