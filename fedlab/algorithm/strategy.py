@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 
 from fedlab import registry
 from fedlab.algorithm.setup import Setup
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, described
 from fedlab.settings import Settings
 
 
@@ -61,16 +61,13 @@ def build_strategy(settings: Settings) -> Strategy:
     try:
         strategy: Strategy = registry.strategies.get(name).from_settings(settings)
     except ValueError as error:
-        reason = " ".join(str(error).split())
+        reason = described(error).removeprefix(f"{type(error).__name__}: ")
         raise FedlabError(f"strategy.name: '{name}' refuses these settings: {reason}") from error
     except FedlabError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Anybody's strategy may raise anything when it is made.
-        reason = " ".join(str(error).split())
-        raise FedlabError(
-            f"strategy.name: '{name}' cannot be made: {type(error).__name__}: {reason}"
-        ) from error
+        raise FedlabError(f"strategy.name: '{name}' cannot be made: {described(error)}") from error
     return strategy
 
 

@@ -17,7 +17,7 @@ from fedlab.algorithm.strategy import objections_of
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
-from fedlab.errors import FedlabErrors
+from fedlab.errors import FedlabError, FedlabErrors, described
 from fedlab.models.network import Network, other_networks
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
@@ -64,9 +64,19 @@ def check_compatibility(setup: Setup) -> None:
 
 
 def _of(part: Any, setup: Setup) -> Iterator[str]:
-    """Yield a part's objections; one of somebody else's may have no such method."""
-    if hasattr(part, "objections"):
+    """Yield a part's objections; one of somebody else's may have no such method, or raise in it."""
+    if not hasattr(part, "objections"):
+        return
+    try:
         yield from part.objections(setup)
+    except FedlabError:
+        raise
+    except (Exception, SystemExit) as error:
+        cls = part if isinstance(part, type) else type(part)
+        raise FedlabError(
+            f"class {cls.__name__} cannot say what speaks against the run: its 'objections' raised "
+            f"{described(error)}"
+        ) from error
 
 
 def _inputs(setup: Setup) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.algorithm.vector_strategy import Reply, Vector, VectorStrategy, mean
 from fedlab.errors import FedlabError
 from fedlab.run.execution import run
@@ -235,6 +237,21 @@ class RaisesWhenMade(Good):
         raise LookupError("no such\nthing")
 
 
+class ExitsWhenMade(Good):
+    def __init__(self, settings: Any) -> None:
+        sys.exit(3)
+
+
+class UnspeakableWhenMade(Good):
+    def __init__(self, settings: Any) -> None:
+        raise CannotSay
+
+
+class RefusesUnspeakably(Good):
+    def __init__(self, settings: Any) -> None:
+        raise type("Refusal", (CannotSay, ValueError), {})
+
+
 class RaisesInBegin(Good):
     def begin(self, context: Any) -> None:
         raise LookupError("nothing to begin with")
@@ -249,6 +266,9 @@ class RaisesInObjections(Good):
     ("strategy", "sentence"),
     [
         (RaisesWhenMade, r"cannot be made: LookupError: no such thing"),
+        (ExitsWhenMade, r"cannot be made: SystemExit: 3"),
+        (UnspeakableWhenMade, r"cannot be made: CannotSay: its text cannot be shown"),
+        (RefusesUnspeakably, r"refuses these settings: its text cannot be shown"),
         (
             RaisesInBegin,
             r"raised LookupError in begin: nothing to begin with \(test_strategy_faults",
@@ -261,6 +281,18 @@ def test_a_fault_before_the_first_round_leaves_no_folder(
 ) -> None:
     folder = folder_of(tmp_path, strategy)
     with pytest.raises(FedlabError, match=sentence):
+        run(folder)
+    assert not folder.path.exists()
+
+
+class ObjectsWrongly(ClientAlgorithm):
+    def objections(self, setup: Any) -> Any:
+        raise LookupError("nothing to object to")
+
+
+def test_a_clients_objections_that_raise_are_its_fault(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, Good, client={"name": f"{__name__}:ObjectsWrongly"})
+    with pytest.raises(FedlabError, match=r"class ObjectsWrongly .* raised LookupError: nothing"):
         run(folder)
     assert not folder.path.exists()
 
