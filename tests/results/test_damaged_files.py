@@ -6,12 +6,12 @@ import copy
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import FedlabError
@@ -21,6 +21,7 @@ from fedlab.results.reading import RunRecord
 from fedlab.results.report.page import render
 from fedlab.results.report.sections import sections
 from fedlab.results.report.tables import confusions_table, failure_tables, rounds_table
+from tests.damaging import TRIES, places
 
 FILES = (
     *("environment.json", "task.json", "partition.json", "confusion.json", "summary.json"),
@@ -41,19 +42,11 @@ def damaged(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return Path(shutil.copytree(finished_run, tmp_path_factory.mktemp("damaged") / "run"))
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every value inside a JSON value, of long lists the first few."""
-    yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value[:4])
-    for key, part in inner if isinstance(value, dict | list) else ():
-        yield from places(part, (*path, key)) if isinstance(part, dict | list) else [(*path, key)]
-
-
 @st.composite
 def mutated(draw: st.DrawFn, value: Any) -> Any:
     """Draw the value with one part of it replaced, removed or added."""
     value = copy.deepcopy(value)
-    *path, last = draw(st.sampled_from([place for place in places(value) if place]))
+    *path, last = draw(st.sampled_from(list(places(value, few=4))))
     table = value
     for key in path:
         table = table[key]
@@ -123,13 +116,7 @@ def read_everything(folder: Path, drawn: bool) -> None:
 def test_readers_name_the_damaged_file(name: str, damaged: Path, finished_run: Path) -> None:
     whole = (finished_run / name).read_bytes()
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @TRIES
     @given(damage(whole, name.endswith(".jsonl")))
     def holds(content: bytes) -> None:
         (damaged / name).write_bytes(content)

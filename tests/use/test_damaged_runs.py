@@ -6,33 +6,24 @@ import copy
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import FedlabError
 from fedlab.trust import own_code
 from fedlab.use.loading import load_trained
+from tests.damaging import TRIES, places
 
 VALUES: list[Any] = [
     *(True, -1, 0, 1, 3, 2**31, 1.5, 1e308, float("inf")),
     *("", "a", "os:path", "\x00", [], [[]], {}, {"a": 1}, [1, 2], ["a"], [1, 8, 10**6]),
 ]
 FRAGMENTS = [b"", b"\x00", b"\xff" * 8, b"{", b"[" * 5000]
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the path of every value inside a value, of long lists the first few."""
-    if path:
-        yield path
-    inner = value.items() if isinstance(value, dict) else enumerate(value[:3])
-    for key, part in inner:
-        yield from places(part, (*path, key)) if isinstance(part, dict | list) else [(*path, key)]
 
 
 @st.composite
@@ -47,7 +38,7 @@ def damage(draw: st.DrawFn, whole: bytes, name: str) -> bytes:
         )
     is_toml = name.endswith(".toml")
     content = copy.deepcopy(tomllib.loads(whole.decode()) if is_toml else json.loads(whole))
-    *path, last = draw(st.sampled_from(list(places(content))))
+    *path, last = draw(st.sampled_from(list(places(content, few=3))))
     table = content
     for key in path:
         table = table[key]
@@ -60,13 +51,7 @@ def test_a_damaged_run_is_refused_by_file(name: str, digits_run: Path, tmp_path:
     folder = Path(shutil.copytree(digits_run, tmp_path / "run"))
     whole = (folder / name).read_bytes()
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @TRIES
     @given(damage(whole, name))
     def holds(content: bytes) -> None:
         (folder / name).write_bytes(content)
