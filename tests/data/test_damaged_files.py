@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fedlab.errors import FedlabError
@@ -83,6 +83,8 @@ def test_a_damaged_series(tmp_path: Path, changes) -> None:
 
 
 @given(changes=CHANGES)
+@example(changes=[(11, 0, "\n")])
+@example(changes=[(0, 11, "@timestamps\n@classLabel")])
 @FREELY
 def test_a_damaged_ts_file(tmp_path: Path, changes) -> None:
     path = tmp_path / "x.ts"

@@ -16,7 +16,8 @@ from fedlab.errors import FedlabError, unknown
 
 MISSING = ("NaN", "NA", "N/A", "#N/A", "<NA>", "null", "None")
 """What programs write where a value is missing."""
-_LARGEST = 3.4028234e38
+LARGEST = 3.4028234e38
+"""Of what float32 holds, but for rounding."""
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -201,7 +202,7 @@ def finite(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if abs(number) <= _LARGEST else None
+    return number if abs(number) <= LARGEST else None
 
 
 def is_missing(missing: Collection[str]) -> Callable[[str], bool]:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fedlab.data.formats.table import LARGEST
 from fedlab.data.formats.text_file import read_text
 from fedlab.errors import FedlabError
 
 FloatArray = npt.NDArray[np.float32]
-_LARGEST = 3.4028234e38
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,21 @@ def _read_header(lines: list[str], path: Path) -> tuple[dict[str, list[str]], in
 
 
 def _classes(header: dict[str, list[str]], path: Path) -> tuple[str, ...]:
-    if header.get("timestamps", ["false"])[0].lower() == "true":
+    if _first(header, "timestamps") == "true":
         raise FedlabError(f"{path} has time stamps; only evenly sampled series can be read")
-    words = header.get("classlabel", ["false"])
-    if words[0].lower() != "true" or len(words) < 3:
+    words = header.get("classlabel", [])
+    if _first(header, "classlabel") != "true" or len(words) < 3:
         raise FedlabError(f"{path} names no classes in a line '@classLabel true ...'")
     classes = tuple(words[1:])
     doubled = sorted({name for name in classes if classes.count(name) > 1})
     if doubled:
         raise FedlabError(f"{path} names the class '{doubled[0]}' more than once")
     return classes
+
+
+def _first(header: dict[str, list[str]], key: str) -> str:
+    """Return the first word of a line of the header, in lower case; empty where there is none."""
+    return next(iter(header.get(key, [])), "").lower()
 
 
 def _value(word: str) -> float:
@@ -99,7 +104,7 @@ def _value(word: str) -> float:
         ValueError: If it is no number, or one that float32 does not hold.
     """
     number = float("nan") if word.strip() == "?" else float(word)
-    if abs(number) > _LARGEST:
+    if abs(number) > LARGEST:
         raise ValueError(f"'{word.strip()}' is not a finite number of 32 bits")
     return number
 
