@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -120,9 +120,3 @@ def _number(field: str) -> int | float | None:
         return int(field)
     except ValueError:
         return finite(field)
-
-
-def groups_of(names: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
-    """Return the group of each row, (rows,), and the groups' names, sorted."""
-    known, numbers = np.unique(np.array(names, dtype=object), return_inverse=True)
-    return numbers.astype(np.int64), tuple(str(name) for name in known)

@@ -12,6 +12,7 @@ from typing import Any
 from fedlab import registry
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import cohort_size, traits_of
+from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.description import described_clients
 from fedlab.models.network import BatchNorm
 
@@ -112,6 +113,12 @@ def _data(setup: Setup) -> Iterator[str]:
     ):
         if asked is not None and found < asked:
             yield f"{key} = {asked} is more than there are: all {found} are used"
+    chosen = next((key for key in (CLIENTS_BY, SITES) if getattr(data, key, None)), None)
+    if chosen is not None and data.partition.name != "natural":
+        yield (
+            f"data.{chosen} does not decide who is a client: '{data.partition.name}' "
+            "(data.partition) splits the examples anew; leave that table out, or name 'natural'"
+        )
     if data.public is not None and not traits_of(setup.strategy).needs_public:
         yield (
             f"data.public: strategy '{setup.scenario.strategy.name}' does not look at public "

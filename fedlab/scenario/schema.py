@@ -300,8 +300,10 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     if source is None:
         return (Any, None)
     content = raw["data"]
+    has_clients = bool(content.get("clients_by") or content.get("sites"))
+    usual = {"name": "natural" if has_clients else "iid"}
     partition = _settings(
-        content.get("partition", {"name": "iid"}),
+        content.get("partition", usual),
         "data.partition",
         _registered("partitioners"),
         problems,
@@ -312,6 +314,8 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
         keys["partition"] = (Any, None)
     elif "partition" in content:
         keys["partition"] = (_exactly(partition), ...)
+    elif has_clients:
+        keys["partition"] = (_exactly(partition), partition.model_validate(usual))
     else:
         problems.append("[data.partition] is missing")
         keys["partition"] = (Any, None)

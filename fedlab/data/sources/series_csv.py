@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
+from fedlab.data.clients_by import groups_of
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
 from fedlab.data.formats.table import MISSING, Table, is_missing, read_table
 from fedlab.data.scaling import standardise
-from fedlab.data.time_order import by_time, groups_of, unordered
+from fedlab.data.time_order import by_time, unordered
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 from fedlab.settings import FilePath

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from fedlab.data.clients_by import groups_of
 from fedlab.data.dataset import (
     Dataset,
     DataSettings,
@@ -25,7 +26,6 @@ from fedlab.data.formats.text_file import TEXT_SUFFIXES, read_text
 from fedlab.data.holdout import hold_out
 from fedlab.data.names import shown
 from fedlab.data.parts import find_parts, read_parts
-from fedlab.data.time_order import groups_of
 from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError
