@@ -243,6 +243,7 @@ optimizers = Registry(
     adapter="fedlab.training.optimizer:adapted",
 )
 metrics = Registry("set of metrics", "metrics", "fedlab.metrics.kinds", keys=False)
+readers = Registry("reader", "readers", "fedlab.use.readers", keys=False)
 engines = Registry(
     "engine",
     "engines",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fedlab import registry
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import some_of
+from fedlab.data.unreadable import settle
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.run.same_data import check_task, differs_in_test
 from fedlab.scenario.parts import load_dataset, task_of
 from fedlab.training.evaluation import evaluate
-from fedlab.use.labelled import read_labelled
+from fedlab.use.inputs import DATA, in_batches, reader_of, stacked
 from fedlab.use.loading import Trained
+
+AT_ONCE = 1024
+"""Examples that are in memory at once; a multiple of what the network takes at a time."""
 
 
 def evaluate_trained(
@@ -24,18 +30,41 @@ def evaluate_trained(
 
     Args:
         trained: The network.
-        data: The path of the data (see :func:`fedlab.use.labelled.read_labelled`); None for the
-            test set of the run's own data set, which reproduces the figures of the run's summary.
+        data: The path of the data, as the reader of the run's kind of data takes it (see
+            ``fedlab/use/readers``); None for the test set of the run's own data set, which
+            reproduces the figures of the run's summary.
         tell: Is given what the user should know of the data, a sentence each.
 
     Raises:
         FedlabError: If the data cannot be read, or their task is not the one that was learned.
     """
-    test = _own_test(trained, tell) if data is None else read_labelled(trained.task, data)
     client = trained.scenario.client
     algorithm: Any = registry.clients.get(client.name)(client)
     criterion = algorithm.criterion(trained.task)
-    return evaluate(trained.network, test, trained.task, trained.prepare, criterion)
+    evaluation = Evaluation(trained.task)
+    parts = [_own_test(trained, tell)] if data is None else read_labelled(trained, data)
+    for examples in parts:
+        part = evaluate(trained.network, examples, trained.task, trained.prepare, criterion)
+        evaluation.merge(part.state())
+    return evaluation
+
+
+def read_labelled(trained: Trained, path: Path) -> Iterator[Examples]:
+    """Yield the examples at ``path``, some at a time.
+
+    Raises:
+        FedlabError: If they have no labels or name an unknown class; once all are read, if any of
+            them cannot be: the first, and how many.
+    """
+    reader = reader_of(trained.task, trained.scenario.data)
+    faults, total = [], 0
+    for batch in in_batches(reader.labelled(path), AT_ONCE):
+        total += len(batch)
+        faults += [item.fault for item in batch if item.stored is None]
+        if not faults:
+            targets = [item.target for item in batch if item.target is not None]
+            yield Examples(stacked(batch), torch.stack(targets))
+    settle(faults, total, DATA, "refuse", "inputs")
 
 
 def _own_test(trained: Trained, tell: Callable[[str], object]) -> Examples:

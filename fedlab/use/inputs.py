@@ -1,149 +1,143 @@
-"""Files and text as stored inputs, encoded like the examples of the run's data set."""
+"""What predict and evaluate are given, read like the examples of the run's data set.
+
+Each kind of data has a reader: a class in ``fedlab/use/readers``, registered by the name of the
+kind. Inputs are read one at a time, so that a folder of any size fits in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from fedlab.data.dataset import Task
-from fedlab.data.folders import OwnFolder
-from fedlab.data.formats.picture import picture_suffixes, read_picture
-from fedlab.data.formats.text_file import TEXT_SUFFIXES
-from fedlab.data.names import readable, shown
-from fedlab.errors import FedlabError
-from fedlab.use.notes import tell
-from fedlab.use.tables import CsvFile
-from fedlab.use.text import encode, fit_length
+from fedlab.data.dataset import DataSettings, Task
+from fedlab.data.names import class_name
+from fedlab.errors import FedlabError, unknown
+from fedlab.registry import readers
+
+DATA = "--data"
+"""The option that names labelled data, for messages."""
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Stored inputs and their names.
+class Item:
+    """One input, or why it cannot be read.
 
     Attributes:
-        names: One per input: the file, or the file and the row.
-        stored: (N, ...) as the data set stores them, not yet prepared for the network.
+        source: The file that it is in, or the text that it is.
+        row: Its place in that file: the row, from 1, or the rows; None for a whole file.
+        stored: As the data set stores inputs, not yet prepared for the network; None where it
+            cannot be read.
+        fault: A sentence on why it cannot be read, which names the file.
+        target: Of labelled data: as the data set stores targets.
     """
 
-    names: tuple[str, ...]
-    stored: torch.Tensor
+    source: str
+    row: int | str | None = None
+    stored: torch.Tensor | None = None
+    fault: str = ""
+    target: torch.Tensor | None = None
 
 
-@dataclass(frozen=True)
-class SeriesColumns:
-    """What a run's series had beside their numbers: names of columns, where it had them."""
-
-    time: str | None = None
-    group: str | None = None
-
-
-def read_inputs(
-    task: Task, arguments: Sequence[str], columns: SeriesColumns | None = None
-) -> Inputs:
-    """Return the inputs that the arguments name.
+class Reader(ABC):
+    """Reads the inputs of one kind of data.
 
     Args:
         task: The task that the network was trained for.
-        arguments: Picture files or folders of them; text, text files or folders of them; CSV
-            files, for tables and series.
-        columns: What series are sorted and told apart by.
+        data: The keys of ``[data]`` of its run, or None.
+    """
+
+    def __init__(self, task: Task, data: DataSettings | None = None) -> None:
+        self.task = task
+        self.data = data
+
+    @abstractmethod
+    def read(self, arguments: Sequence[str]) -> Iterator[Item]:
+        """Yield the inputs that the arguments of ``predict`` name, "-" being standard input.
+
+        Raises:
+            FedlabError: If a file is missing or does not fit as a whole. A single input that cannot
+                be read is yielded with its fault.
+        """
+
+    @abstractmethod
+    def labelled(self, path: Path) -> Iterator[Item]:
+        """Yield the inputs at ``path`` with their targets.
+
+        Raises:
+            FedlabError: If the data have no labels, or name a class that the run does not know.
+        """
+
+
+def reader_of(task: Task, data: DataSettings | None = None) -> Reader:
+    """Return the reader of a task's inputs.
 
     Raises:
-        FedlabError: If a file is missing, corrupt or does not fit; the message names it.
+        FedlabError: If there is none for this kind of data.
     """
-    if task.modality == "image":
-        return _pictures(task, expanded(task, arguments))
-    if task.modality == "text":
-        return _texts(task, expanded(task, arguments))
-    if task.modality == "tabular":
-        return _tables(task, arguments)
-    return _series(task, arguments, columns or SeriesColumns())
-
-
-def suffixes_of(task: Task) -> frozenset[str]:
-    """Return the suffixes of the files that hold inputs of a task of pictures or texts."""
-    return picture_suffixes() if task.modality == "image" else TEXT_SUFFIXES
-
-
-def expanded(task: Task, arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with the files of each folder in its place; notes are printed.
-
-    Args:
-        task: A task of pictures or texts.
-        arguments: Files, texts and folders.
-
-    Raises:
-        FedlabError: If a folder holds no file that is wanted.
-    """
-    suffixes = suffixes_of(task)
-    found: list[str] = []
-    for argument in arguments:
-        if not _is_folder(argument):
-            found.append(argument)
-            continue
-        own = OwnFolder(Path(argument), suffixes, shown(argument))
-        files = own.files()
-        tell(own.notes())
-        if not files:
-            what = "pictures" if task.modality == "image" else "text files"
-            raise FedlabError(f"{shown(argument)} holds no {what}")
-        found += map(str, files)
+    found: Reader = readers.get(task.modality)(task, data)
     return found
 
 
-def _is_folder(argument: str) -> bool:
-    """Return whether an argument names a folder; a long text names nothing."""
-    try:
-        return bool(argument) and Path(argument).is_dir()
-    except (OSError, ValueError):
-        return False
+def read_inputs(
+    task: Task, arguments: Sequence[str], data: DataSettings | None = None
+) -> list[Item]:
+    """Return all inputs that the arguments name.
+
+    Raises:
+        FedlabError: If one cannot be read; the message names it.
+    """
+    found = list(reader_of(task, data).read(arguments))
+    for item in found:
+        if item.stored is None:
+            raise FedlabError(item.fault)
+    return found
 
 
-def _pictures(task: Task, arguments: Sequence[str]) -> Inputs:
-    pictures = [read_picture(Path(argument), task.input_shape) for argument in arguments]
-    return Inputs(tuple(map(shown, arguments)), torch.stack(pictures))
+def in_batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of ``size`` items and a last one of what is left."""
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
-def _texts(task: Task, arguments: Sequence[str]) -> Inputs:
-    rows = [fit_length(task, encode(task, argument)) for argument in arguments]
-    return Inputs(tuple(map(readable, arguments)), torch.stack(rows))
-
-
-def _tables(task: Task, arguments: Sequence[str]) -> Inputs:
-    names: list[str] = []
-    parts: list[torch.Tensor] = []
-    for argument in arguments:
-        values = CsvFile.read(Path(argument)).features(task)
-        names += [f"{shown(argument)}, row {number}" for number in range(1, len(values) + 1)]
-        parts.append(values)
-    return Inputs(tuple(names), torch.cat(parts))
-
-
-def _series(task: Task, arguments: Sequence[str], columns: SeriesColumns) -> Inputs:
-    """Read one series per file: forecasts continue its end, classes are predicted per window."""
-    length = task.input_shape[0]
-    names: list[str] = []
-    windows: list[torch.Tensor] = []
-    for argument in arguments:
-        file = CsvFile.read(Path(argument))
-        order = file.order(columns.time, columns.group)
-        values = file.features(task)[order]
-        sorted_by = "" if (order[1:] > order[:-1]).all() else f" in the order of '{columns.time}'"
-        if len(values) < length:
-            raise FedlabError(
-                f"{shown(argument)} has {len(values)} rows, and the network reads {length} at a "
-                "time"
-            )
-        first = len(values) - length if task.kind == "regression" else 0
-        for start in range(first, len(values) - length + 1, length):
-            names.append(f"{shown(argument)}, rows {start + 1} to {start + length}{sorted_by}")
-            windows.append(values[start : start + length])
-    return Inputs(tuple(names), torch.stack(windows))
+def stacked(items: Sequence[Item]) -> torch.Tensor:
+    """Return the stored inputs of items that were read, (N, ...)."""
+    return torch.stack([item.stored for item in items if item.stored is not None])
 
 
 def class_names(task: Task) -> tuple[str, ...]:
     """Return the names of a classification's classes, or their numbers if they have none."""
     return task.labels or tuple(str(number) for number in range(max(task.outputs, 2)))
+
+
+class Classes:
+    """The number of each class that a run knows, by its name."""
+
+    def __init__(self, task: Task) -> None:
+        self._numbers = {class_name(name): k for k, name in enumerate(class_names(task))}
+
+    def of(self, label: str, where: str) -> torch.Tensor:
+        """Return the number of a class, () int64.
+
+        Args:
+            label: Its name, perhaps with spaces around it.
+            where: Where that stands, for messages.
+
+        Raises:
+            FedlabError: If there is no such class.
+        """
+        number = self._numbers.get(class_name(label))
+        if number is None:
+            name = class_name(label)
+            problem = unknown("class", name, self._numbers) if name else "there is no class"
+            raise FedlabError(f"{DATA}: {where}: {problem}")
+        return torch.tensor(number)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from fedlab import seeding
 from fedlab.data.dataset import Task
+from fedlab.data.unreadable import OnError
 from fedlab.errors import FedlabError
-from fedlab.use.inputs import SeriesColumns, class_names, expanded, read_inputs
+from fedlab.use.inputs import Item, class_names, in_batches, reader_of, stacked
 from fedlab.use.loading import Trained
+from fedlab.use.readers.text import Texts
 from fedlab.use.text import encode, encoding_of, text_of
 
 BATCH = 64
@@ -19,17 +21,30 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Ranked:
-    """The most probable classes of one input with their probabilities, in descending order."""
+    """The most probable classes of one input with their probabilities, in descending order.
+
+    Attributes:
+        input: The file, or the text itself.
+        row: The row of the file, from 1, or the rows; None for a whole file.
+        classes: Names and probabilities.
+    """
 
     input: str
+    row: int | str | None
     classes: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A regression's outputs for one input: a number for each target, with the target's name."""
+    """A regression's outputs for one input: a number for each target, with the target's name.
+
+    Attributes:
+        input, row: As in :class:`Ranked`.
+        values: Names and numbers, in the units of the raw targets.
+    """
 
     input: str
+    row: int | str | None
     values: tuple[tuple[str, float], ...]
 
 
@@ -41,7 +56,21 @@ class Continuation:
     text: str
 
 
-Prediction = Ranked | Numbers | Continuation
+@dataclass(frozen=True)
+class Unread:
+    """An input that cannot be read.
+
+    Attributes:
+        input, row: As in :class:`Ranked`.
+        error: A sentence that says why.
+    """
+
+    input: str
+    row: int | str | None
+    error: str
+
+
+Prediction = Ranked | Numbers | Continuation | Unread
 
 
 @dataclass(frozen=True)
@@ -60,41 +89,61 @@ class Sampling:
 
 
 def predict(
-    trained: Trained, arguments: Sequence[str], top: int = 3, sampling: Sampling | None = None
-) -> list[Prediction]:
-    """Return one prediction per input, in order.
+    trained: Trained,
+    arguments: Sequence[str],
+    top: int = 3,
+    sampling: Sampling | None = None,
+    on_error: OnError = "refuse",
+) -> Iterator[Prediction]:
+    """Yield one prediction per input, in order; inputs are read as predictions are asked for.
 
     Args:
         trained: The network.
-        arguments: Files, or text; see :func:`fedlab.use.inputs.read_inputs`.
+        arguments: Files, folders, texts, or "-"; what is taken depends on the kind of data (see
+            ``fedlab/use/readers``).
         top: Number of classes to report.
         sampling: How a next-token network continues a text.
+        on_error: What is done about an input that cannot be read: "refuse", or "skip", which
+            yields an :class:`Unread`.
 
     Raises:
         FedlabError: If an input cannot be read, or the task is not supported.
     """
     task = trained.task
+    reader = reader_of(task, trained.scenario.data)
     if task.kind == "next-token":
+        assert isinstance(reader, Texts)
         drawn = sampling or Sampling()
-        return [continuation(trained, argument, drawn) for argument in expanded(task, arguments)]
+        for argument in reader.arguments(arguments):
+            yield continuation(trained, argument, drawn)
+        return
     if task.kind not in ("classification", "regression"):
         raise FedlabError(f"predict does not serve {task.kind} tasks yet; evaluate and export do")
-    data = trained.scenario.data
-    columns = SeriesColumns(getattr(data, "time", None), getattr(data, "group", None))
-    inputs = read_inputs(task, arguments, columns)
-    stored = inputs.stored
-    starts = range(0, len(stored), BATCH)
-    outputs = torch.cat([trained.outputs(stored[start : start + BATCH]) for start in starts])
-    if task.kind == "regression":
-        targets = task.labels or ("",) * task.outputs
-        return [
-            Numbers(name, tuple(zip(targets, row, strict=True)))
-            for name, row in zip(inputs.names, raw_targets(task, outputs).tolist(), strict=True)
-        ]
-    return [
-        Ranked(name, rank(task, scores, top))
-        for name, scores in zip(inputs.names, outputs, strict=True)
-    ]
+    for batch in in_batches(reader.read(arguments), BATCH):
+        yield from _of_batch(trained, batch, top, on_error)
+
+
+def _of_batch(
+    trained: Trained, batch: list[Item], top: int, on_error: OnError
+) -> Iterator[Prediction]:
+    """Yield the predictions of a batch; those before an input that is refused come first."""
+    read = [item for item in batch if item.stored is not None]
+    outputs = iter(trained.outputs(stacked(read)) if read else ())
+    for item in batch:
+        if item.stored is not None:
+            yield _prediction(trained.task, item, next(outputs), top)
+        elif on_error == "skip":
+            yield Unread(item.source, item.row, item.fault)
+        else:
+            raise FedlabError(f"{item.fault}; '--on-error skip' predicts the others")
+
+
+def _prediction(task: Task, item: Item, outputs: torch.Tensor, top: int) -> Prediction:
+    if task.kind == "classification":
+        return Ranked(item.source, item.row, rank(task, outputs, top))
+    targets = task.labels or ("",) * task.outputs
+    numbers = raw_targets(task, outputs.unsqueeze(0))[0].tolist()
+    return Numbers(item.source, item.row, tuple(zip(targets, numbers, strict=True)))
 
 
 def raw_targets(task: Task, outputs: torch.Tensor) -> torch.Tensor:

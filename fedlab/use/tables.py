@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,19 +74,34 @@ class CsvFile:
             FedlabError: If columns are missing or named twice, a row is shorter or longer than the
                 first line, or a value is not a number.
         """
+        rows = []
+        for values in self.each(task):
+            if isinstance(values, FedlabError):
+                raise values
+            rows.append(values)
+        return torch.stack(rows)
+
+    def each(self, task: Task) -> Iterator[torch.Tensor | FedlabError]:
+        """Yield each row, (features,) float32, scaled as in training, or why it cannot be read.
+
+        Raises:
+            FedlabError: If columns are missing or named twice.
+        """
         places = self._places(task)
         width = len(self.header or self.rows[0].fields)
-        numbers = []
+        scaling = task.encoding.features if task.encoding is not None else None
+        offset = torch.tensor(scaling.offset if scaling else 0.0, dtype=torch.float64)
+        scale = torch.tensor(scaling.scale if scaling else 1.0, dtype=torch.float64)
         for line, fields in self.rows:
             where = f"{self.where}, line {line}"
-            check_length(fields, width, where, "first line")
-            numbers.append([_number(fields[place], where) for place in places])
-        values = torch.tensor(numbers, dtype=torch.float64)
-        scaling = task.encoding.features if task.encoding is not None else None
-        if scaling is not None:
-            offset = torch.tensor(scaling.offset, dtype=torch.float64)
-            values = (values - offset) / torch.tensor(scaling.scale, dtype=torch.float64)
-        return values.float()
+            try:
+                check_length(fields, width, where, "first line")
+                numbers = [_number(fields[place], where) for place in places]
+            except FedlabError as error:
+                yield error
+            else:
+                values = torch.tensor(numbers, dtype=torch.float64)
+                yield ((values - offset) / scale).float()
 
     def order(self, time: str | None, group: str | None) -> IntArray:
         """Return the order of the rows, which are one series, in time.

@@ -83,6 +83,23 @@ def test_predict_prints_a_line_for_each_picture(folder: Path, run: Path) -> None
     assert all(len(line["classes"]) == 1 for line in lines)
 
 
+def test_predictions_are_written_whole_or_not_at_all(folder: Path, run: Path) -> None:
+    done = fedlab("predict", run, "pictures", "--output", "all.csv", folder=folder)
+    assert (done.code, done.stdout) == (0, "")
+    assert len((folder / "all.csv").read_text().splitlines()) == 361
+    (folder / "all.csv").unlink()
+    (picture := folder / "damaged.png").write_bytes(b"")
+    words = ("predict", run, "pictures", picture)
+    done = fedlab(*words, "--output", "all.csv", folder=folder)
+    assert done.code == 2
+    assert not list(folder.glob("*all.csv*"))
+    done = fedlab(*words, "--output", "all.csv", "--on-error", "skip", folder=folder)
+    assert done.code == 0
+    assert "note: 1 input cannot be read" in done.stderr
+    assert "the file is empty" in (folder / "all.csv").read_text().splitlines()[-1]
+    picture.unlink()
+
+
 def test_json_stays_json_where_no_number_is_finite(folder: Path, run: Path) -> None:
     weights = load_file(run / "model.safetensors")
     broken = shutil.copytree(run, folder / "broken", dirs_exist_ok=True)
@@ -115,6 +132,10 @@ def test_export_says_where_the_file_is(folder: Path, run: Path) -> None:
         (("predict", "RUN", "absent.png"), "there is no picture file absent.png"),
         (("predict", "RUN", "pictures-lenet.toml"), "pictures-lenet.toml is not a picture"),
         (("predict", "pictures", "absent.png"), "pictures is not a run folder"),
+        (("predict", "RUN", "pictures", "--format", "cvs"), "Did you mean 'csv'?"),
+        (("predict", "RUN", "pictures", "--on-error", "skp"), "Did you mean 'skip'?"),
+        (("predict", "RUN", "pictures", "--output", "x.txt"), "does not say its format"),
+        (("predict", "RUN", "pictures", "--output", "no/x.csv"), "there is no folder no"),
         (("evaluate", "RUN", "--data", "absent"), "there is no folder absent"),
         (("export", "RUN", "--format", "onxx"), "Did you mean 'onnx'?"),
         (("finetune", "--data", "absent", "--backbone", "lenet"), "there is no folder absent"),

@@ -100,7 +100,7 @@ def test_its_report_can_be_written(codes: RunFolder) -> None:
 
 def test_predict_refuses_and_evaluate_serves(codes: RunFolder) -> None:
     with pytest.raises(FedlabError, match="predict does not serve reconstruction tasks yet"):
-        predict(load_trained(codes.path), ["picture.png"])
+        list(predict(load_trained(codes.path), ["picture.png"]))
     with pytest.raises(FedlabError, match="this run's task is reconstruction on image inputs"):
         evaluate_trained(load_trained(codes.path), codes.path)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from PIL import Image
 
-from fedlab.data.dataset import Encoding, Scaling, Task
+from fedlab.data.dataset import Encoding, Examples, Scaling, Task
+from fedlab.data.sources.series_csv import SeriesCsv
 from fedlab.errors import FedlabError
-from fedlab.use.inputs import Inputs, SeriesColumns, read_inputs
-from fedlab.use.labelled import read_labelled
+from fedlab.use.evaluate import read_labelled as labelled_at
+from fedlab.use.inputs import Item, read_inputs, stacked
+from fedlab.use.loading import Trained
 
 PICTURES = Task("classification", "image", (3, 4, 4), 2, ("cat", "dog"))
 SCALING = Scaling(("level",), (0.0,), (1.0,))
@@ -53,7 +57,7 @@ def test_a_folder_stands_for_its_files_without_hidden_ones(tmp_path, capsys):
         paint(tmp_path / name)
     write(tmp_path / "list.txt", "x")
     found = read_inputs(PICTURES, [str(tmp_path)])
-    assert [Path(name).name for name in found.names] == ["b.PNG", "a.jpg"]
+    assert [Path(item.source).name for item in found] == ["b.PNG", "a.jpg"]
     said = capsys.readouterr().err
     assert said.strip().endswith("left out 3 files: .txt × 1, __MACOSX × 1, hidden × 1")
     with pytest.raises(FedlabError, match="holds no text files"):
@@ -67,14 +71,14 @@ def test_a_name_that_is_not_utf8_is_shown_escaped(tmp_path):
         os.rename(tmp_path / "x.png", raw)
     except OSError:
         pytest.skip("this file system takes UTF-8 names alone")
-    (name,) = read_inputs(PICTURES, [os.fsdecode(raw)]).names
-    assert name.endswith(r"caf\xe9.png")
+    (item,) = read_inputs(PICTURES, [os.fsdecode(raw)])
+    assert item.source.endswith(r"caf\xe9.png")
 
 
 def test_a_text_file_is_read_without_its_mark(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes("\ufeffab".encode())
-    assert read_inputs(TEXTS, [str(path)]).stored.tolist() == [[2, 3, 0, 0]]
+    assert stacked(read_inputs(TEXTS, [str(path)])).tolist() == [[2, 3, 0, 0]]
 
 
 def test_an_empty_text_is_named_by_its_file(tmp_path):
@@ -83,27 +87,37 @@ def test_an_empty_text_is_named_by_its_file(tmp_path):
         read_inputs(TEXTS, [str(path)])
 
 
-def levels(found: Inputs) -> list[float]:
-    return found.stored.flatten().tolist()
+def levels(found: list[Item]) -> list[float]:
+    return stacked(found).flatten().tolist()
+
+
+def columns(**keys: str) -> SeriesCsv.Settings:
+    return SeriesCsv.Settings(path="x.csv", columns=("level",), **keys)
+
+
+def read_labelled(task: Task, path: Path) -> Examples:
+    trained = SimpleNamespace(task=task, scenario=SimpleNamespace(data=None))
+    (examples,) = labelled_at(cast(Trained, trained), path)
+    return examples
 
 
 def test_a_series_is_sorted_as_those_of_the_run(tmp_path, capsys):
     path = write(tmp_path / "x.csv", "day,level\n2024-01-03,3\n2024-01-01,1\n2024-01-02,2\n")
-    found = read_inputs(SERIES, [str(path)], SeriesColumns(time="day"))
+    found = read_inputs(SERIES, [str(path)], columns(time="day"))
     assert levels(found) == [1, 2, 3]
-    assert found.names[0].endswith("x.csv, rows 1 to 3 in the order of 'day'")
+    assert found[0].row == "1 to 3 in the order of 'day'"
     assert capsys.readouterr().err == ""
     assert levels(read_inputs(SERIES, [str(path)])) == [3, 1, 2]
     assert "the times in column 'day' do not ascend (line 3" in capsys.readouterr().err
     path = write(tmp_path / "y.csv", "day,level\n2024-01-03,3\n2024-01-03,1\n2024-01-02,2\n")
     with pytest.raises(FedlabError, match=r"y\.csv, line 3, column 'day': the time .* line 2, too"):
-        read_inputs(SERIES, [str(path)], SeriesColumns(time="day"))
+        read_inputs(SERIES, [str(path)], columns(time="day"))
 
 
 def test_a_file_of_several_series_is_refused(tmp_path):
     path = write(tmp_path / "x.csv", "site,level\na,1\na,2\nb,3\nb,4\n")
     with pytest.raises(FedlabError, match=r"column 'site' tells 2 series apart \('a', 'b'\)"):
-        read_inputs(SERIES, [str(path)], SeriesColumns(group="site"))
+        read_inputs(SERIES, [str(path)], columns(group="site"))
 
 
 def test_evaluation_takes_the_part_that_is_held_out(tmp_path, capsys):
@@ -129,7 +143,7 @@ def test_evaluation_counts_the_files_that_cannot_be_read(tmp_path):
     paint(tmp_path / "cat/x.png")
     for name in "yz":
         write(tmp_path / f"dog/{name}.png", "no picture")
-    with pytest.raises(FedlabError, match=r"--data: .*y\.png is not a .* \(1 more of 3 files"):
+    with pytest.raises(FedlabError, match=r"--data: .*y\.png is not a .* \(1 more of 3 inputs"):
         read_labelled(PICTURES, tmp_path)
 
 

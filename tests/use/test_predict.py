@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,21 @@ import torch
 from fedlab.data.dataset import Encoding, Scaling, Task
 from fedlab.errors import FedlabError
 from fedlab.scenario.parts import load_dataset
-from fedlab.use.inputs import read_inputs
+from fedlab.use.inputs import read_inputs, stacked
 from fedlab.use.loading import Trained, load_trained
-from fedlab.use.predict import Continuation, Numbers, Ranked, Sampling, predict, rank
+from fedlab.use.predict import (
+    Continuation,
+    Numbers,
+    Prediction,
+    Ranked,
+    Sampling,
+    rank,
+)
+from fedlab.use.predict import predict as predictions
+
+
+def predict(trained: Trained, *arguments: Any, **options: Any) -> list[Prediction]:
+    return list(predictions(trained, *arguments, **options))
 
 
 def test_a_picture_file_gets_what_its_stored_picture_gets(
@@ -42,7 +55,7 @@ def test_colour_pictures_of_any_size_are_fitted(digits: Trained, tmp_path: Path)
     from PIL import Image
 
     Image.new("RGBA", (50, 30), "red").save(tmp_path / "red.png")
-    assert read_inputs(digits.task, [str(tmp_path / "red.png")]).stored.shape == (1, 1, 8, 8)
+    assert stacked(read_inputs(digits.task, [str(tmp_path / "red.png")])).shape == (1, 1, 8, 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(40)])
