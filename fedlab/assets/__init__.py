@@ -9,13 +9,14 @@ if it is in none of them, it is fetched into the cache, unless ``FEDLAB_OFFLINE`
 
 from __future__ import annotations
 
-from fedlab.assets.asset import WEIGHTS_FILE, Asset
+from fedlab.assets.asset import WEIGHTS_FILE, Asset, Pretrained
 from fedlab.assets.fetching import ensure, find, is_offline, locate, weights
 from fedlab.assets.places import cache_folder, open_file
 
 __all__ = [
     "WEIGHTS_FILE",
     "Asset",
+    "Pretrained",
     "cache_folder",
     "ensure",
     "find",

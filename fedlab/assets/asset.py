@@ -63,6 +63,21 @@ class Way(Protocol):
 
 
 @dataclass(frozen=True)
+class Pretrained:
+    """What a set of weights goes into.
+
+    Attributes:
+        model: The name that ``model.name`` and ``--backbone`` take.
+        parameters: Of the model with the head that it was pretrained with, if the weights have one.
+        inputs: What the model takes, at the size of its pretraining.
+    """
+
+    model: str
+    parameters: int
+    inputs: str
+
+
+@dataclass(frozen=True)
 class Asset:
     """A data set or a set of pretrained weights.
 
@@ -78,6 +93,7 @@ class Asset:
         products: The files that ``convert`` writes; without a conversion the asset is ``files``.
         needs: Packages that the conversion imports beyond fedlab's dependencies.
         extra: fedlab's extra that installs ``needs``.
+        pretrained: For weights that a model of a scenario takes: which, and its size.
     """
 
     name: str
@@ -91,6 +107,7 @@ class Asset:
     products: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     extra: str = ""
+    pretrained: Pretrained | None = None
 
     @property
     def ready_paths(self) -> tuple[str, ...]:

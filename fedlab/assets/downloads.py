@@ -12,8 +12,7 @@ from typing import Any
 
 from fedlab.assets.asset import File, WayFailed
 from fedlab.assets.packages import folder_in_package
-
-_SECONDS_WITHOUT_AN_ANSWER = 15
+from fedlab.assets.reach import STALLED, no_endless_wait
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Download:
     def _copy(self, file: File, target: Path) -> None:
         address = f"{self.address}/{file.path}"
         with (
-            urllib.request.urlopen(address, timeout=_SECONDS_WITHOUT_AN_ANSWER) as answer,
+            urllib.request.urlopen(address, timeout=STALLED) as answer,
             target.open("wb") as written,
         ):
             shutil.copyfileobj(answer, written)
@@ -90,7 +89,8 @@ class Torchvision:
         root = scratch / "torchvision"
         for arguments in self.parts:
             try:
-                getattr(datasets, self.dataset)(root=root, download=True, **arguments)
+                with no_endless_wait():
+                    getattr(datasets, self.dataset)(root=root, download=True, **arguments)
             except (OSError, RuntimeError) as error:
                 reason = str(getattr(error, "reason", error))
                 raise WayFailed(reason.splitlines()[0].rstrip(":")) from error

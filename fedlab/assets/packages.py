@@ -15,6 +15,16 @@ from pathlib import Path
 from fedlab.assets.archives import unpack
 from fedlab.assets.asset import File, WayFailed
 
+_PATIENCE = {
+    "PIP_RETRIES": "1",
+    "PIP_DEFAULT_TIMEOUT": "8",
+    "npm_config_fetch_retries": "1",
+    "npm_config_fetch_retry_mintimeout": "1000",
+    "npm_config_fetch_timeout": "30000",
+}
+"""What package clients do about a registry that does not answer: as they come, try for minutes.
+The user's environment takes precedence."""
+
 
 @dataclass(frozen=True)
 class Pip:
@@ -180,7 +190,7 @@ def _run(command: Sequence[str], folder: Path, output: int = subprocess.PIPE) ->
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**_PATIENCE, **os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError as error:
         raise WayFailed(f"{command[0]} is not installed") from error

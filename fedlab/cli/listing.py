@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedlab.errors import FedlabError, unknown
+from fedlab.errors import FedlabError, shortened, unknown
 from fedlab.registry import KINDS, criteria, draws, metrics, optimizers
 
 PLURALS = {kind.plural: kind.registry for kind in KINDS} | {
@@ -16,13 +16,35 @@ PLURALS = {kind.plural: kind.registry for kind in KINDS} | {
     "draws": draws,
 }
 
+_NOTE = (
+    "The weights of these need no hub: they come in a package (`model.pretrained = 'package'`). "
+    "The size is that of all weights as they travel, in float32. `fedlab list backbones PATTERN` "
+    "also shows timm's and torchvision's models, whose weights a hub has (`model.pretrained = "
+    "true`)."
+)
+_HUB = (
+    "A hub's weights are fetched where `model.pretrained = true`. timm has several sets of weights "
+    "of some models, with a tag after the name: `fedlab list backbones 'NAME.*'`."
+)
+
 
 def listing(
-    kind: Annotated[str, typer.Argument(help=f"scenarios, {', '.join(PLURALS)}")] = "scenarios",
+    kind: Annotated[
+        str, typer.Argument(help=f"scenarios, backbones, {', '.join(PLURALS)}")
+    ] = "scenarios",
+    pattern: Annotated[
+        str | None, typer.Argument(help="part of a name, or a pattern with * and ?: 'resnet1*'")
+    ] = None,
 ) -> None:
-    """List the built-in scenarios, or all parts of another kind, one line each."""
+    """List the built-in scenarios, or all parts of another kind, one line each.
+
+    Backbones are those with weights that need no hub; with a pattern, also those of the libraries.
+    """
     from fedlab.terminal import PlainConsole
 
+    if kind == "backbones":
+        _backbones(pattern)
+        return
     if kind == "scenarios":
         headers, rows = ["group", "scenario", "what it shows"], _scenarios()
     elif kind in PLURALS:
@@ -30,8 +52,45 @@ def listing(
         headers = [known.kind, "what it is"]
         rows = [[name, known.summary(name)] for name in known.names()]
     else:
-        raise FedlabError(unknown("kind", kind, ["scenarios", *PLURALS]))
+        raise FedlabError(unknown("kind", kind, ["scenarios", "backbones", *PLURALS]))
+    if pattern is not None:
+        rows = _fitting(rows, pattern, kind)
     PlainConsole().rows(headers, rows)
+
+
+def _fitting(rows: list[list[str]], pattern: str, kind: str) -> list[list[str]]:
+    """Return the rows with a pattern or part of a text in one of their columns."""
+    from fnmatch import fnmatchcase
+
+    wanted = pattern.lower() if set(pattern) & set("*?") else f"*{pattern.lower()}*"
+    found = [row for row in rows if any(fnmatchcase(text.lower(), wanted) for text in row)]
+    if not found:
+        raise FedlabError(f"none of `fedlab list {kind}` fits '{shortened(pattern)}'")
+    return found
+
+
+def _backbones(pattern: str | None) -> None:
+    from fedlab.models.backbone_list import matching, offline
+    from fedlab.terminal import PlainConsole
+
+    found = offline() if pattern is None else matching(pattern)
+    console = PlainConsole()
+    headers = ("backbone", "parameters", "size", "input", "licence", "weights")
+    console.rows(
+        headers,
+        [
+            (about.name, *_size(about.parameters), about.inputs, about.licence, about.weights)
+            for about in found
+        ],
+    )
+    console.say(f"\n{_NOTE if pattern is None else _HUB}")
+
+
+def _size(parameters: int | None) -> tuple[str, str]:
+    """Return the number of parameters, and the size of a file of them."""
+    if parameters is None:
+        return "", ""
+    return f"{parameters / 1e6:,.1f} M", f"{4 * parameters / 1e6:,.0f} MB"
 
 
 def _scenarios() -> list[list[str]]:

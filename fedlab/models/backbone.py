@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
 from fedlab.models.settings import ModelSettings
@@ -32,6 +32,14 @@ class BackboneSettings(ModelSettings):
         description="keep only this many of a Vision Transformer's first blocks",
     )
 
+    @field_validator("name")
+    @classmethod
+    def _one_name(cls, name: str) -> str:
+        # timm and torchvision take seconds to import.
+        from fedlab.models.backbone_names import resolved
+
+        return resolved(name)
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -51,6 +59,25 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     channels: int
+
+
+@dataclass(frozen=True)
+class About:
+    """What a list of backbones says about one.
+
+    Attributes:
+        name: As ``model.name`` and ``--backbone`` take it.
+        parameters: With the head of its pretraining; None where the library cannot build it.
+        inputs: What it takes, at the size of its pretraining.
+        licence: Of the weights, as far as stated.
+        weights: Where they are, or come from.
+    """
+
+    name: str
+    parameters: int | None
+    inputs: str
+    licence: str
+    weights: str
 
 
 def start_small(module: nn.Module, head: str) -> None:

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import timm
 import torch
 from torch import nn
 
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError, unknown
+from fedlab.errors import FedlabError
 from fedlab.models import timm_backbone, torchvision_backbone
 from fedlab.models.backbone import Backbone, BackboneSettings
-from fedlab.registry import models
+from fedlab.models.backbone_names import describe, unknown_model
 
 __all__ = ["Backbone", "BackboneSettings", "describe", "load_backbone", "unknown_model"]
-
-Library = Literal["timm", "torchvision"]
-
-
-def describe(name: str) -> Library | None:
-    """Return the library that has a model of this name, or None.
-
-    If both have it, timm takes precedence; "torchvision/resnet18" names torchvision's.
-    """
-    library, _, bare = name.rpartition("/")
-    if library in ("", "timm") and timm.is_model(bare):
-        return "timm"
-    if library in ("", "torchvision") and bare in torchvision_backbone.NAMES:
-        return "torchvision"
-    return None
-
-
-def unknown_model(name: str) -> str:
-    """Return the message for an unknown name, with the nearest known one."""
-    known = {*models.names(), *timm.list_models(), *torchvision_backbone.NAMES}
-    return unknown("model", name, known)
 
 
 def check_weights(settings: BackboneSettings) -> None:
@@ -44,8 +20,8 @@ def check_weights(settings: BackboneSettings) -> None:
     Raises:
         AssetMissing: If not.
     """
-    if describe(settings.name) == "timm":
-        timm_backbone.check_hub(settings.name.rpartition("/")[2])
+    library = timm_backbone if describe(settings.name) == "timm" else torchvision_backbone
+    library.check_hub(settings.name.rpartition("/")[2])
 
 
 def load_backbone(settings: BackboneSettings, task: Task) -> Backbone:

@@ -8,28 +8,27 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import socket
-import urllib.request
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import huggingface_hub
 import timm
+import torch
 from timm.models import PretrainedCfg, VisionTransformer
 from torch import nn
 
 from fedlab import assets
 from fedlab.data.dataset import Task
-from fedlab.errors import AssetMissing, FedlabError, unknown
-from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
+from fedlab.errors import FedlabError, unknown
+from fedlab.models import hub
+from fedlab.models.backbone import About, Backbone, BackboneSettings, stages_of, start_small
+from fedlab.models.backbone_names import packaged_asset as packaged_asset
+from fedlab.models.backbone_names import packaged_backbones
 from fedlab.models.weight_files import Weights, read_weights
 from fedlab.models.weights import fit_weights
 
-_PACKAGED = {
-    "tf_efficientnet_lite0": "efficientnet-lite0",
-    "tf_efficientnet_lite1": "efficientnet-lite1",
-    "tf_efficientnet_lite2": "efficientnet-lite2",
-    "vit_small_patch14_dinov2": "dinov2-small",
-}
+_FILES = ("model.safetensors", "pytorch_model.bin")
+"""What a repository of the hub may call its weights."""
 _REFUSALS = {
     "drop_path_rate": "model.drop_path: '{}' has no stochastic depth; leave the key out",
     "drop_rate": "model.dropout: '{}' has no dropout before its head; leave the key out",
@@ -76,10 +75,14 @@ def _create(name: str, settings: BackboneSettings, task: Task, size: tuple[int, 
         arguments["img_size"] = size
     if from_hub:
         check_hub(name)
+    # What is in the hub's cache is taken from there, without asking the hub whether it is new.
+    local = hub.no_network() if from_hub and is_cached(name) else nullcontext()
     try:
-        return _create_with(name, arguments, from_hub)
+        with local:
+            return _create_with(name, arguments, from_hub)
     except OSError as error:
-        raise _no_hub(name, str(error)) from error
+        subject = f"timm's weights for '{name}'"
+        raise hub.out_of_reach(subject, str(error), packaged_asset(name)) from error
     except (RuntimeError, AssertionError, ValueError) as error:
         raise _cannot_build(name, error) from error
 
@@ -133,43 +136,56 @@ def _check_patches(module: nn.Module, name: str, size: tuple[int, int]) -> None:
             )
 
 
+def about(name: str, counted: bool = True) -> About:
+    """Return what is known about a model.
+
+    Args:
+        name: Its name.
+        counted: Whether its parameters are counted, for which it is built on torch's meta device.
+    """
+    config = _pretraining(name)
+    parameters = None
+    if counted:
+        # Some models compute with their weights while they are built.
+        with suppress(Exception), torch.device("meta"):
+            module = timm.create_model(name)
+            parameters = sum(parameter.numel() for parameter in module.parameters())
+    published = config.hf_hub_id or config.url
+    place = "in the hub's cache" if is_cached(name) else "hub" if published else "none"
+    inputs = "×".join(map(str, config.input_size))
+    return About(name, parameters, f"pictures {inputs}", config.license or "", place)
+
+
 def check_hub(name: str) -> None:
-    """Raise at once if the hub is unreachable: its own time limit is a minute.
+    """Raise at once if the hub is unreachable: its own time limits are minutes.
 
     Raises:
         AssetMissing: If it is, and the weights are not in its cache.
+        FedlabError: If nobody has published weights for the model.
     """
     config = _pretraining(name)
-    if config.hf_hub_id and _is_cached(config.hf_hub_id):
+    if is_cached(name):
         return
-    if assets.is_offline():
-        raise _no_hub(name, "FEDLAB_OFFLINE is set")
-    host = re.sub(r"^https?://|[:/].*$", "", huggingface_hub.constants.ENDPOINT)
-    try:
-        # Behind a proxy, only the proxy needs to resolve the host.
-        if not urllib.request.getproxies():
-            socket.getaddrinfo(host, 443)
-    except OSError as error:
-        raise _no_hub(name, f"{host} is not found") from error
-
-
-def _is_cached(repository: str) -> bool:
-    names = ("model.safetensors", "pytorch_model.bin")
-    found = (huggingface_hub.try_to_load_from_cache(repository, name) for name in names)
-    return any(isinstance(path, str) and os.path.exists(path) for path in found)
-
-
-def _no_hub(name: str, reason: str) -> AssetMissing:
-    package = " 'package' for the weights that a package ships," if packaged_asset(name) else ""
-    return AssetMissing(
-        f"model.pretrained: timm's weights for '{name}' cannot be fetched "
-        f"({reason.partition(chr(10))[0]}); say{package} a path to a file of weights, or false"
+    if not config.hf_hub_id and not config.url:
+        raise FedlabError(
+            f"model.pretrained: timm has no weights for '{name}'; say false, or name a file"
+        )
+    hub.check_reachable(
+        f"{huggingface_hub.constants.ENDPOINT}/{config.hf_hub_id}/resolve/main/{_FILES[0]}"
+        if config.hf_hub_id
+        else str(config.url),
+        f"timm's weights for '{name}'",
+        packaged_asset(name),
     )
 
 
-def packaged_asset(name: str) -> str | None:
-    """Return the asset with a package's weights for the timm model ``name``, or None."""
-    return _PACKAGED.get(name.partition(".")[0])
+def is_cached(name: str) -> bool:
+    """Return whether a model's weights have been downloaded before."""
+    config = _pretraining(name)
+    if not config.hf_hub_id:
+        return bool(config.url) and hub.is_in_torch_cache(str(config.url))
+    found = (huggingface_hub.try_to_load_from_cache(config.hf_hub_id, name) for name in _FILES)
+    return any(isinstance(path, str) and os.path.exists(path) for path in found)
 
 
 def _packaged(name: str) -> str:
@@ -177,7 +193,7 @@ def _packaged(name: str) -> str:
     if asset is None:
         raise FedlabError(
             f"model.pretrained: no package ships weights for '{name}', only for "
-            f"{', '.join(sorted(_PACKAGED))}; say true for timm's hub, or name a file of weights"
+            f"{', '.join(packaged_backbones())}; say true for timm's hub, or name a file of weights"
         )
     return str(assets.weights(asset))
 

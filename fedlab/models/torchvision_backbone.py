@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
+import timm
 import torchvision.models as library
 from torch import nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 from torchvision.ops import StochasticDepth
 
-from fedlab import assets
+from fedlab.assets.reach import no_endless_wait
 from fedlab.data.dataset import Task
-from fedlab.errors import AssetMissing, FedlabError
-from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
+from fedlab.errors import FedlabError
+from fedlab.models import hub
+from fedlab.models.backbone import About, Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weight_files import Weights, read_weights
 from fedlab.models.weights import fit_weights
-
-NAMES: frozenset[str] = frozenset(library.list_models(module=library))
 
 
 def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, int]) -> Backbone:
@@ -95,22 +92,44 @@ def _set_drop_path(module: nn.Module, rate: float, name: str) -> None:
         branch.p = rate * number / max(len(branches) - 1, 1)
 
 
-def _from_hub(name: str) -> Weights:
+def about(name: str, counted: bool = True) -> About:
+    """Return what torchvision says about a model; ``counted`` is timm's alone."""
     weights = library.get_model_weights(name).DEFAULT
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
-    if assets.is_offline() and not cached.is_file():
-        raise _no_hub(name, "FEDLAB_OFFLINE is set")
+    side = weights.transforms().crop_size[0]
+    place = "in the hub's cache" if is_cached(name) else "hub"
+    shown = f"torchvision/{name}" if timm.is_model(name) else name
+    parameters = int(weights.meta["num_params"])
+    return About(shown, parameters, f"pictures 3×{side}×{side}", "", place)
+
+
+def is_cached(name: str) -> bool:
+    """Return whether a model's weights have been downloaded before."""
+    return hub.is_in_torch_cache(str(library.get_model_weights(name).DEFAULT.url))
+
+
+def check_hub(name: str) -> None:
+    """Raise at once if the weights are neither in torch's cache nor can be fetched.
+
+    Raises:
+        AssetMissing: If so.
+    """
+    if not is_cached(name):
+        address = str(library.get_model_weights(name).DEFAULT.url)
+        hub.check_reachable(address, _weights_of(name))
+
+
+def _from_hub(name: str) -> Weights:
+    check_hub(name)
     try:
-        return dict(weights.get_state_dict(progress=False, check_hash=True))
+        with no_endless_wait():
+            weights = library.get_model_weights(name).DEFAULT
+            return dict(weights.get_state_dict(progress=False, check_hash=True))
     except (OSError, RuntimeError) as error:
-        raise _no_hub(name, str(error).partition("\n")[0]) from error
+        raise hub.out_of_reach(_weights_of(name), str(error)) from error
 
 
-def _no_hub(name: str, reason: str) -> AssetMissing:
-    return AssetMissing(
-        f"model.pretrained: torchvision's weights for '{name}' cannot be fetched ({reason}); name "
-        "a file of weights, or say false"
-    )
+def _weights_of(name: str) -> str:
+    return f"torchvision's weights for '{name}'"
 
 
 def _from_file(name: str, source: str, module: nn.Module) -> Weights:

