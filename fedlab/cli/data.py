@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli import inspect
 from fedlab.cli.trust import Trust
 from fedlab.trust import own_code
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(name="data", help="Inspect a scenario's data.", no_args_is_help=True)
+app = typer.Typer(
+    name="data", help="Look at your own data, or at a scenario's.", no_args_is_help=True
+)
+app.command("inspect")(inspect.inspect)
 
 _MEANINGS = {
     "size_gini": "Gini coefficient of the sizes (0: all equal)",
     "label_distance": "mean distance to the pooled labels (0: iid, 1: disjoint)",
     "effective_classes": "mean number of classes that a client effectively holds",
 }
-
-
-@app.callback()
-def _root() -> None:
-    """Keep the group's name: with a single command Typer would drop it."""
 
 
 @app.command()

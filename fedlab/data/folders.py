@@ -58,7 +58,7 @@ class OwnFolder:
             raise FedlabError(f"{key}: there is no folder {shown(root)}")
         self.root = root
         self.key = key
-        self._suffixes = suffixes
+        self.suffixes = suffixes
         self._left_out: dict[str, tuple[str, int]] = {}
 
     def labelled(self, place: Path | None = None) -> Labelled:
@@ -105,7 +105,11 @@ class OwnFolder:
 
     def inside(self, folder: Path) -> OwnFolder:
         """Return a subfolder, looked at by the same rule with a record of its own."""
-        return OwnFolder(folder, self._suffixes, self.key)
+        return OwnFolder(folder, self.suffixes, self.key)
+
+    def add_record_of(self, other: OwnFolder) -> None:
+        """Take over the record of what was left out of another folder."""
+        self._left_out.update(other._left_out)
 
     def leave_out_all(self, folder: Path) -> None:
         """Record the wanted files below a folder as left out."""
@@ -157,7 +161,7 @@ class OwnFolder:
             for entry in self._entries(waiting.pop()):
                 path = Path(entry)
                 if not _is_folder(entry):
-                    if _is_file(entry) and path.suffix.lower() in self._suffixes:
+                    if _is_file(entry) and path.suffix.lower() in self.suffixes:
                         found.append(path)
                     else:
                         self._leave_out(path, self._kind(entry))
@@ -192,7 +196,7 @@ class OwnFolder:
         if not _is_file(entry):
             return "broken links and devices"
         suffix = Path(entry).suffix.lower()
-        beside = " beside the folders" if suffix in self._suffixes else ""
+        beside = " beside the folders" if suffix in self.suffixes else ""
         return (shown(suffix) if suffix.strip(".") else "without a suffix") + beside
 
 
@@ -203,6 +207,11 @@ def case_notes(classes: Collection[str], key: str) -> tuple[str, ...]:
         return ()
     shown_pairs = "; ".join(listed(pair) for pair in pairs[:3])
     return (f"{key}: classes that look alike are learned as different ones: {shown_pairs}",)
+
+
+def is_left_out(name: str) -> bool:
+    """Return whether a file or folder of this name is left out: hidden, or a system's own."""
+    return _hidden_kind(name) is not None
 
 
 def _hidden_kind(name: str) -> str | None:

@@ -47,6 +47,54 @@ def hold_out(
     return np.sort(train), np.sort(test)
 
 
+def hold_out_by_group(
+    groups: IntArray, fraction: float, seed: int, classes: IntArray | None = None
+) -> tuple[IntArray, IntArray]:
+    """Return the row numbers of the training and test parts, each with its share of every group.
+
+    Of a group of n rows, ``fraction`` · n are tested on, rounded, and at least one where it has
+    two; its classes keep their shares (largest remainders, Hamilton's method). A class of which a
+    group has a single row keeps it for training where another class can give one.
+
+    Args:
+        groups: (count,) the group of each row.
+        fraction: Part of them that is tested on.
+        seed: Decides which.
+        classes: (count,) classes whose shares both parts keep (stratified), if given.
+
+    Raises:
+        FedlabError: If no group has two rows.
+    """
+    chosen: list[IntArray] = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        own = np.zeros(len(rows), np.int64) if classes is None else classes[rows]
+        wanted = min(len(rows) - 1, max(1, round(fraction * len(rows))))
+        draw = seeding.numpy_generator(seed, "test set", int(group))
+        order = draw.permutation(len(rows))
+        kinds, counts = np.unique(own, return_counts=True)
+        shares = _largest_remainders(counts, wanted)
+        for kind, share in zip(kinds, shares, strict=True):
+            chosen.append(rows[order[own[order] == kind][:share]])
+    test = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+    if not len(test):
+        raise FedlabError(
+            "data.test_fraction: no client has two examples, of which one could be held out for "
+            "the test set"
+        )
+    return np.setdiff1d(np.arange(len(groups)), test), test
+
+
+def _largest_remainders(counts: IntArray, wanted: int) -> IntArray:
+    """Return how many of each class are taken, ``wanted`` in all, in proportion to ``counts``."""
+    exact = counts * wanted / counts.sum()
+    shares: IntArray = np.floor(exact).astype(np.int64)
+    # Classes of one row come last, then those with small remainders, then the small ones.
+    order = np.lexsort((-counts, shares - exact, counts == 1))
+    shares[order[: wanted - shares.sum()]] += 1
+    return shares
+
+
 def _rarest(classes: IntArray | None, names: Sequence[str]) -> str:
     """Return which class has a single example, if one has."""
     if classes is None or not names:

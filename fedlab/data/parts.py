@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,11 +11,26 @@ from fedlab.data.names import listed, shown
 from fedlab.errors import FedlabError, nearest
 
 ROLES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "heldout"), "test"),
+    **dict.fromkeys(("eval", "evaluation"), "val"),
 }
-"""What a folder is by its name in lower case."""
+"""What a folder is by its name in lower case, without what ``_BESIDE_ROLE`` names."""
+_BETWEEN = re.compile(r"[-_ .]+")
+_BESIDE_ROLE = re.compile(r"(?<=[a-z])(sets?|data|split|images?|pictures?|examples)$")
+"""What people write beside it: ``Training Set``, ``test_images``, ``val-data``."""
+
+
+def role_of(name: str) -> str | None:
+    """Return which part a folder of this name is: "train", "val", "test", or None.
+
+    Example:
+        >>> role_of("Training Set"), role_of("TEST_images"), role_of("control")
+        ('train', 'test', None)
+    """
+    plain = _BESIDE_ROLE.sub("", _BETWEEN.sub("", name.strip().lower()))
+    return ROLES.get(plain)
 
 
 class Parts(NamedTuple):
@@ -42,7 +58,7 @@ def find_parts(own: OwnFolder) -> Parts:
     named: dict[str, list[Path]] = {}
     others = []
     for folder in own.folders():
-        role = ROLES.get(folder.name.strip().lower())
+        role = role_of(folder.name)
         if role is None:
             others.append(folder)
         else:
