@@ -7,6 +7,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from fedlab.cli.best import Best
 from fedlab.cli.trust import Trust
 from fedlab.streams import machine_output
 from fedlab.trust import own_code
@@ -24,14 +25,16 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="print JSON; what is no finite number is null")
     ] = False,
+    best: Best = False,
     trust: Trust = False,
 ) -> None:
     """Evaluate a trained network."""
     with machine_output(as_json) as stream, own_code(trust):
-        _evaluate(run, data, stream if as_json else None)
+        _evaluate(run, data, best, stream if as_json else None)
 
 
-def _evaluate(run: Path, data: Path | None, stream: TextIO | None) -> None:
+def _evaluate(run: Path, data: Path | None, best: bool, stream: TextIO | None) -> None:
+    from fedlab.files import BEST
     from fedlab.run.folder import strict_json
     from fedlab.use.evaluate import evaluate_trained
     from fedlab.use.loading import load_trained
@@ -39,11 +42,12 @@ def _evaluate(run: Path, data: Path | None, stream: TextIO | None) -> None:
     def tell(note: str) -> None:
         typer.echo(f"note: {note}", err=True)
 
-    metrics = evaluate_trained(load_trained(run), data, tell).compute()
+    metrics = evaluate_trained(load_trained(run, best), data, tell).compute()
     if stream is not None:
         stream.write(strict_json(metrics) + "\n")
         return
-    _show(metrics, str(data) if data is not None else "the run's own test set")
+    where = str(data) if data is not None else "the run's own test set"
+    _show(metrics, f"{where}, {BEST}" if best else where)
 
 
 def _show(metrics: dict[str, float], where: str) -> None:

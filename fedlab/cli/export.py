@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fedlab.cli.best import Best
 from fedlab.cli.trust import Trust
 from fedlab.trust import own_code
 
@@ -19,6 +20,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
     ] = None,
+    best: Best = False,
     trust: Trust = False,
 ) -> None:
     """Write a trained network as safetensors, ONNX or TorchScript, with its preprocessing."""
@@ -28,5 +30,5 @@ def export(
 
     chosen = known_format(form)
     with own_code(trust):
-        path = write(load_trained(run), chosen, output)
+        path = write(load_trained(run, best), chosen, output)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast, get_args
 
 import typer
 
+from fedlab.cli.best import Best
 from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
 from fedlab.streams import machine_output
@@ -64,6 +65,7 @@ def predict(
             "'skip' names them and predicts the others"
         ),
     ] = "refuse",
+    best: Best = False,
     trust: Trust = False,
 ) -> None:
     """Predict classes, numbers, or the continuation of a text."""
@@ -76,7 +78,7 @@ def predict(
     handling = _on_error(on_error)
     sampling = Sampling(length, temperature, seed)
     with machine_output(chosen != "table" and output is None) as stream, own_code(trust):
-        trained = load_trained(run)
+        trained = load_trained(run, best)
         found = predict_inputs(trained, inputs, top, sampling, handling)
         with _opened(output, stream) as file:
             if chosen == "table":

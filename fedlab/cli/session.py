@@ -55,9 +55,12 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         run_baselines(folder, callbacks)
     # Whatever is damaged or cannot be written from here on: the training is in this folder.
     console.print(f"Run folder  {folder.path}", soft_wrap=True)
-    own = own_parts(RunRecord.load(folder.path))
+    record = RunRecord.load(folder.path)
+    own = own_parts(record)
     if own is not None:
         console.say(own.sentence)
+    if record.summary is not None and record.summary.best_by_validation is not None:
+        console.say(record.summary.best_by_validation.sentence)
     console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()

@@ -54,12 +54,20 @@ METRICS = (
     MetricName("calibration_error", "calibration error", False, True),
     MetricName("attack_success", "backdoor success", False, True),
 )
+NOT_METRICS = {"seconds", "steps", "cluster"}
+"""Numbers that clients report beside their metrics."""
 _BY_NAME = {metric.name: metric for metric in METRICS}
 GLOBAL = "global_"
 """Begins the names of what the global model reaches where clients have personalised ones."""
 BEFORE = "before_"
 """Begins the names of what clients' own models reached before any collaboration."""
-_PREFIXES = {GLOBAL: "of the global model", BEFORE: "before collaboration"}
+VALIDATION = "validation_"
+"""Begins the names of what clients reach on their validation parts where they have test parts."""
+_PREFIXES = {
+    GLOBAL: "of the global model",
+    BEFORE: "before collaboration",
+    VALIDATION: "on validation parts",
+}
 
 
 def metric_name(name: str) -> MetricName:

@@ -18,6 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from fedlab.files import BEST, MODEL
+from fedlab.metrics.names import metric_name
+
 MOST = 2**53
 """No count is larger: beyond it a float no longer holds every whole number."""
 
@@ -54,6 +57,7 @@ class RoundRow(Row):
     test: Metrics = {}
     train: dict[str, Spread] = {}
     clients: dict[str, Spread] = {}
+    validation: Metrics = {}
     cohort: Count = 0
     replies: Count = 0
     failures: Count = 0
@@ -159,6 +163,26 @@ class PartitionFile(Row):
         return self
 
 
+class BestRound(Row):
+    """The round whose weights are in ``best.safetensors``."""
+
+    round: RoundNumber
+    metric: str
+    value: Number
+    test: Metrics = {}
+    restored: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """Return a description in one line."""
+        metric = metric_name(self.metric)
+        also = f", and {MODEL} has them, too" if self.restored else ""
+        return (
+            f"Round {self.round} was best on the clients' validation parts "
+            f"({metric.label} {metric.text(self.value)}): its weights are in {BEST}{also}"
+        )
+
+
 class Summary(Row):
     """``summary.json``."""
 
@@ -168,6 +192,7 @@ class Summary(Row):
     seconds: Seconds = 0.0
     parameters: dict[str, Count] = {}
     clients: Metrics = {}
+    best_by_validation: BestRound | None = None
     weights_sha256: str = ""
 
 

@@ -15,7 +15,7 @@ from fedlab.engine.reports import Failure, Report
 from fedlab.run.checkpoint import Checkpoint
 from fedlab.scenario import Scenario
 from fedlab.settings import Settings
-from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings
+from fedlab.training.early_stopping import EarlyStopping, RunStoppingSettings
 
 
 @dataclass
@@ -171,17 +171,20 @@ def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
 
 
 class StopWhenGoodEnough(Callback):
-    """Ends the run when the server's test metric has stopped improving, or is good enough."""
+    """Ends the run when a metric has stopped improving, or is good enough.
+
+    It is the server's test metric, or the mean over clients' validation parts.
+    """
 
     name = "early_stopping"
 
-    def __init__(self, settings: EarlyStoppingSettings) -> None:
-        self._metric = settings.metric
+    def __init__(self, settings: RunStoppingSettings) -> None:
+        self._metric, self._on = settings.metric, settings.on
         self._stopping = EarlyStopping(settings)
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        """Take the round's test metric."""
-        value = outcome.record.get("test", {}).get(self._metric)
+        """Take the round's metric."""
+        value = outcome.record.get(self._on, {}).get(self._metric)
         if value is not None and outcome.round > 0:
             self._stopping.update(value)
 
@@ -191,9 +194,9 @@ class StopWhenGoodEnough(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the best value and how long it has stood."""
-        return {"metric": self._metric, **self._stopping.state()}
+        return {"metric": self._metric, "on": self._on, **self._stopping.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; what was seen of another metric says nothing of this one."""
-        if state.get("metric", self._metric) == self._metric:
+        if (state.get("metric", self._metric), state.get("on", "test")) == (self._metric, self._on):
             self._stopping.restore(state)

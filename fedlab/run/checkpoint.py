@@ -3,7 +3,8 @@
 A checkpoint is a folder: ``arrays.safetensors`` holds every array, ``state.json`` the rest, with
 ``{"array": key}`` where an array belongs. Nothing is pickled. What clients keep stands in files of
 its own below ``clients``, which never change: a checkpoint names those that hold the states of its
-round, and a file goes when no checkpoint names it any more.
+round, and a file goes when no checkpoint names it any more. So do the weights of the best round so
+far, below ``best`` (:mod:`fedlab.run.best`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ from fedlab.files import replacing
 from fedlab.wire.archive import Arrays, pack, unpack, write_arrays
 
 KEPT = 2
-ARRAYS, STATE, CLIENTS = "arrays.safetensors", "state.json", "clients"
+ARRAYS, STATE, CLIENTS, BEST = "arrays.safetensors", "state.json", "clients", "best"
 
 
 @dataclass
@@ -93,6 +95,16 @@ def _drop_unnamed(folder: Path) -> None:
         if path.name not in named:
             with suppress(OSError):
                 path.unlink()
+
+
+def extras(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what each checkpoint below ``folder`` holds of what watches the run.
+
+    Raises:
+        OSError, ValueError, KeyError: If one of them is damaged.
+    """
+    for _, path in _all(folder):
+        yield json.loads((path / STATE).read_text(encoding="utf-8"))["extra"]
 
 
 def newest(folder: Path) -> tuple[int, Path] | None:

@@ -128,4 +128,16 @@ def _evaluation(setup: Setup) -> Iterator[str]:
             "evaluation.federated: clients have nothing to be evaluated on; set data.client_test "
             "or data.validation above 0"
         )
-    yield from unknown_metric("evaluation.early_stopping", evaluation.early_stopping, setup.task)
+    stopping = evaluation.early_stopping
+    if stopping is not None and stopping.on == "validation":
+        if not evaluation.federated:
+            yield (
+                "evaluation.early_stopping.on: 'validation' is what clients say in federated "
+                "evaluation; set evaluation.federated = true"
+            )
+        elif not data.validation:
+            yield (
+                "evaluation.early_stopping.on: clients have no validation parts; set "
+                "data.validation above 0"
+            )
+    yield from unknown_metric("evaluation.early_stopping", stopping, setup.task)

@@ -84,7 +84,9 @@ def cross_validate(
             f"engine.name: the clients of engine '{scenario.engine.name}' load the scenario's data "
             "by themselves and cannot be given a fold; use --set engine.name=ray"
         )
-    evaluation = scenario.evaluation.model_copy(update={"federated": False})
+    stopping = scenario.evaluation.early_stopping
+    needed = stopping is not None and stopping.on == "validation"
+    evaluation = scenario.evaluation.model_copy(update={"federated": needed, "keep_best": False})
     one_fold = scenario.model_copy(update={"evaluation": evaluation})
     results = []
     whole = load_dataset(scenario)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from fedlab import files
 from fedlab.data import task_file
@@ -17,6 +16,7 @@ from fedlab.data.federation import Federation
 from fedlab.errors import EngineFault, FedlabError, is_out_of_memory
 from fedlab.metrics.names import MetricName, headline
 from fedlab.models.network import Network, whole_state
+from fedlab.run.best import Best, BestWeights
 from fedlab.run.callbacks import Callback, StopWhenGoodEnough
 from fedlab.run.changes import check_unedited, record
 from fedlab.run.folder import RunFolder, weights_digest
@@ -27,6 +27,8 @@ from fedlab.run.same_data import check_data, write_data
 from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import StrategyFault
 from fedlab.scenario import Scenario
+from fedlab.scenario.metadata import model_metadata
+from fedlab.wire.archive import write_arrays
 
 
 def run(
@@ -45,10 +47,15 @@ def run(
         FedlabError: If the scenario cannot be run, or too few clients answer.
     """
     interrupts = StopOnInterrupt()
-    watchers: list[Callback] = [Recorder(folder), interrupts, *callbacks]
+    best = BestWeights(folder)
     stopping = folder.scenario.evaluation.early_stopping
-    if stopping is not None:
-        watchers.insert(0, StopWhenGoodEnough(stopping))
+    watchers: list[Callback] = [
+        best,
+        *([StopWhenGoodEnough(stopping)] if stopping is not None else []),
+        Recorder(folder),
+        interrupts,
+        *callbacks,
+    ]
     with folder.lock:
         saved = folder.latest()
         check_unedited(folder, saved)
@@ -79,7 +86,7 @@ def run(
         with _failing_whole(folder, simulation, rounds):
             rounds.run()
         rounds.signal = interrupts.number
-        _finish(folder, simulation, rounds)
+        _finish(folder, simulation, rounds, best)
     return rounds
 
 
@@ -165,35 +172,60 @@ def _put_together(folder: RunFolder, simulate: Callable[[Scenario], Simulation])
         raise
 
 
-def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds) -> None:
-    """Write what a finished or stopped run leaves: the model, the confusion matrix, the summary."""
-    state = whole_state(simulation.network, rounds.weights)
-    folder.replace(files.MODEL, lambda path: save_file(state, path))
+def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds, kept: BestWeights) -> None:
+    """Write what a finished or stopped run leaves: models, the confusion matrix, the summary."""
+    best = kept.weights()
+    if best is not None:
+        _write_model(folder, files.BEST, simulation, best)
+        if _restores(folder):
+            rounds.put_back(best)
+    _write_model(folder, files.MODEL, simulation, rounds.weights)
     task = simulation.federation.dataset.task
     tested = len(simulation.federation.dataset.test) and rounds.weights.numel()
     if task.kind == "classification" and tested:
         matrix = rounds.evaluation().confusion()
         labels = list(task.labels) or [str(number) for number in range(task.classes)]
         folder.write_json(files.CONFUSION, {"labels": labels, "matrix": matrix.tolist()})
-    folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds))
+    folder.write_json(files.SUMMARY, summary(folder, simulation.network, rounds, kept.best))
 
 
-def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, Any]:
-    """Return the run in a few numbers, from the lines of ``metrics.jsonl``."""
+def _write_model(
+    folder: RunFolder, name: str, simulation: Simulation, weights: torch.Tensor
+) -> None:
+    """Write the whole model with these weights, (wire_size,), and what a user needs to know."""
+    state = whole_state(simulation.network, weights)
+    about = model_metadata(folder.scenario, simulation.federation.dataset.task, simulation.network)
+    arrays = {key: tensor.numpy() for key, tensor in state.items()}
+    folder.replace(name, lambda path: write_arrays(path, arrays, about))
+
+
+def summary(
+    folder: RunFolder, network: Network, rounds: Rounds, kept: Best | None = None
+) -> dict[str, Any]:
+    """Return the run in a few numbers, from the lines of ``metrics.jsonl``.
+
+    Args:
+        folder: The run folder.
+        network: The model.
+        rounds: The rounds that were run.
+        kept: The best round by the clients' validation parts, where one was kept.
+    """
     lines = list(folder.lines(files.METRICS))
     tested = [line for line in lines if "test" in line]
     metric = headline(tested[-1]["test"]) if tested else None
     best = _best(tested, metric) if metric else None
-    own: dict[str, Any] = next(
-        (line["clients"] for line in reversed(lines) if "clients" in line), {}
-    )
+    # What is reported is of the weights in model.safetensors.
+    until = kept.round if kept is not None and _restores(folder) else rounds.round
+    shown = [line for line in lines if line["round"] <= until]
+    test, own = _last(shown, "test"), _last(shown, "clients")
     model, saved = network.model, sum(line.get("bytes_saved", 0) for line in lines)
     return {
         "status": rounds.status,
         **({"reason": rounds.reason} if rounds.reason else {}),
         "rounds": rounds.round,
-        **({"test": tested[-1]["test"]} if tested else {}),
+        **({"test": test} if test else {}),
         **({"best": best} if best else {}),
+        **({"best_by_validation": _kept(lines, kept, _restores(folder))} if kept else {}),
         **({"clients": {name: spread["mean"] for name, spread in own.items()}} if own else {}),
         "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
         "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
@@ -210,6 +242,29 @@ def summary(folder: RunFolder, network: Network, rounds: Rounds) -> dict[str, An
             "feature_cache": rounds.engine.features.as_json,
         },
         "weights_sha256": weights_digest(rounds.weights.numpy()),
+    }
+
+
+def _restores(folder: RunFolder) -> bool:
+    """Return whether the run ends with the weights of its best round."""
+    stopping = folder.scenario.evaluation.early_stopping
+    return stopping is not None and stopping.restore_best
+
+
+def _last(lines: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Return the last value of a key of some rounds' lines; nothing where none has it."""
+    return next((line[key] for line in reversed(lines) if key in line), {})
+
+
+def _kept(lines: Sequence[dict[str, Any]], kept: Best, restored: bool) -> dict[str, Any]:
+    """Return what is said of the round whose weights are in ``best.safetensors``."""
+    line = next((line for line in lines if line["round"] == kept.round), {})
+    return {
+        "round": kept.round,
+        "metric": kept.metric,
+        "value": kept.value,
+        **({"test": line["test"]} if "test" in line else {}),
+        "restored": restored,
     }
 
 

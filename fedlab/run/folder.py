@@ -112,6 +112,11 @@ class RunFolder:
         """Return the folder of the files in which checkpoints keep clients' states."""
         return self.checkpoints / checkpoint.CLIENTS
 
+    @property
+    def best_weights(self) -> Path:
+        """Return the folder of the best rounds' weights that checkpoints name."""
+        return self.checkpoints / checkpoint.BEST
+
     def latest(self) -> checkpoint.Checkpoint | None:
         """Return the newest checkpoint."""
         return checkpoint.load_latest(self.checkpoints)
@@ -119,7 +124,7 @@ class RunFolder:
     def save(self, state: checkpoint.Checkpoint) -> None:
         """Write a checkpoint at once or not at all."""
         state.scenario = content_of(self.scenario)
-        with self._writing(self.checkpoints):
+        with self.writing(self.checkpoints):
             checkpoint.save(self.checkpoints, state)
 
     def rewind(self, saved: checkpoint.Checkpoint) -> None:
@@ -145,12 +150,12 @@ class RunFolder:
 
         The weights of that end are in the checkpoint.
         """
-        for name in (files.SUMMARY, files.CONFUSION, files.MODEL):
+        for name in (files.SUMMARY, files.CONFUSION, files.MODEL, files.BEST):
             self.remove(name)
 
     def remove(self, name: str) -> None:
         """Remove a file, where there is one."""
-        with self._writing(self.path / name):
+        with self.writing(self.path / name):
             (self.path / name).unlink(missing_ok=True)
 
     def lines(self, name: str) -> Iterator[dict[str, Any]]:
@@ -173,7 +178,7 @@ class RunFolder:
     def append(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """Add lines to a ``.jsonl`` file."""
         path = self.path / name
-        with self._writing(path), path.open("a", encoding="utf-8") as file:
+        with self.writing(path), path.open("a", encoding="utf-8") as file:
             file.writelines(strict_json(line) + "\n" for line in lines)
 
     def write_json(self, name: str, content: Any) -> None:
@@ -187,11 +192,11 @@ class RunFolder:
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Let ``write`` write a file under a temporary name, then rename it."""
         final = self.path / name
-        with self._writing(final), replacing(final) as draft:
+        with self.writing(final), replacing(final) as draft:
             write(draft)
 
     @contextmanager
-    def _writing(self, path: Path) -> Iterator[None]:
+    def writing(self, path: Path) -> Iterator[None]:
         """Tell in one sentence which file cannot be written, and how to go on.
 
         Raises:

@@ -82,7 +82,8 @@ def _evaluation(setup: Setup) -> Iterator[str]:
         )
     stopping = evaluation.early_stopping
     evaluated = -(-scenario.rounds // evaluation.every)
-    if stopping is not None and not len(setup.federation.dataset.test):
+    on_test = stopping is not None and stopping.on == "test"
+    if on_test and not len(setup.federation.dataset.test):
         yield "evaluation.early_stopping has nothing to look at: the server has no test set"
     elif stopping is not None and stopping.threshold is None and stopping.patience >= evaluated:
         yield (

@@ -26,12 +26,13 @@ from fedlab.engine.base import Engine
 from fedlab.engine.reports import Exchange, Report
 from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.evaluation import Evaluation
-from fedlab.metrics.names import metric_name
+from fedlab.metrics.names import NOT_METRICS, metric_name
 from fedlab.metrics.spread import describe
 from fedlab.process import frozen_heap
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.checkpoint import Checkpoint
 from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
+from fedlab.run.validation import validation_means
 from fedlab.scenario import Scenario
 from fedlab.systems.stragglers import slow_down
 from fedlab.wire.protocol import LAYOUT, WEIGHTS
@@ -41,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 LARGE = 1 << 25
 """Bytes of weights whose copies are not left to the garbage collector's own time."""
-NOT_METRICS = {"seconds", "steps", "cluster"}
 
 
 class TooFewReplies(FedlabError):
@@ -98,6 +98,10 @@ class Rounds:
         finally:
             self._notify(lambda callback: callback.ended(self))
 
+    def put_back(self, weights: torch.Tensor) -> None:
+        """Let the run end with the weights of an earlier round, (wire_size,)."""
+        self.weights, self._evaluation, self._sent = weights, None, None
+
     def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
         """Return all that the run needs to continue from here."""
         with self._told("state_dict", self.round):
@@ -146,6 +150,8 @@ class Rounds:
         record |= self._described("train", trained.reports)
         evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
         record |= self._described("clients", evaluated.reports)
+        means = validation_means(evaluated.reports, self.engine.federation)
+        record |= {"validation": means} if means else {}
         record |= _cost(cohort, dropped, trained, evaluated)
         self.round = server_round
         record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}

@@ -14,6 +14,7 @@ from fedlab.scenario.schema import Scenario
 MAY_CHANGE = (
     *("title", "description", "group", "rounds", "engine", "trackers", "module_folders"),
     *("evaluation.every", "evaluation.early_stopping", "evaluation.minimum_replies"),
+    "evaluation.keep_best",
     *("evaluation.baselines", "evaluation.tensorboard"),
 )
 """Keys and tables that decide how long, where and how watched a run is, and not what it learns.

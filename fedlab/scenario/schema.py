@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, create_model
+from pydantic import Field, SerializeAsAny, create_model, model_validator
 
 from fedlab import registry
 from fedlab.errors import FedlabError
 from fedlab.scenario.problems import shown
 from fedlab.settings import Settings
-from fedlab.training.early_stopping import EarlyStoppingSettings
+from fedlab.training.early_stopping import RunStoppingSettings
 
 if TYPE_CHECKING:
     from fedlab.algorithm.client import ClientSettings
@@ -40,11 +40,34 @@ class EvaluationSettings(Settings):
     baselines: tuple[Baseline, ...] = Field(
         (), description="'centralised', 'local', 'random': is federating worth it?"
     )
-    early_stopping: EarlyStoppingSettings | None = None
+    early_stopping: RunStoppingSettings | None = None
+    keep_best: bool = Field(
+        True,
+        description="with federated: keep the weights of the round that was best on clients' "
+        "validation parts (best.safetensors); clients that are evaluated on test parts are then "
+        "evaluated on their validation parts, too",
+    )
     minimum_replies: int = Field(
         1, ge=1, description="the run stops, its checkpoint whole, when fewer clients answer"
     )
     tensorboard: bool = Field(False, description="also write TensorBoard event files")
+
+    @model_validator(mode="after")
+    def _the_best_is_kept_to_be_restored(self) -> EvaluationSettings:
+        stopping = self.early_stopping
+        if stopping is not None and stopping.restore_best and not self.keep_best:
+            raise ValueError(
+                "keep_best: early_stopping.restore_best returns to the weights that it keeps; "
+                "leave it true"
+            )
+        return self
+
+    @property
+    def looks_at_validation(self) -> bool:
+        """Whether something is chosen by what clients' validation parts say of each round."""
+        stopping = self.early_stopping
+        stops = stopping is not None and stopping.on == "validation"
+        return self.federated and (self.keep_best or stops)
 
 
 class DataKeys(Settings):

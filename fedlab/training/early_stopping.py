@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EarlyStoppingSettings(Settings):
-    """Keys of ``[client.early_stopping]`` and ``[evaluation.early_stopping]``."""
+    """Keys of ``[client.early_stopping]``; ``[evaluation.early_stopping]`` has more."""
 
     metric: str = Field("loss", description="the watched metric")
     patience: int | None = Field(None, ge=1, description="epochs or rounds without improvement")
@@ -27,6 +27,30 @@ class EarlyStoppingSettings(Settings):
     def _has_a_rule(self) -> EarlyStoppingSettings:
         if self.patience is None and self.threshold is None:
             raise ValueError("early stopping needs patience, threshold, or both")
+        return self
+
+
+class RunStoppingSettings(EarlyStoppingSettings):
+    """Keys of ``[evaluation.early_stopping]``."""
+
+    on: Literal["test", "validation"] = Field(
+        "test",
+        description="'test': the server's test set; 'validation': the mean over clients' "
+        "validation parts, weighted by examples (needs evaluation.federated)",
+    )
+    restore_best: bool = Field(
+        False,
+        description="end with the weights of the best round by the validation parts, not the last "
+        "one's; goes with on = 'validation'",
+    )
+
+    @model_validator(mode="after")
+    def _the_test_set_chooses_nothing(self) -> RunStoppingSettings:
+        if self.restore_best and self.on == "test":
+            raise ValueError(
+                "restore_best: weights that were chosen by the test set would be tested on what "
+                "they were chosen by; set on = 'validation'"
+            )
         return self
 
 

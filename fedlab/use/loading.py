@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from fedlab.data import task_file
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError, one_line
-from fedlab.files import MODEL, SCENARIO, TASK
+from fedlab.files import BEST, MODEL, SCENARIO, TASK
 from fedlab.models.network import Network, build_network
 from fedlab.run.folder import RunFolder
 from fedlab.run.same_data import check_task
@@ -52,23 +52,23 @@ class Trained:
         return outputs
 
 
-def load_trained(path: Path) -> Trained:
+def load_trained(path: Path, best: bool = False) -> Trained:
     """Return the network that the run at ``path`` trained.
 
     Neither the training data nor the pretrained weights are needed, unless the run folder lacks its
     ``task.json``: then the data set is loaded for its task.
+
+    Args:
+        path: The run folder.
+        best: With the weights of the round that was best on the clients' validation parts, not
+            those of the run's end.
 
     Raises:
         FedlabError: If this is not the folder of a finished run, or if its weights do not fit its
             scenario.
     """
     folder = RunFolder.open(path)
-    weights = path / MODEL
-    if not weights.is_file():
-        raise FedlabError(
-            f"{path} holds no {MODEL}: the run did not finish; "
-            f"continue it with 'fedlab resume {path}'"
-        )
+    weights = _weights_of(folder, best)
     described = path / TASK
     if described.is_file():
         task = task_file.read(described)
@@ -89,6 +89,30 @@ def load_trained(path: Path) -> Trained:
     _fill(network, weights)
     network.evaluation_mode()
     return Trained(folder, task, network, preparation(network, task, model))
+
+
+def _weights_of(folder: RunFolder, best: bool) -> Path:
+    """Return the file of a finished run's weights.
+
+    Raises:
+        FedlabError: If it is not there, with what would help.
+    """
+    path = folder.path
+    if not (path / MODEL).is_file():
+        raise FedlabError(
+            f"{path} holds no {MODEL}: the run did not finish; "
+            f"continue it with 'fedlab resume {path}'"
+        )
+    if best and not (path / BEST).is_file():
+        evaluation = folder.scenario.evaluation
+        wanted = "data.validation above 0"
+        if not (evaluation.federated and evaluation.keep_best):
+            wanted = "evaluation.federated = true (and evaluation.keep_best)"
+        raise FedlabError(
+            f"--best: {path} holds no {BEST}: no round was judged by the clients' validation "
+            f"parts; a run with {wanted} keeps the best one's weights"
+        )
+    return path / (BEST if best else MODEL)
 
 
 def _fill(network: Network, path: Path) -> None:

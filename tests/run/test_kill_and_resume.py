@@ -37,6 +37,7 @@ FEDADAM = {
     },
     "client": {"epochs": 2, "optimizer": {"lr": 0.05, "momentum": 0.9}},
     "strategy": {"name": "fedadam", "eta": 0.01},
+    "evaluation": {"federated": True},
 }
 SCAFFOLD = {
     "model": {"hidden": [8]},
@@ -97,7 +98,9 @@ def finish(folder: Path, moment: Moment | None = None) -> bool:
 
 
 def digest(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    """Return the hash of the last weights and, where clients are evaluated, of the best ones."""
+    files = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 # On a machine that others use, too, starting a process may take a minute.

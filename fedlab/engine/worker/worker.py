@@ -29,6 +29,7 @@ from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import Evaluation
+from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
 from fedlab.models.network import Network, build_network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
@@ -279,14 +280,25 @@ class Worker:
     def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
         with self._contained(assignment), self._seeded("evaluation", assignment):
-            examples, _ = self.federation.examples(assignment.client)
+            examples, validation = self.federation.examples(assignment.client)
             own = self.federation.evaluation_examples(assignment.client)
-            task = self._task(assignment, examples, own)
-            if len(task.validation) == 0:
+            if len(own) == 0:
                 return 0, {}
-            metrics: dict[str, float] = self.algorithm.evaluate(task)
+            metrics = self.algorithm.evaluate(self._task(assignment, examples, own))
             check_numbers(metrics)
-            return len(task.validation), metrics
+            chooses = self.scenario.evaluation.looks_at_validation
+            if chooses and self.federation.client_test and len(validation):
+                metrics = metrics | self._on_validation(assignment, examples, validation)
+            return len(own), metrics
+
+    def _on_validation(
+        self, assignment: Assignment, examples: Examples, validation: Examples
+    ) -> dict[str, float]:
+        """Return the metrics on the validation part of a client that has a test part, too."""
+        found = self.algorithm.evaluate(self._task(assignment, examples, validation))
+        check_numbers(found)
+        others = (GLOBAL, BEFORE)
+        return {f"{VALIDATION}{n}": v for n, v in found.items() if not n.startswith(others)}
 
     def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
         """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""

@@ -129,6 +129,10 @@ def clients(record: RunRecord) -> Section | None:
         lead += f" {own.sentence}."
         facts += [(f"{who} (mean)", own.metric.text(mean)) for who, mean in own.means.items()]
         source += "; baselines.jsonl, key own" if "each alone" in own.means else ""
+    best = record.summary.best_by_validation if record.summary else None
+    if best is not None:
+        lead += f" {best.sentence}."
+        source += f"; metrics.jsonl, key validation.{best.metric}, round {best.round}"
     return Section("clients", "Clients", lead, source, pictures, facts)
 
 
