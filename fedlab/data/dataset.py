@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedlab.data.table_encoding import TableEncoding
 from fedlab.data.task_kinds import KINDS, ONE_SCORE, Conventions
 from fedlab.settings import Settings
 
@@ -37,6 +38,7 @@ class Encoding:
         unknown: The token that stands for what is not among ``tokens``.
         features: Scaling of the input's last dimension, for tables and series that are scaled.
         targets: Scaling of a regression's targets, where they are scaled.
+        table: How the columns of a user's table became features, in place of ``features``.
     """
 
     tokens: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Encoding:
     unknown: int = 0
     features: Scaling | None = None
     targets: Scaling | None = None
+    table: TableEncoding | None = None
 
 
 @dataclass(frozen=True)

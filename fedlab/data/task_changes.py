@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 from fedlab.data.dataset import Encoding, Scaling, Task
+from fedlab.data.table_encoding import TableEncoding
 
 _NAMED = {"labels", "encoding"}
 SHOWN = 3
@@ -40,11 +41,32 @@ def _encoding(recorded: Encoding | None, found: Encoding | None) -> Iterator[str
     yield from _names("token", recorded.tokens, found.tokens)
     if recorded.unit != found.unit:
         yield f"tokens are {found.unit} and were {recorded.unit}"
+    yield from _table(recorded.table, found.table)
     for name, before, now in (
         ("column", recorded.features, found.features),
         ("target", recorded.targets, found.targets),
     ):
         yield from _scaling(name, before, now)
+
+
+def _table(recorded: TableEncoding | None, found: TableEncoding | None) -> Iterator[str]:
+    if recorded is None or found is None or recorded == found:
+        return
+    told = list(_names("input", recorded.features, found.features))
+    told += _names("client", recorded.clients, found.clients)
+    yield from told
+    if told:
+        return
+    pairs = zip(
+        (recorded.fitted, *recorded.by_client), (found.fitted, *found.by_client), strict=True
+    )
+    moved = any(
+        not all(map(_near, getattr(before, name), getattr(now, name)))
+        for before, now in pairs
+        for name in ("fill", "offset", "scale")
+    )
+    if moved:
+        yield "columns are scaled, or missing values filled, by other numbers"
 
 
 def _scaling(name: str, recorded: Scaling | None, found: Scaling | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from fedlab.data.dataset import Scaling, Task
+from fedlab.data.table_encoding import TableEncoding
 from fedlab.errors import FedlabError, one_line
 
 _ADAPTER = TypeAdapter(Task)
@@ -66,9 +67,29 @@ def _contradictions(task: Task) -> Iterator[str]:
         yield f"encoding.tokens: {tokens} tokens for a vocabulary of {task.vocabulary}"
     if not 0 <= encoding.unknown < max(task.vocabulary, 1):
         yield f"encoding.unknown: {encoding.unknown} is no token of the vocabulary"
+    yield from _table_misfits(encoding.table, shape[-1])
     yield from _misfits("encoding.features", encoding.features, shape[-1])
     if task.kind == "regression":
         yield from _misfits("encoding.targets", encoding.targets, task.outputs)
+
+
+def _table_misfits(table: TableEncoding | None, features: int) -> Iterator[str]:
+    if table is None:
+        return
+    if sum(table.widths) != features:
+        yield f"encoding.table.columns: {sum(table.widths)} features for inputs of {features}"
+    if len(table.clients) != len(table.by_client):
+        yield f"encoding.table.by_client: {len(table.by_client)} for {len(table.clients)} clients"
+    slots = sum(column.slots for column in table.columns)
+    for number, fitted in enumerate((table.fitted, *table.by_client)):
+        key = "encoding.table." + (f"by_client.{number - 1}" if number else "fitted")
+        parts = (fitted.fill, fitted.offset, fitted.scale)
+        if any(len(part) != slots for part in parts):
+            yield f"{key}: fill, offset and scale have {slots} numbers each"
+        elif not all(math.isfinite(value) for part in parts for value in part):
+            yield f"{key}: all of its numbers must be finite"
+        elif not all(fitted.scale):
+            yield f"{key}.scale: inputs are divided by it, so that none may be 0"
 
 
 def _misfits(key: str, scaling: Scaling | None, columns: int) -> Iterator[str]:

@@ -78,7 +78,8 @@ def reader_of(task: Task, data: DataSettings | None = None) -> Reader:
     Raises:
         FedlabError: If there is none for this kind of data.
     """
-    found: Reader = readers.get(task.modality)(task, data)
+    is_raw = task.encoding is not None and task.encoding.table is not None
+    found: Reader = readers.get("table" if is_raw else task.modality)(task, data)
     return found
 
 

@@ -42,10 +42,24 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         FedlabError: If it cannot be read or breaks the format; the line is named.
     """
-    text = read_whole(path)
+    return rows_of(read_whole(path), shown(path))
+
+
+def rows_of(text: str, where: str, separator: str = ",") -> list[Row]:
+    """Return the rows of a table in a text that are not blank.
+
+    Args:
+        text: The whole text.
+        where: How messages call the file.
+        separator: What stands between two fields.
+
+    Raises:
+        FedlabError: If the text breaks the format; the line is named.
+    """
     # Texts are longer than the csv module expects of a field; its limit holds for all readers.
     limit = csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     rows, begins = [], 1
     try:
         for fields in reader:
@@ -54,7 +68,7 @@ def read_rows(path: Path) -> list[Row]:
             begins = reader.line_num + 1
     except csv.Error as error:
         raise FedlabError(
-            f"{shown(path)}, line {begins}: this row is not CSV ({error}); a field with a "
+            f"{where}, line {begins}: this row is not CSV ({error}); a field with a "
             'quotation mark stands in quotation marks, with "" for each within'
         ) from error
     finally:
