@@ -243,7 +243,9 @@ class ClientAlgorithm:
     def rate_factor(self, task: LocalTask) -> float:
         """Return what the learning rate is multiplied by in this round."""
         schedule = self.settings.schedule
-        return schedule.factor(task.round - 1, task.rounds) if schedule.over == "rounds" else 1.0
+        if schedule.over != "rounds":
+            return 1.0
+        return schedule.factor(task.round - task.first_round, task.rounds)
 
     def preconditioner(self, task: LocalTask) -> torch.Tensor | None:
         """Return what each trained parameter's step is multiplied by, (trained,); None for 1.

@@ -32,6 +32,7 @@ from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import adversary_of, update_chain
+from fedlab.scenario.phases import phases_of
 from fedlab.settings import Settings
 from fedlab.wire import flower_internals
 from fedlab.wire.protocol import FIRST_NODE, client_of
@@ -78,6 +79,7 @@ class Engine(Grid):
 
     Attributes:
         states: What clients keep between rounds, for those that have kept anything.
+        scenario: What is run: of several phases, the present one.
         workers: How many processes run clients.
         adversary: Which clients attack, and how; None where nobody does.
         updates: What happens to updates on their way; :meth:`settle` sets it.
@@ -93,7 +95,7 @@ class Engine(Grid):
         self, settings: EngineSettings, scenario: Scenario, federation: Federation
     ) -> None:
         self.settings = settings
-        self.scenario = scenario
+        self.scenario = phases_of(scenario)[0]
         self.federation = federation
         self.states = ClientStates()
         self.adversary = adversary_of(scenario, len(federation))
@@ -116,6 +118,24 @@ class Engine(Grid):
         self.stacking = stacking_of(self.scenario, network, self.federation.dataset.task)
         logger.info("feature cache: %s", self.features)
         logger.info("vectorised clients: %s", self.stacking.decision)
+
+    def begin_phase(self, scenario: Scenario, network: Network, keep_states: bool) -> None:
+        """Go on with another phase of the run.
+
+        Args:
+            scenario: The phase.
+            network: The server's copy of the model, as the phase has it.
+            keep_states: Whether what clients keep still fits their models.
+        """
+        self.scenario = scenario
+        if not keep_states:
+            self.states.forget()
+        self.features = Decision.against("this engine does not share files with its clients")
+        self._prepare_workers()
+        self.settle(network)
+
+    def _prepare_workers(self) -> None:
+        """Let every worker work on the present scenario."""
 
     def _cache_features(self, network: Network) -> Decision:
         """Compute the features of a frozen prefix, where that pays; return whether it does."""

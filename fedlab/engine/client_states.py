@@ -103,6 +103,12 @@ class ClientStates:
             self._write(sorted(c for c, number in self._file_of.items() if number in sparse))
         return tuple(_name(number) for number in sorted(self._live))
 
+    def forget(self) -> None:
+        """Forget all states; files stay for the checkpoint that may name them."""
+        number, folder, own = self._next, self._folder, self._own
+        self._clear()
+        self._next, self._folder, self._own = number, folder, own
+
     def restore(self, files: Iterable[str]) -> None:
         """Go on from the files that a checkpoint names.
 

@@ -29,7 +29,11 @@ class InlineEngine(Engine):
         flower_internals.assume_identity()
         set_torch_threads(settings.threads)
         keep_freed_memory()
-        self._runner = BlockRunner(Worker(scenario, federation), dumps(scenario))
+        self._runner = BlockRunner(Worker(self.scenario, federation), dumps(self.scenario))
+
+    def _prepare_workers(self) -> None:
+        worker = Worker(self.scenario, self.federation)
+        self._runner = BlockRunner(worker, dumps(self.scenario))
 
     def _run_blocks(
         self, blocks: Sequence[Sequence[ClientJob]], combine: bool

@@ -10,7 +10,8 @@ on one long vector.
                                              |<------------- wire -------------->|
 
 *Trained* parameters are changed by gradients; the *wire* part travels and is averaged; the
-*personal* part stays on its client. Frozen parameters and integer buffers are not in the vector.
+*personal* part stays on its client. Frozen parameters and integer buffers are not in the vector,
+but for those that an earlier phase of the run trained: they travel among the shared buffers.
 
 Weights of 2-d convolutions are stored channels last (out, height, width, in), in which order
 convolutions on a CPU run up to twice as fast; their views have the usual shape.
@@ -74,6 +75,7 @@ class Layout:
         module: nn.Module,
         buffers: Iterable[str] = (),
         is_personal: Callable[[str], bool] = lambda name: False,
+        carried: Iterable[str] = (),
     ) -> Layout:
         """Return the layout of a module whose frozen parameters have ``requires_grad`` off.
 
@@ -81,15 +83,20 @@ class Layout:
             module: The model.
             buffers: Names of the floating-point buffers that change in training.
             is_personal: Whether the tensor of this name stays on its client.
+            carried: Names of frozen parameters and buffers that travel all the same.
         """
         parameters = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        wanted = set(buffers)
+        wanted, along = set(buffers), set(carried)
+        held = [*module.named_parameters(), *module.named_buffers()]
         floats = [(n, b) for n, b in module.named_buffers() if n in wanted]
         groups = (
             [(n, t) for n, t in floats if is_personal(n)],
             [(n, t) for n, t in parameters if is_personal(n)],
             [(n, t) for n, t in parameters if not is_personal(n)],
-            [(n, t) for n, t in floats if not is_personal(n)],
+            [
+                *((n, t) for n, t in floats if not is_personal(n)),
+                *((n, t) for n, t in held if n in along),
+            ],
         )
         entries: list[Entry] = []
         bounds = [0]
@@ -213,7 +220,8 @@ class FlatModel:
             parameter = module._parameters[attribute]
             assert parameter is not None
             parameter.data = views[entry.name]
-            self.trained.append((entry, parameter))
+            if entry.start < self.layout.trained.stop:
+                self.trained.append((entry, parameter))
 
     def bind_gradient(self) -> None:
         """Let ``backward`` accumulate into the gradient's vector."""

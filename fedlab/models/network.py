@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -51,8 +53,26 @@ class Network:
         self.model.module.eval()
 
 
-def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
+class Policy(Protocol):
+    """What a phase of a run trains: two keys of ``[model]``."""
+
+    @property
+    def trainable(self) -> str | tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def batch_norm(self) -> str: ...  # noqa: D102
+
+
+def build_network(
+    settings: ModelSettings, task: Task, seed: int, before: Sequence[Policy] = ()
+) -> Network:
     """Return the scenario's network, its new weights drawn from ``seed``.
+
+    Args:
+        settings: Keys of ``[model]``.
+        task: What is learned.
+        seed: The scenario's.
+        before: What earlier phases of the run trained, which travels with the rest.
 
     Raises:
         FedlabError: If the model does not fit the task, or its weights are not available.
@@ -60,21 +80,18 @@ def build_network(settings: ModelSettings, task: Task, seed: int) -> Network:
     with seeding.scope(seed, "model"):
         backbone = _backbone(settings, task)
     module = backbone.module
-    for name in _untrained(module, settings, backbone.head, backbone.stages):
-        module.get_parameter(name).requires_grad_(False)
-    norms = {n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)}
-    frozen = tuple(
-        m for m in norms.values() if settings.batch_norm == "frozen" or not _any_trained(m)
-    )
-    moving = [
-        f"{name}.{buffer}"
-        for name, norm in norms.items()
-        if norm not in frozen
-        for buffer in ("running_mean", "running_var")
-        if getattr(norm, buffer) is not None
-    ]
-    personal = _personal(module, moving, settings, backbone.head, tuple(norms))
-    layout = Layout.of(module, moving, lambda name: name in personal)
+    norms: dict[str, nn.Module] = {
+        n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
+    }
+    earlier = [_changed(module, norms, policy, backbone) for policy in before]
+    now = _changed(module, norms, settings, backbone)
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(name in now.parameters)
+    frozen = tuple(norm for norm in norms.values() if norm not in now.norms)
+    personal = _personal(module, now.buffers, settings, backbone.head, tuple(norms))
+    carried = {n for c in earlier for n in (*c.parameters, *c.buffers)}
+    carried -= {*now.parameters, *now.buffers}
+    layout = Layout.of(module, now.buffers, lambda name: name in personal, carried)
     if layout.trained.start == layout.trained.stop:
         raise FedlabError("model.trainable: nothing of this model would be trained")
     if layout.wire_size == 0 and settings.personal != "all":
@@ -121,6 +138,7 @@ class _Built:
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     channels: int
+    name: str
 
 
 def _backbone(settings: ModelSettings, task: Task) -> _Built:
@@ -133,13 +151,19 @@ def _backbone(settings: ModelSettings, task: Task) -> _Built:
         assert isinstance(settings, BackboneSettings)
         loaded = load_backbone(settings, task)
         return _Built(
-            loaded.module, loaded.head, loaded.stages, loaded.mean, loaded.std, loaded.channels
+            loaded.module,
+            loaded.head,
+            loaded.stages,
+            loaded.mean,
+            loaded.std,
+            loaded.channels,
+            settings.name,
         )
     module = models.get(settings.name)(settings, task)
     if settings.pretrained:
         _load_zoo_weights(module, settings)
     channels = task.input_shape[0] if task.modality == "image" else 0
-    return _Built(module, "head", tuple(module.stages), None, None, channels)
+    return _Built(module, "head", tuple(module.stages), None, None, channels, settings.name)
 
 
 def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
@@ -156,22 +180,49 @@ def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
     fit_weights(module, read_weights(str(source), module.state_dict()), "head", str(source))
 
 
-def _any_trained(module: nn.Module) -> bool:
-    own = list(module.parameters(recurse=False))
-    return not own or any(parameter.requires_grad for parameter in own)
+@dataclass(frozen=True)
+class _Changed:
+    """What training changes: names of parameters and buffers, and the batch norms among them."""
+
+    parameters: frozenset[str]
+    buffers: list[str]
+    norms: tuple[nn.Module, ...]
 
 
-def _untrained(
-    module: nn.Module, settings: ModelSettings, head: str, stages: tuple[str, ...]
-) -> list[str]:
+def _changed(
+    module: nn.Module, norms: dict[str, nn.Module], policy: Policy, backbone: _Built
+) -> _Changed:
+    """Return what a policy lets training change."""
+    untrained = _untrained(module, policy.trainable, backbone)
+    trained = frozenset(n for n, _ in module.named_parameters()) - set(untrained)
+
+    def is_trained(name: str, norm: nn.Module) -> bool:
+        own = [f"{name}.{parameter}" for parameter, _ in norm.named_parameters(recurse=False)]
+        return not own or any(parameter in trained for parameter in own)
+
+    moving = {
+        name: norm
+        for name, norm in norms.items()
+        if policy.batch_norm != "frozen" and is_trained(name, norm)
+    }
+    buffers = [
+        f"{name}.{buffer}"
+        for name, norm in moving.items()
+        for buffer in ("running_mean", "running_var")
+        if getattr(norm, buffer) is not None
+    ]
+    return _Changed(trained, buffers, tuple(moving.values()))
+
+
+def _untrained(module: nn.Module, wanted: str | tuple[str, ...], backbone: _Built) -> list[str]:
     """Return the names of the parameters that are frozen."""
+    head, stages = backbone.head, backbone.stages
     names = [name for name, _ in module.named_parameters()]
     norms = tuple(
         f"{n}."
         for n, m in module.named_modules()
         if isinstance(m, (*BatchNorm, nn.LayerNorm, nn.GroupNorm))
     )
-    wanted = settings.trainable
     if wanted == "all":
         patterns: tuple[str, ...] = ("*",)
     elif wanted == "head":
@@ -179,7 +230,7 @@ def _untrained(
     elif wanted == "norm+head":
         patterns = (f"{head}*", *(f"{n}*" for n in norms))
     elif isinstance(wanted, str) and (match := re.fullmatch(r"last:(\d+)", wanted)):
-        patterns = (f"{head}*", *(f"{s}.*" for s in _last(stages, int(match[1]), settings.name)))
+        patterns = (f"{head}*", *(f"{s}.*" for s in _last(stages, int(match[1]), backbone.name)))
     elif isinstance(wanted, str):
         raise FedlabError(
             f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head'; "
@@ -228,6 +279,21 @@ def _check_patterns(key: str, patterns: tuple[str, ...], names: list[str]) -> No
                 f"{key}: no parameter is called '{pattern}'; the first ones are "
                 f"{', '.join(names[:3])}"
             )
+
+
+@torch.no_grad()
+def load_state(network: Network, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a network the tensors of another of the same module, whatever either of them trains.
+
+    A client's own part begins from them, too.
+
+    Args:
+        network: The network.
+        state: As :func:`whole_state` returns it.
+    """
+    model = network.model
+    model.module.load_state_dict(dict(state))
+    model.initial.copy_(model.weights[: model.layout.wire.start])
 
 
 def whole_state(network: Network, wire: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -7,10 +7,11 @@ of a scenario that differs from the federated one in one respect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab import registry, seeding
@@ -90,16 +91,15 @@ def _centralised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
         validation=0.0,
         client_test=0.0,
     )
-    share = cohort_size(scenario.strategy, len(federation)) / len(federation)
-    settings = scenario.client
-    examples = share * federation.training_total * settings.epochs
-    if settings.steps is not None:
-        examples = (
-            cohort_size(scenario.strategy, len(federation)) * settings.steps * settings.batch_size
-        )
-    steps = max(1, round(examples / settings.batch_size))
-    alone = _plain(scenario, {"steps": steps})
-    yield from _rounds(alone, pooled)
+    cohort = cohort_size(scenario.strategy, len(federation))
+
+    def work(settings: Any, rounds: int) -> dict[str, Any]:
+        examples = cohort / len(federation) * federation.training_total * settings.epochs
+        if settings.steps is not None:
+            examples = cohort * settings.steps * settings.batch_size
+        return {"steps": max(1, round(examples / settings.batch_size))}
+
+    yield from _rounds(_plain(scenario, work), pooled)
 
 
 def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
@@ -118,20 +118,19 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     if population > LOCAL_CLIENTS:
         draw = seeding.numpy_generator(scenario.seed, "local baseline")
         chosen = sorted(draw.choice(population, LOCAL_CLIENTS, replace=False).tolist())
-    times = max(1, round(scenario.rounds * cohort_size(scenario.strategy, population) / population))
-    settings = scenario.client
-    work = {"epochs": settings.epochs * times}
-    if settings.steps is not None:
-        work = {"steps": settings.steps * times}
+    share = cohort_size(scenario.strategy, population) / population
+
+    def work(settings: Any, rounds: int) -> dict[str, Any]:
+        times = max(1, round(rounds * share))
+        if settings.steps is not None:
+            return {"steps": settings.steps * times}
+        return {"epochs": settings.epochs * times}
+
     with Simulation(_plain(scenario, work), federation) as simulation:
-        arrays = ArrayRecord({WEIGHTS: Array(simulation.initial_weights.numpy())})
-        content = RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({ROUND: 1})})
-        messages = [Message(content, node_of(c), MessageType.TRAIN) for c in chosen]
-        exchange = simulation.engine.exchange(messages)
+        exchange = _trained_alone(simulation, chosen)
         own = _on_their_own_parts(simulation, exchange) if scenario.evaluation.federated else {}
         for reply, report in zip(exchange.replies, exchange.reports, strict=True):
-            weights = next(iter(reply.content.array_records[ARRAYS].values())).numpy()
-            evaluation = simulation.engine.evaluate(_tensor(weights))
+            evaluation = simulation.engine.evaluate(_weights(reply))
             yield {
                 "client": report.client,
                 "examples": report.examples,
@@ -140,12 +139,41 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
             }
 
 
+def _trained_alone(simulation: Simulation, clients: Sequence[int]) -> Exchange:
+    """Let clients train by themselves, phase after phase; return what the last phase led to."""
+    content = _content(simulation, simulation.initial_weights)
+    messages = [Message(content, node_of(c), MessageType.TRAIN) for c in clients]
+    exchange = simulation.engine.exchange(messages)
+    for number in range(1, len(simulation.phases)):
+        reached = [_weights(reply) for reply in exchange.replies]
+        begun = simulation.enter_with_each(number, reached)
+        messages = [
+            Message(_content(simulation, weights), reply.metadata.src_node_id, MessageType.TRAIN)
+            for weights, reply in zip(begun, exchange.replies, strict=True)
+        ]
+        exchange = simulation.engine.exchange(messages)
+    return exchange
+
+
+def _content(simulation: Simulation, weights: torch.Tensor) -> RecordDict:
+    """Return a message's content with weights, for the first round of the present phase."""
+    arrays = ArrayRecord({WEIGHTS: Array(weights.numpy())})
+    config = ConfigRecord({ROUND: simulation.phase.first_round})
+    return RecordDict({ARRAYS: arrays, CONFIG: config})
+
+
+def _weights(reply: Message) -> torch.Tensor:
+    arrays = reply.content.array_records[ARRAYS]
+    return torch.from_numpy(next(iter(arrays.values())).numpy())
+
+
 def _on_their_own_parts(simulation: Simulation, trained: Exchange) -> dict[int, dict[str, float]]:
     """Return the metrics of each client's weights on its own part, by client."""
     messages = []
     for reply in trained.replies:
         arrays = reply.content.array_records[ARRAYS]
-        content = RecordDict({ARRAYS: arrays, CONFIG: ConfigRecord({ROUND: 1})})
+        config = ConfigRecord({ROUND: simulation.phase.first_round})
+        content = RecordDict({ARRAYS: arrays, CONFIG: config})
         messages.append(Message(content, reply.metadata.src_node_id, MessageType.EVALUATE))
     reports = simulation.engine.exchange(messages).reports
     return {
@@ -171,34 +199,42 @@ def _rounds(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     yield from collected.lines
 
 
-def _plain(scenario: Scenario, work: dict[str, Any]) -> Scenario:
-    """Return the scenario with supervised clients that do ``work``, and a plain average."""
-    settings = scenario.client
-    common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
-    client = ClientSettings(**common | {"name": "supervised", "steps": None} | NOT_ALONE | work)
+def _plain(scenario: Scenario, work: Callable[[Any, int], dict[str, Any]]) -> Scenario:
+    """Return the scenario with supervised clients that do other work, and a plain average.
+
+    Args:
+        scenario: The scenario.
+        work: Returns the keys that say how much clients with these settings do in so many rounds.
+    """
+
+    def client(settings: Any, rounds: int) -> ClientSettings:
+        common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
+        own = {"name": "supervised", "steps": None, **NOT_ALONE, **work(settings, rounds)}
+        return ClientSettings(**common | own)
+
+    phases = tuple(
+        phase.model_copy(update={"client": client(phase.client, phase.rounds), **_shared(phase)})
+        for phase in scenario.phases
+    )
     average = registry.strategies.get("fedavg").Settings(name="fedavg")
     evaluation = scenario.evaluation.model_copy(
         update={"early_stopping": None, "federated": False, "minimum_replies": 1}
     )
     return scenario.model_copy(
         update={
-            "client": client,
+            "client": client(scenario.client, scenario.rounds),
+            "phases": phases,
             "strategy": average,
             "evaluation": evaluation,
             "attack": None,
             "updates": (),
-            "model": _shared(scenario.model),
+            "model": scenario.model.model_copy(
+                update={"personal": "none", **_shared(scenario.model)}
+            ),
         }
     )
 
 
-def _shared(model: Any) -> Any:
-    """Return a model's settings such that all of it travels, as one who trains alone needs it."""
-    norm = "train" if model.batch_norm == "local" else model.batch_norm
-    return model.model_copy(update={"personal": "none", "batch_norm": norm})
-
-
-def _tensor(array: Any) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
+def _shared(settings: Any) -> dict[str, Any]:
+    """Return how all of a model's batch norm travels, as one who trains alone needs it."""
+    return {"batch_norm": "train" if settings.batch_norm == "local" else settings.batch_norm}

@@ -105,6 +105,9 @@ class Callback:
     def started(self, run: RunView) -> None:
         """Note that the run begins, or continues from a checkpoint."""
 
+    def phase_started(self, run: RunView, phase: Scenario) -> None:
+        """Note that a phase of the run begins, or goes on after a resume."""
+
     def round_started(self, server_round: int, phase: str, clients: int) -> None:
         """Note that messages go out to ``clients`` clients."""
 

@@ -6,7 +6,8 @@ together with what concerns the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flwr.serverapp.strategy import Strategy
@@ -18,6 +19,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError, FedlabErrors, described
+from fedlab.models.layout import Layout
 from fedlab.models.network import Network, other_networks
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
@@ -37,6 +39,42 @@ def setup_of(
         attack = registry.attacks.get(scenario.attack.name)(scenario.attack)
     algorithm = registry.clients.get(scenario.client.name)(scenario.client)
     return Setup(scenario, federation, network, strategy, algorithm, attack, engine)
+
+
+@contextmanager
+def in_phase(scenario: Scenario) -> Iterator[None]:
+    """Let problems say which phase they are found in, where it is not the first one.
+
+    Raises:
+        FedlabErrors: As they were, with the phase before each.
+    """
+    try:
+        yield
+    except FedlabError as error:
+        span = scenario.phase
+        if span is None or span.number == 0:
+            raise
+        raise FedlabErrors(
+            f"phases.{span.number} ('{span.name}'): {line}" for line in str(error).splitlines()
+        ) from error
+
+
+def check_phases(layouts: Sequence[Layout]) -> None:
+    """Check that what clients keep to themselves in one phase fits the next.
+
+    Args:
+        layouts: That of each phase's network.
+
+    Raises:
+        FedlabError: If it does not.
+    """
+    others = any(layout != layouts[0] for layout in layouts)
+    if others and any(layout.personal_size for layout in layouts):
+        raise FedlabError(
+            "phases: where part of the model stays on its client (model.personal, "
+            "model.batch_norm = 'local'), all phases have to train the same parameters; leave "
+            "phases.trainable out, or let all of the model travel"
+        )
 
 
 def check_compatibility(setup: Setup) -> None:

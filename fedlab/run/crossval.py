@@ -84,6 +84,11 @@ def cross_validate(
             f"engine.name: the clients of engine '{scenario.engine.name}' load the scenario's data "
             "by themselves and cannot be given a fold; use --set engine.name=ray"
         )
+    if scenario.phases:
+        raise FedlabError(
+            "phases: cross-validation looks for the best number of rounds, and phases say theirs; "
+            "leave phases out, or compare runs on a test set of their own"
+        )
     stopping = scenario.evaluation.early_stopping
     needed = stopping is not None and stopping.on == "validation"
     evaluation = scenario.evaluation.model_copy(update={"federated": needed, "keep_best": False})

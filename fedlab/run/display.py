@@ -18,6 +18,7 @@ from fedlab.errors import one_line
 from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline, metric_name
 from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder, strict_json
+from fedlab.scenario import Scenario
 from fedlab.terminal import PlainConsole
 
 WORST_SHOWN = 3
@@ -38,6 +39,10 @@ class PlainLines(Callback):
     def started(self, run: RunView) -> None:
         """Print what runs."""
         self.say(introduction(self._folder, run))
+
+    def phase_started(self, run: RunView, phase: Scenario) -> None:
+        """Print what the phase trains."""
+        self.say(phase_line(run, phase))
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Print the round's figures."""
@@ -176,6 +181,19 @@ def introduction(folder: RunFolder, run: RunView) -> str:
         f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
         f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
         f"engine {scenario.engine.name} × {engine.workers}; {begin}"
+    )
+
+
+def phase_line(run: RunView, phase: Scenario) -> str:
+    """Return a phase's name, rounds, and what it trains, as a line of text."""
+    span, trained, optimizer = phase.phase, phase.model.trainable, phase.client.optimizer
+    assert span is not None
+    last = f" to {phase.rounds}" if phase.rounds > span.first else ""
+    what = trained if isinstance(trained, str) else f"{len(trained)} patterns"
+    cached = ", on cached features" if run.engine.features.used else ""
+    return (
+        f"phase '{one_line(span.name)}', round{'s' if last else ''} {span.first}{last}: "
+        f"trains {what}{cached}, {optimizer.name} at {optimizer.lr:g}"
     )
 
 

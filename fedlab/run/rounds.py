@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -28,14 +28,16 @@ from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import NOT_METRICS, metric_name
 from fedlab.metrics.spread import describe
+from fedlab.models.network import Network
 from fedlab.process import frozen_heap
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.checkpoint import Checkpoint
 from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
 from fedlab.run.validation import validation_means
 from fedlab.scenario import Scenario
+from fedlab.scenario.phases import phase_at
 from fedlab.systems.stragglers import slow_down
-from fedlab.wire.protocol import LAYOUT, WEIGHTS
+from fedlab.wire.protocol import LAYOUT, PHASE, WEIGHTS
 from fedlab.wire.records import array_bytes, without_copying
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,31 @@ LARGE = 1 << 25
 
 class TooFewReplies(FedlabError):
     """Fewer clients answered than asked for; the checkpoint of the last round is whole."""
+
+
+class Parts(Protocol):
+    """What rounds are run with, put together (:class:`fedlab.run.simulation.Simulation`).
+
+    Attributes:
+        scenario: What is run.
+        phases: A scenario for each phase; without phases, the scenario alone.
+        phase: The present one.
+        engine: Where clients run.
+        network: The server's copy of the model.
+        strategy: The server's algorithm.
+    """
+
+    scenario: Scenario
+    phases: tuple[Scenario, ...]
+    phase: Scenario
+    engine: Engine
+    network: Network
+    strategy: Strategy
+
+    @property
+    def initial_weights(self) -> torch.Tensor: ...  # noqa: D102
+
+    def enter(self, number: int, weights: torch.Tensor | None) -> torch.Tensor: ...  # noqa: D102
 
 
 class Rounds:
@@ -59,33 +86,25 @@ class Rounds:
         signal: The signal that stopped it, if one did.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        engine: Engine,
-        strategy: Strategy,
-        weights: torch.Tensor,
-        layout_fingerprint: str,
-        callbacks: Iterable[Callback] = (),
-    ) -> None:
-        self.scenario = scenario
-        self.engine = engine
-        self.strategy = strategy
-        self.weights = weights
+    def __init__(self, parts: Parts, callbacks: Iterable[Callback] = ()) -> None:
+        self.scenario = parts.scenario
+        self.engine = parts.engine
+        self.weights = parts.initial_weights
         self.round = 0
         self.status = "running"
         self.reason: str | None = None
         self.signal: int | None = None
-        self._fingerprint = layout_fingerprint
+        self._parts = parts
         self._callbacks = list(callbacks)
         self._is_restored = False
+        self._told_phase: Scenario | None = None
         self._seconds: dict[str, float] = {}
         self._evaluation: Evaluation | None = None
         self._sent: tuple[torch.Tensor, Array] | None = None
         self._warned: set[str] = set()
 
     def run(self) -> None:
-        """Run to the last round, or until a callback asks to stop."""
+        """Run to the last round of the last phase, or until a callback asks to stop."""
         self._notify(lambda callback: callback.started(self))
         try:
             if not self._is_restored:
@@ -117,6 +136,7 @@ class Rounds:
         Raises:
             FedlabError: If its weights are not this model's.
         """
+        self._enter(checkpoint.round, None)
         if checkpoint.weights.shape != tuple(self.weights.shape):
             raise FedlabError(
                 f"the checkpoint of round {checkpoint.round} holds {checkpoint.weights.size} "
@@ -135,7 +155,32 @@ class Rounds:
             if callback.name in checkpoint.extra:
                 callback.restore(checkpoint.extra[callback.name])
 
+    @property
+    def strategy(self) -> Strategy:
+        """Return the server's algorithm."""
+        return self._parts.strategy
+
+    @property
+    def phase(self) -> Scenario:
+        """Return the phase that the run is in; without phases, the scenario."""
+        return self._parts.phase
+
+    def _enter(self, server_round: int, weights: torch.Tensor | None) -> None:
+        """Go on with the phase of a round, where it is another than the present one.
+
+        Args:
+            server_round: The round.
+            weights: (wire_size,) what the present phase reached, or None.
+        """
+        number = phase_at(self._parts.phases, server_round)
+        if self._parts.phases[number] is self.phase:
+            return
+        self.weights = self._parts.enter(number, weights)
+        self._sent, self._evaluation = None, None
+
     def _one_round(self, server_round: int) -> None:
+        self._enter(server_round, self.weights)
+        self._notify_phase()
         self._seconds = {}
         start = time.perf_counter()
         trained, cohort, dropped = self._train(server_round)
@@ -143,7 +188,10 @@ class Rounds:
             # Flower's records refer to themselves: what was sent and received is still there.
             gc.collect()
         due = self._is_evaluated(server_round)
-        record = {"round": server_round, **(self._tested(server_round) if due else {})}
+        record: dict[str, Any] = {"round": server_round}
+        if self.phase.phase is not None:
+            record["phase"] = self.phase.phase.name
+        record |= self._tested(server_round) if due else {}
         with self._told("record", server_round):
             recorded = checked_state(getattr(self.strategy, "record", dict)(), "record")
         record |= {"strategy": recorded} if recorded else {}
@@ -163,7 +211,7 @@ class Rounds:
         """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
         arrays = ArrayRecord({WEIGHTS: self._carried()})
         asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
-        client = self.scenario.client
+        client = self.phase.client
         messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
         with self._timed("train"):
             trained = self._exchange(
@@ -184,10 +232,18 @@ class Rounds:
             self._sent = self.weights, array
         return self._sent[1]
 
+    def _notify_phase(self) -> None:
+        """Tell callbacks that a phase begins, or that the run continues in one."""
+        if self.phase.phase is not None and self._told_phase is not self.phase:
+            self._told_phase = self.phase
+            self._notify(lambda callback: callback.phase_started(self, self.phase))
+
     def _configure(
         self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
     ) -> list[Message]:
-        config = ConfigRecord({LAYOUT: self._fingerprint})
+        config = ConfigRecord({LAYOUT: self._parts.network.model.layout.fingerprint})
+        if self.phase.phase is not None:
+            config[PHASE] = self.phase.phase.number
         if phase == "train" and self.engine.updates:
             for key, value in self.engine.updates.begin_round(server_round).items():
                 config[key] = value
@@ -261,7 +317,7 @@ class Rounds:
             )
 
     def _is_evaluated(self, server_round: int) -> bool:
-        last = server_round == self.scenario.rounds
+        last = server_round == self.phase.rounds
         return last or server_round % self.scenario.evaluation.every == 0
 
     def _tested(self, server_round: int) -> dict[str, Any]:
@@ -319,7 +375,7 @@ class Rounds:
         return seeding.scope(self.scenario.seed, purpose, server_round)
 
     def _told(self, method: str, server_round: int) -> Any:
-        settings = self.scenario
+        settings = self.phase
         return told(settings.strategy.name, settings.client.name, method, server_round)
 
     def _warn(self, of: str, sentence: str) -> None:

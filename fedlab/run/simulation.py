@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -19,17 +19,18 @@ from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.root_data import train_on_root
-from fedlab.models.network import Network, build_network
+from fedlab.models.network import Network, load_state, whole_state
 from fedlab.own_modules import own_modules
 from fedlab.run.callbacks import Callback
-from fedlab.run.checks import check_compatibility, setup_of
+from fedlab.run.checks import check_compatibility, check_phases, in_phase, setup_of
 from fedlab.run.memory import check_memory
 from fedlab.run.notes import notes_on
 from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_federation, public_inputs
+from fedlab.scenario.parts import load_federation, network_of, public_inputs
+from fedlab.scenario.phases import phases_of
 
 for variable, value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -43,7 +44,7 @@ EngineMaker = Callable[[Scenario, Federation], Engine]
 
 @dataclass(frozen=True)
 class Assembly:
-    """All of a run but its engine.
+    """All of a run, or of its first phase, but its engine.
 
     Attributes:
         federation: The data.
@@ -59,7 +60,7 @@ class Assembly:
 
 
 def assemble(scenario: Scenario, federation: Federation | None = None) -> Assembly:
-    """Put a run's parts together.
+    """Put a run's parts together; those of all phases are tried.
 
     Args:
         scenario: What is run.
@@ -71,11 +72,23 @@ def assemble(scenario: Scenario, federation: Federation | None = None) -> Assemb
     if scenario.module_folders is not None:
         own_modules.look_in(scenario.module_folders)
     federation = federation or load_federation(scenario)
-    check_memory(scenario, federation.dataset.task)
-    network = build_network(scenario.model, federation.dataset.task, scenario.seed)
-    strategy = build_strategy(scenario.strategy)
-    setup = setup_of(scenario, federation, network, strategy)
-    check_compatibility(setup)
+    phases = phases_of(scenario)
+    parts = [_assemble_phase(phase, federation) for phase in phases]
+    check_phases([part.network.model.layout for part in parts])
+    notes = list(parts[0].notes)
+    for phase, part in zip(phases[1:], parts[1:], strict=True):
+        own = (note for note in part.notes if note not in parts[0].notes)
+        notes += [f"phases.{phase.phase.number}: {note}" for note in own if phase.phase]
+    return replace(parts[0], notes=notes)
+
+
+def _assemble_phase(scenario: Scenario, federation: Federation) -> Assembly:
+    with in_phase(scenario):
+        check_memory(scenario, federation.dataset.task)
+        network = network_of(scenario, federation.dataset.task)
+        strategy = build_strategy(scenario.strategy)
+        setup = setup_of(scenario, federation, network, strategy)
+        check_compatibility(setup)
     return Assembly(federation, network, strategy, notes_on(setup))
 
 
@@ -86,8 +99,11 @@ class Simulation:
 
     Attributes:
         scenario: What is run.
+        phases: A scenario for each phase of the run; without phases, the scenario alone.
+        phase: The present one.
         federation: Its data.
         network: The server's copy of the model.
+        strategy: The server's algorithm.
         engine: Where clients run.
         adversary: Which clients attack, and how; None where nobody does.
         notes: What the user should know before the first round, a sentence each.
@@ -100,41 +116,84 @@ class Simulation:
         make_engine: EngineMaker | None = None,
     ) -> None:
         self.scenario = scenario
+        self.phases = phases_of(scenario)
+        self.phase = self.phases[0]
         parts = assemble(scenario, federation)
         self.federation, self.network = parts.federation, parts.network
-        self.strategy, self.notes = parts.strategy, parts.notes
+        self.notes = parts.notes
         self.engine: Engine = (make_engine or _engine)(scenario, self.federation)
         self.adversary = self.engine.adversary
-        if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
-            self.strategy = ColludingClients(
-                self.strategy,
-                self.adversary,
-                scenario.seed,
-                self.network.model.layout.wire_parameters,
-            )
-        self.strategy = beside(self.strategy, self.network.model.layout)
-        with told(scenario.strategy.name, scenario.client.name, "begin", 0):
-            begin(self.strategy, self._server_context())
+        self.strategy = self._begun(parts.strategy)
         self.engine.settle(self.network)
 
-    def _server_context(self) -> ServerContext:
-        """Return what the server has for the strategy."""
-        traits = traits_of(self.strategy)
+    def _begun(self, strategy: Strategy) -> Strategy:
+        """Return a strategy with what stands around it, and what the server has given to it."""
+        layout, names = self.network.model.layout, self.scenario
+        if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
+            strategy = ColludingClients(
+                strategy, self.adversary, self.scenario.seed, layout.wire_parameters
+            )
+        strategy = beside(strategy, layout)
+        with told(names.strategy.name, names.client.name, "begin", 0):
+            begin(strategy, self._server_context(strategy))
+        return strategy
+
+    def enter(self, number: int, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Go on with another phase of the run.
+
+        Where the same weights travel as in the phase before, the strategy and the clients keep what
+        they have; otherwise both begin anew.
+
+        Args:
+            number: The phase, from 0.
+            weights: (wire_size,) what the present phase reached; None: the weights of the run's
+                beginning.
+
+        Returns:
+            (wire_size,) the weights that the phase begins with.
+        """
+        before, self.phase = self.network, self.phases[number]
+        self.network = network_of(self.phase, self.federation.dataset.task)
+        if weights is not None:
+            load_state(self.network, whole_state(before, weights))
+        same = before.model.layout == self.network.model.layout
+        if not same:
+            self.strategy = self._begun(build_strategy(self.scenario.strategy))
+        self.engine.begin_phase(self.phase, self.network, keep_states=same)
+        return self.initial_weights
+
+    def enter_with_each(self, number: int, several: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Go on with another phase from several weights; return those that it begins with.
+
+        Args:
+            number: The phase, from 0.
+            several: (wire_size,) each, as in :meth:`enter`.
+        """
+        before, begun = self.network, []
+        self.enter(number)
+        for weights in several:
+            load_state(self.network, whole_state(before, weights))
+            begun.append(self.initial_weights)
+        return begun
+
+    def _server_context(self, strategy: Strategy) -> ServerContext:
+        """Return what the server has for a strategy."""
+        traits = traits_of(strategy)
         public = None
         if traits.needs_public:
-            public = public_inputs(self.scenario, self.federation, self.network)
+            public = public_inputs(self.phase, self.federation, self.network)
         return ServerContext(
             layout=self.network.model.layout,
             task=self.federation.dataset.task,
             public=public,
-            train_on_root=self._training_on_root() if traits.needs_root else None,
+            train_on_root=self._training_on_root(strategy) if traits.needs_root else None,
         )
 
-    def _training_on_root(self) -> Callable[[int, Vector], Vector]:
+    def _training_on_root(self, strategy: Strategy) -> Callable[[int, Vector], Vector]:
         """Return training on the server's own data, of the vectors that the strategy sees."""
         train = partial(train_on_root, self.engine)
-        if isinstance(self.strategy, StatisticsBeside):
-            return self.strategy.trained_on_root(train)
+        if isinstance(strategy, StatisticsBeside):
+            return strategy.trained_on_root(train)
         return train
 
     def __enter__(self) -> Simulation:
@@ -150,14 +209,7 @@ class Simulation:
 
     def rounds(self, callbacks: Iterable[Callback] = ()) -> Rounds:
         """Return the rounds of this simulation, not yet begun."""
-        return Rounds(
-            self.scenario,
-            self.engine,
-            self.strategy,
-            self.initial_weights,
-            self.network.model.layout.fingerprint,
-            callbacks,
-        )
+        return Rounds(self, callbacks)
 
 
 def _engine(scenario: Scenario, federation: Federation) -> Engine:

@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from fedlab.errors import FedlabError, FedlabErrors, shortened, unknown
 from fedlab.own_modules import own_modules
 from fedlab.scenario.paths import here, make_absolute
+from fedlab.scenario.phases import lay_clients, said_once, set_rounds
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
 
 Origins = dict[str, str]
-Key = tuple[str, ...]
+Key = tuple[Any, ...]
 MOST_BYTES = 1 << 20
 """Of a scenario file."""
 MOST_LEVELS = 30
@@ -106,7 +107,8 @@ def from_run_config(value: str) -> Scenario:
 
 def dumps(scenario: Scenario) -> str:
     """Return the scenario as TOML, defaults included."""
-    return tomli_w.dumps(scenario.model_dump(mode="json", exclude_none=True))
+    left_out = {"phases"} if scenario.phase else None
+    return tomli_w.dumps(scenario.model_dump(mode="json", exclude_none=True, exclude=left_out))
 
 
 def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -154,7 +156,10 @@ def check(
     """
     said = _text_list(raw.get("module_folders"))
     own_modules.look_in([*said, *folders])
+    inherited = set(inherited)
+    lay_clients(raw, lambda base, own, path: _merge(base, own, inherited, path))
     schema, problems = schema_for(raw)
+    problems += set_rounds(raw)
     _drop_unknown(raw, schema, inherited)
     make_absolute(raw, schema, folder_of)
     content = _with_tuples(raw)
@@ -162,6 +167,7 @@ def check(
         scenario = schema.model_validate(content, strict=True)
     except ValidationError as error:
         problems += sentences(error, schema, content)
+    problems = said_once(problems)
     if problems:
         more = len(problems) - MOST_PROBLEMS
         rest = [f"and {more} more mistakes"] if more > 0 else []
@@ -336,17 +342,39 @@ def _merge(
     if "name" in over and over["name"] != base.get("name", over["name"]):
         inherited.update((*prefix, key) for key in base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value, inherited, (*prefix, key))
+        under: Any = base.get(key)
+        if isinstance(value, dict) and isinstance(under, dict):
+            _merge(under, value, inherited, (*prefix, key))
+        elif isinstance(value, dict) and (entries := _entries(value, under)):
+            for number, entry in entries.items():
+                _merge(under[number], entry, inherited, (*prefix, key, number))
         else:
             base[key] = value
+
+
+def _entries(over: dict[str, Any], under: Any) -> dict[int, Any]:
+    """Return what is laid on the tables of a list by their numbers: ``phases.0.rounds=2``."""
+    numbers = {key: int(key) for key in over if key.isdecimal() and len(key) < 5}
+    if not isinstance(under, list) or len(numbers) < len(over):
+        return {}
+    entries = {number: over[key] for key, number in numbers.items()}
+    fits = (number < len(under) and isinstance(under[number], dict) for number in entries)
+    return entries if all(fits) and all(isinstance(e, dict) for e in entries.values()) else {}
+
+
+def _inside(value: Any, part: Any) -> Any:
+    """Return what a table or list holds under a key or number, or None."""
+    if isinstance(value, dict):
+        return value.get(part)
+    is_entry = isinstance(value, list) and isinstance(part, int) and part < len(value)
+    return value[part] if is_entry else None
 
 
 def _drop_unknown(raw: dict[str, Any], schema: type[Scenario], inherited: Iterable[Key]) -> None:
     for *path, last in inherited:
         table: Any = raw
         for part in path:
-            table = table.get(part) if isinstance(table, dict) else None
+            table = _inside(table, part)
         if isinstance(table, dict) and last not in known_keys(schema, path):
             table.pop(last, None)
 

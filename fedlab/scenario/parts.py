@@ -16,7 +16,7 @@ from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
-from fedlab.models.network import Network
+from fedlab.models.network import Network, build_network
 from fedlab.scenario.schema import Scenario
 
 
@@ -69,6 +69,16 @@ def task_of(scenario: Scenario, own: Task) -> Task:
         )
     values = math.prod(own.input_shape)
     return Task("reconstruction", own.modality, own.input_shape, values, encoding=own.encoding)
+
+
+def network_of(scenario: Scenario, task: Task) -> Network:
+    """Return a scenario's network, or that of the phase that it stands for.
+
+    Raises:
+        FedlabError: If the model does not fit the task, or its weights are not available.
+    """
+    before = scenario.phase.before if scenario.phase else ()
+    return build_network(scenario.model, task, scenario.seed, before)
 
 
 def load_dataset(scenario: Scenario) -> Dataset:

@@ -9,6 +9,7 @@ from pydantic import Field, SerializeAsAny, create_model, model_validator
 
 from fedlab import registry
 from fedlab.errors import FedlabError
+from fedlab.scenario.phases import PhaseSettings, PhaseSpan
 from fedlab.scenario.problems import shown
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import RunStoppingSettings
@@ -147,6 +148,24 @@ class Scenario(Settings):
             "and keys each",
         )
     evaluation: EvaluationSettings = EvaluationSettings()
+    phases: tuple[PhaseSettings, ...] = Field(
+        (),
+        description="parts of the run, one after the other, each of which trains something else "
+        "or in another way; their rounds add up to the run's, which may be left out",
+    )
+    phase: PhaseSpan | None = Field(
+        None, description="which of the phases this is; fedlab says so to its workers"
+    )
+
+    @property
+    def first_round(self) -> int:
+        """Return the first round: above 1 in a later phase of a run."""
+        return self.phase.first if self.phase else 1
+
+    @property
+    def own_rounds(self) -> int:
+        """Return how many rounds there are: of a phase, its own."""
+        return self.rounds - self.first_round + 1
 
 
 DEFAULT_NAMES = {"client": "supervised", "strategy": "fedavg", "engine": "ray"}
@@ -175,9 +194,27 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
             each = _each(raw[table], table, _registered(table), problems)
             # Baselines are written without processors.
             fields[table] = (_exactly(each), ...)
+    if raw.get("phases") and isinstance(raw["phases"], list):
+        fields["phases"] = (_phases(raw["phases"], tables["client"], problems), ...)
     if not problems:
         problems += _processors_out_of_order(raw.get("updates"))
     return create_model("Scenario", __base__=Scenario, **fields), problems
+
+
+def _phases(tables: list[Any], find: Any, problems: list[str]) -> Any:
+    """Return the annotation of a list of phases, each with all keys of its own client table."""
+    kinds: list[Any] = []
+    for number, phase in enumerate(tables):
+        content = phase.get("client") if isinstance(phase, dict) else None
+        found: list[str] = []
+        client = _settings(content or {}, "client", find, found)
+        problems += [f"phases.{number}.{problem}" for problem in found]
+        if client is None:
+            kinds.append(Any)
+            continue
+        keys = _exactly(_with_optimizer(client, content or {}))
+        kinds.append(create_model("Phase", __base__=PhaseSettings, client=(keys | None, None)))
+    return tuple[tuple(kinds)]  # type: ignore[misc]
 
 
 def _processors_out_of_order(tables: Any) -> list[str]:

@@ -28,7 +28,9 @@ class OptimizerSettings(Settings):
     name: Annotated[str, NameIn(optimizers, ("sgd",))] = Field(
         "sgd", description="torch's optimiser of that name, or `module:Class`"
     )
-    lr: float = Field(0.05, ge=0, description="learning rate; adam and adamw want about 0.001")
+    lr: float = Field(
+        0.05, ge=0, description="learning rate; of adam, adamw and rmsprop 0.001 by default"
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="sgd and rmsprop")
     nesterov: bool = Field(False, description="sgd: Nesterov's momentum")
     betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="adam and adamw")

@@ -49,7 +49,7 @@ class LocalTask:
     Attributes:
         client: The client's number (its partition).
         round: The server's round, from 1.
-        rounds: How many rounds the scenario has.
+        rounds: How many rounds the scenario has or, in a run of phases, this phase.
         network: The model, holding the received weights and the client's personal part.
         wire: (wire_size,) the weights as they travelled; not to be changed.
         examples, validation: The client's own training and validation parts; in an evaluation its
@@ -62,6 +62,7 @@ class LocalTask:
         prepare: Turns stored inputs into what the model takes.
         augment: Random augmentation of prepared batches, or None.
         public: Examples that everybody may look at (``[data.public]``), or None.
+        first_round: The first of these rounds: above 1 in a later phase.
     """
 
     client: int
@@ -79,6 +80,7 @@ class LocalTask:
     prepare: Preparation
     augment: Augmentation | None = None
     public: Examples | None = None
+    first_round: int = 1
 
     @cached_property
     def received(self) -> torch.Tensor:

@@ -21,6 +21,8 @@ METRICS = "metrics"
 """Record key of a reply's numbers."""
 CLIENT_STATE = "client-state"
 """Record key of what a client keeps, in its context."""
+KEPT_WITH = "kept-with"
+"""Record key of the layout with which a node of Flower's kept what it keeps."""
 PARTITION_ID, NUM_PARTITIONS = "partition-id", "num-partitions"
 """Keys of a node's configuration: which client it is, of how many."""
 
@@ -28,6 +30,8 @@ ROUND = "server-round"
 """Config key: the round, from 1."""
 LAYOUT = "layout"
 """Config key: the fingerprint of the server's layout."""
+PHASE = "phase"
+"""Config key: the number of the run's phase, from 0, where it has several."""
 LOCAL_EPOCHS = "local-epochs"
 """Config key: how many epochs a client has time for, where they are fewer than the scenario's."""
 SQUARED_CHANGE = "squared-change"
@@ -62,6 +66,11 @@ def client_of(node: int) -> int:
 def update_key(number: int, name: str) -> str:
     """Return the key of what update processor ``number``, from 0, calls ``name``."""
     return f"{UPDATE}.{number}.{name}"
+
+
+def phase_of(config: Mapping[str, Any]) -> int:
+    """Return which of the run's phases a message belongs to."""
+    return int(config.get(PHASE, 0))
 
 
 def own_weight(config: Mapping[str, Any]) -> float | None:

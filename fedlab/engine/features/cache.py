@@ -143,7 +143,7 @@ def split_network(
 def _check_it_pays(scenario: Scenario, federation: Federation) -> None:
     """Refuse where a run looks at fewer samples than there are."""
     client = scenario.client
-    clients = scenario.rounds * cohort_size(scenario.strategy, len(federation))
+    clients = scenario.own_rounds * cohort_size(scenario.strategy, len(federation))
     samples = len(federation.dataset.train)
     if client.steps is not None:
         seen: float = clients * client.steps * client.batch_size

@@ -61,7 +61,7 @@ def split(network: Network, sample: torch.Tensor) -> Split:
         CannotSplit: If there is nothing to cut off, or no place to cut.
     """
     module = network.model.module
-    trained = {id(parameter) for _, parameter in network.model.trained}
+    trained = _changing(network)
     try:
         graph = _Tracer(trained).trace(module, concrete_args=_defaults(module))
     except Exception as error:
@@ -75,6 +75,13 @@ def split(network: Network, sample: torch.Tensor) -> Split:
     )
     _compare(network, parts, sample)
     return parts
+
+
+def _changing(network: Network) -> set[int]:
+    """Return the parameters and buffers that training changes, or that an earlier phase did."""
+    module = network.model.module
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    return {id(tensors[entry.name]) for entry in network.model.layout.entries}
 
 
 def _defaults(module: nn.Module) -> dict[str, Any]:
@@ -92,7 +99,8 @@ def _late(graph: fx.Graph, network: Network, trained: set[int]) -> set[fx.Node]:
         changes = any(source in late for source in node.all_input_nodes)
         if node.op == "call_module":
             part = module.get_submodule(name)
-            changes |= any(id(parameter) in trained for parameter in part.parameters())
+            held = (*part.parameters(), *part.buffers())
+            changes |= any(id(tensor) in trained for tensor in held)
             changes |= any(_is_restless(inner, network) for inner in part.modules())
         elif node.op == "get_attr":
             changes |= id(_attribute(module, name)) in trained

@@ -57,8 +57,8 @@ class _WorkerFromText:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def __call__(self, context: Context) -> Worker:
-        return worker_of(self._text)
+    def __call__(self, context: Context, phase: int) -> Worker:
+        return worker_of(self._text, phase)
 
 
 class FlowerGridEngine(Engine):
@@ -75,6 +75,9 @@ class FlowerGridEngine(Engine):
         self._nodes = self._find_nodes()
         self._evaluator: Worker | None = None
         self._timeout: float | None = None
+
+    def _prepare_workers(self) -> None:
+        self._evaluator = None
 
     def _find_nodes(self) -> dict[int, int]:
         """Return the node of each client, once every client's node is there."""

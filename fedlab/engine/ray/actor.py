@@ -75,6 +75,7 @@ class RayWorker:
         set_torch_threads(threads)
         keep_freed_memory()
         flower_internals.assume_identity()
+        self._runner, self._error = None, None
         try:
             worker = Worker(loads(scenario_text), federation)
             if worker.time_limit.seconds is not None:

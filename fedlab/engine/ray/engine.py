@@ -68,7 +68,7 @@ class RayEngine(Engine):
         self._options, self.workers = _share(self._ray, settings, self._on_cluster)
         self._mailbox = Mailbox()
         self._feature_paths: dict[str, str] = {}
-        self._text = dumps(scenario)
+        self._text = dumps(self.scenario)
         self._data = self._ray.put(federation)
         self._own = None if self._on_cluster else own_ray()
         place = self._own.folder.path if self._own else None
@@ -107,6 +107,10 @@ class RayEngine(Engine):
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
         return worker
+
+    def _prepare_workers(self) -> None:
+        self._text, self._feature_paths = dumps(self.scenario), {}
+        self._pool.prepare_again()
 
     def shares_files(self) -> bool:
         """Return whether workers run on this machine."""

@@ -306,6 +306,11 @@ class RayPool:
         self._workers[slot] = self._begin(slot)
         return trace
 
+    def prepare_again(self) -> None:
+        """Let every worker get ready anew, for what has changed."""
+        for slot, worker in enumerate(self._workers):
+            self._start(worker.actor, self._crash_log(slot))
+
     def on_each(self, method: str, *arguments: Any) -> None:
         """Call a method of every worker."""
         for reference in [getattr(actor, method).remote(*arguments) for actor in self.actors]:

@@ -21,7 +21,14 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from fedlab.engine.worker.messages import Decoder, assignment, keep, sent_arrays, weights_key
+from fedlab.engine.worker.messages import (
+    Decoder,
+    assignment,
+    forget_other_phase,
+    keep,
+    sent_arrays,
+    weights_key,
+)
 from fedlab.engine.worker.worker import Worker, worker_of
 from fedlab.training.task import Assignment
 from fedlab.wire.protocol import (
@@ -32,9 +39,12 @@ from fedlab.wire.protocol import (
     WEIGHT,
     WEIGHTS,
     own_weight,
+    phase_of,
 )
+from fedlab.wire.records import config_of
 
-WorkerSource = Callable[[Context], Worker]
+WorkerSource = Callable[[Context, int], Worker]
+"""Returns the worker for a client's context and a phase of the run."""
 
 
 def client_app(worker_source: WorkerSource) -> ClientApp:
@@ -44,7 +54,7 @@ def client_app(worker_source: WorkerSource) -> ClientApp:
         """Stop a client that takes longer than the scenario allows."""
         if message.metadata.message_type == MessageType.QUERY:
             return call_next(message, context)  # type: ignore[no-any-return]
-        limit = worker_source(context).time_limit
+        limit = worker_source(context, phase_of(config_of(message.content))).time_limit
         reply: Message = limit.run(1, call_next, message, context)
         return reply
 
@@ -53,11 +63,15 @@ def client_app(worker_source: WorkerSource) -> ClientApp:
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _train(worker_source(context), decode, message, context)
+        return _train(
+            worker_source(context, phase_of(config_of(message.content))), decode, message, context
+        )
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _evaluate(worker_source(context), decode, message, context)
+        return _evaluate(
+            worker_source(context, phase_of(config_of(message.content))), decode, message, context
+        )
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
@@ -89,12 +103,13 @@ def _evaluate(worker: Worker, decode: Decoder, message: Message, context: Contex
 
 
 def _asked(worker: Worker, decode: Decoder, message: Message, context: Context) -> Assignment:
+    forget_other_phase(context.state, config_of(message.content))
     client = int(context.node_config[PARTITION_ID])
     return assignment(worker, decode, client, message.content, context.state)
 
 
-def _worker_from_run_config(context: Context) -> Worker:
-    return worker_of(str(context.run_config["scenario"]))
+def _worker_from_run_config(context: Context, phase: int) -> Worker:
+    return worker_of(str(context.run_config["scenario"]), phase)
 
 
 app = client_app(_worker_from_run_config)

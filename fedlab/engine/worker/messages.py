@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 from fedlab.arrays import in_shared_memory
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
 from fedlab.training.task import Arrays, Assignment, Update
-from fedlab.wire.protocol import CLIENT_STATE, LAYOUT, ROUND
+from fedlab.wire.protocol import CLIENT_STATE, KEPT_WITH, LAYOUT, PHASE, ROUND
 from fedlab.wire.records import LentArray, config_of, records_of, without_copying
 
 
@@ -109,6 +110,20 @@ class Decoder:
 
     def _is_full(self) -> bool:
         return len(self._vectors) > self._capacity or self._bytes > self._most_bytes
+
+
+def forget_other_phase(state: RecordDict, config: Mapping[str, Any]) -> None:
+    """Drop what a client kept in a phase in which other weights travelled, in place.
+
+    Engines that hold clients' states do so themselves; Flower's nodes hold their own.
+    """
+    if PHASE not in config:
+        return
+    layout = str(config.get(LAYOUT, ""))
+    record: Any = state.get(KEPT_WITH)
+    if record is None or record[LAYOUT] != layout:
+        state.clear()
+        state[KEPT_WITH] = ConfigRecord({LAYOUT: layout})
 
 
 def keep(state: RecordDict, new: Arrays) -> None:

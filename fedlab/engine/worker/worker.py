@@ -30,10 +30,17 @@ from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
-from fedlab.models.network import Network, build_network, other_networks
+from fedlab.models.network import Network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
-from fedlab.scenario.parts import adversary_of, load_federation, preparation, update_chain
+from fedlab.scenario.parts import (
+    adversary_of,
+    load_federation,
+    network_of,
+    preparation,
+    update_chain,
+)
+from fedlab.scenario.phases import phases_of
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import classes_of, evaluate, predict
 from fedlab.training.loop import Fit
@@ -76,7 +83,7 @@ class Worker:
         task = federation.dataset.task
         self.scenario = scenario
         self.federation = federation
-        self.network = build_network(scenario.model, task, scenario.seed)
+        self.network = network_of(scenario, task)
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
         self.prepare, self.augment = self._inputs_of(self.network, scenario.model)
@@ -347,7 +354,8 @@ class Worker:
         return LocalTask(
             client=assignment.client,
             round=assignment.round,
-            rounds=self.scenario.rounds,
+            rounds=self.scenario.own_rounds,
+            first_round=self.scenario.first_round,
             network=network,
             wire=assignment.wire,
             examples=examples,
@@ -364,8 +372,14 @@ class Worker:
 
 
 @lru_cache(maxsize=1)
-def worker_of(scenario_text: str) -> Worker:
-    """Return this process's worker for a scenario that arrived as text."""
-    scenario = from_run_config(scenario_text)
+def worker_of(scenario_text: str, phase: int = 0) -> Worker:
+    """Return this process's worker for a scenario that arrived as text, in one of its phases."""
+    scenario, federation = _loaded(scenario_text)
     set_torch_threads(getattr(scenario.engine, "threads", 1))
-    return Worker(scenario, load_federation(scenario))
+    return Worker(phases_of(scenario)[phase], federation)
+
+
+@lru_cache(maxsize=1)
+def _loaded(scenario_text: str) -> tuple[Scenario, Federation]:
+    scenario = from_run_config(scenario_text)
+    return scenario, load_federation(scenario)

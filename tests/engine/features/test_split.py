@@ -94,12 +94,17 @@ def test_a_network_trained_from_its_first_layer_is_refused() -> None:
 def test_statistics_still_gathered_end_the_prefix() -> None:
     norm = nn.BatchNorm1d(3, affine=False)
     module = nn.Sequential(nn.Linear(3, 3).requires_grad_(False), norm, nn.Linear(3, 2))
-    flat = FlatModel(module, Layout.of(module, ["1.running_mean", "1.running_var"]))
     sample = torch.randn(4, 3)
-    gathering = split(Network(flat, "2", None, None, 0, ()), sample)
-    frozen = split(Network(flat, "2", None, None, 0, (norm,)), sample)
-    assert norm in gathering.rest.modules()
+    still = FlatModel(module, Layout.of(module))
+    frozen = split(Network(still, "2", None, None, 0, (norm,)), sample)
     assert norm in frozen.prefix.modules()
+    statistics = ["1.running_mean", "1.running_var"]
+    moving = FlatModel(module, Layout.of(module, statistics))
+    gathering = split(Network(moving, "2", None, None, 0, ()), sample)
+    assert norm in gathering.rest.modules()
+    carried = FlatModel(module, Layout.of(module, carried=statistics))
+    earlier = split(Network(carried, "2", None, None, 0, (norm,)), sample)
+    assert norm in earlier.rest.modules()
 
 
 class Looks(nn.Module):

@@ -1,0 +1,147 @@
+"""Phases: a run in parts, each of which trains something else, or in another way.
+
+Fine-tuning that trains a new head first and the whole network then (Kumar et al. 2022) is two
+phases; gradual unfreezing (Howard and Ruder 2018) is several. A phase is a scenario of its own with
+the rounds that are its own: :func:`phases_of` returns these. Its weights are those that the phase
+before reached, and what that one trained travels with the rest, so that a message is complete.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import accumulate
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny
+
+from fedlab.settings import Settings
+
+if TYPE_CHECKING:
+    from fedlab.scenario.schema import Scenario
+
+MODEL_KEYS = ("trainable", "batch_norm", "dropout", "drop_path")
+BatchNormMode = Literal["train", "frozen", "local"]
+
+
+class PhaseSettings(Settings):
+    """Keys of a table in ``[[phases]]``; what it leaves out is as in the scenario's own tables."""
+
+    name: str = Field("", description="what displays and reports call it; default: its number")
+    rounds: Annotated[int, Field(ge=1, le=10**6)] = Field(description="how many rounds it has")
+    trainable: str | tuple[str, ...] | None = Field(None, description="as model.trainable")
+    batch_norm: BatchNormMode | None = Field(None, description="as model.batch_norm")
+    dropout: float | None = Field(None, ge=0, lt=1, description="as model.dropout")
+    drop_path: float | None = Field(None, ge=0, lt=1, description="as model.drop_path")
+    augmentation: bool = Field(
+        True,
+        description="whether [data.augmentation] applies; where it does not, the features of a "
+        "frozen part can be computed once and kept",
+    )
+    client: SerializeAsAny[Settings] | None = Field(
+        None, description="keys of [client] that are others in this phase; schedules span the phase"
+    )
+
+
+class EarlierPhase(Settings):
+    """What an earlier phase trained."""
+
+    trainable: str | tuple[str, ...]
+    batch_norm: BatchNormMode
+
+
+class PhaseSpan(Settings):
+    """Which of a run's phases a scenario stands for."""
+
+    name: str
+    number: int = Field(ge=0, description="from 0")
+    first: int = Field(ge=1, description="its first round")
+    before: tuple[EarlierPhase, ...] = ()
+
+
+def lay_clients(raw: dict[str, Any], merge: Any) -> None:
+    """Complete the phases' client tables from the scenario's own, in place.
+
+    Args:
+        raw: A scenario's content.
+        merge: Lays a table over another, in place, at the path that is given to it.
+    """
+    base, phases = raw.get("client", {}), raw.get("phases")
+    for number, phase in enumerate(phases if isinstance(phases, list) else []):
+        own = phase.get("client", {}) if isinstance(phase, dict) else None
+        if isinstance(base, dict) and isinstance(own, dict):
+            phase["client"] = deepcopy(base)
+            if _name(own.get("optimizer")) not in (None, _name(base.get("optimizer"))):
+                # Rates and momenta of another optimiser say nothing of this one's.
+                phase["client"].pop("optimizer", None)
+            merge(phase["client"], own, ("phases", number, "client"))
+
+
+def _name(table: Any) -> Any:
+    return table.get("name") if isinstance(table, dict) else None
+
+
+def set_rounds(raw: dict[str, Any]) -> list[str]:
+    """Let a scenario have the rounds of its phases; return what is wrong with those that it has."""
+    found = [phase.get("rounds") for phase in _tables(raw)]
+    counts = [count for count in found if type(count) is int and count > 0]
+    if not counts or len(counts) < len(found):
+        if raw.get("phases"):
+            raw.setdefault("rounds", 1)  # What is wrong with the phases is said already.
+        return []
+    total = sum(counts)
+    if raw.setdefault("rounds", total) == total:
+        return []
+    added = " + ".join(map(str, counts)) + (f" = {total}" if len(counts) > 1 else "")
+    return [
+        f"rounds: {raw['rounds']} is not the rounds of all phases, {added}; leave rounds out, or "
+        "change those of a phase (phases.0.rounds is the first one's)"
+    ]
+
+
+def said_once(problems: Sequence[str]) -> list[str]:
+    """Return problems without those of phases' client tables that are those of [client]."""
+    known = set(problems)
+    return [p for p in problems if re.sub(r"^phases\.\d+\.(?=client\b)", "", p) not in known - {p}]
+
+
+def _tables(raw: dict[str, Any]) -> list[dict[str, Any]]:
+    phases = raw.get("phases")
+    listed = phases if isinstance(phases, list) else []
+    return [phase for phase in listed if isinstance(phase, dict)]
+
+
+def phases_of(scenario: Scenario) -> tuple[Scenario, ...]:
+    """Return a scenario for each phase of a scenario; one without phases is its own only one.
+
+    Its ``rounds`` is the number of the phase's last round, and its ``phase`` says which it is.
+    """
+    if not scenario.phases:
+        return (scenario,)
+    found: list[Scenario] = []
+    ends = list(accumulate(phase.rounds for phase in scenario.phases))
+    before: list[EarlierPhase] = []
+    for number, (phase, end) in enumerate(zip(scenario.phases, ends, strict=True)):
+        asked = {key: getattr(phase, key) for key in MODEL_KEYS if getattr(phase, key) is not None}
+        model = scenario.model.model_copy(update=asked)
+        data = scenario.data
+        if not phase.augmentation:
+            data = data.model_copy(update={"augmentation": None})
+        span = PhaseSpan(
+            name=phase.name or str(number + 1),
+            number=number,
+            first=end - phase.rounds + 1,
+            before=tuple(before),
+        )
+        parts = {"model": model, "data": data, "client": phase.client or scenario.client}
+        own = {"rounds": end, "phases": (), "phase": span}
+        found.append(scenario.model_copy(update={**parts, **own}))
+        before.append(EarlierPhase(trainable=model.trainable, batch_norm=model.batch_norm))
+    return tuple(found)
+
+
+def phase_at(phases: Sequence[Scenario], server_round: int) -> int:
+    """Return the number of the phase that a round belongs to; round 0 belongs to the first."""
+    later = [number for number, phase in enumerate(phases) if server_round <= phase.rounds]
+    return later[0] if later else len(phases) - 1

@@ -1,0 +1,267 @@
+"""A run of several phases: what each trains, what it begins from, and what carries over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fedlab.errors import FedlabError
+from fedlab.run.baselines import run_baselines
+from fedlab.run.crossval import cross_validate
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation, assemble
+from fedlab.scenario import Scenario
+from tests.shared import scenario_with
+from tests.stopping import StopAfter
+
+CNN = """
+rounds = 3
+[model]
+name = "cnn"
+dropout = 0.1
+layers = [{ channels = 4, batch_norm = true }, { channels = 8, batch_norm = true }]
+[data]
+train_examples = 200
+[client]
+batch_size = 16
+[client.optimizer]
+lr = 0.05
+[evaluation]
+test_examples = 50
+"""
+HEAD_THEN_ALL = """
+[[phases]]
+name = "head"
+rounds = 1
+trainable = "head"
+client = { epochs = 2, optimizer = { name = "adamw", lr = 0.01 } }
+[[phases]]
+name = "all"
+rounds = 2
+batch_norm = "frozen"
+"""
+
+
+def phased(phases: str, **keys: Any) -> Scenario:
+    return scenario_with(CNN, phases, **keys)
+
+
+def finished(folder: Path, scenario: Scenario) -> dict[str, torch.Tensor]:
+    made = RunFolder.create(folder, "run", scenario)
+    run(made)
+    return load_file(made.path / "model.safetensors")
+
+
+def digest(folder: RunFolder) -> str:
+    return str(json.loads((folder.path / "summary.json").read_text())["weights_sha256"])
+
+
+def initial(scenario: Scenario) -> dict[str, torch.Tensor]:
+    module = assemble(scenario).network.model.module
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {n for n, t in after.items() if not torch.equal(t, before[n]) and t.is_floating_point()}
+
+
+def test_each_phase_trains_what_it_names_from_where_the_one_before_ended(tmp_path: Path) -> None:
+    scenario = phased(HEAD_THEN_ALL)
+    start = initial(scenario)
+    head = finished(
+        tmp_path / "head",
+        scenario_with(
+            CNN,
+            'rounds = 1\nmodel.trainable = "head"\nclient.epochs = 2\n'
+            'client.optimizer = { name = "adamw", lr = 0.01 }',
+        ),
+    )
+    assert changed(start, head) == {"head.weight", "head.bias"}
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder, [StopAfter(1)])
+    assert changed(head, load_file(folder.path / "model.safetensors")) == set()
+    run(folder)
+    after = load_file(folder.path / "model.safetensors")
+    parameters = {name for name, _ in assemble(scenario).network.model.module.named_parameters()}
+    assert changed(head, after) == parameters
+    lines = list(folder.lines("metrics.jsonl"))
+    assert [line.get("phase") for line in lines] == [None, "head", "all", "all"]
+
+
+@pytest.mark.parametrize("stopped_after", [0, 1, 2])
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, stopped_after: int) -> None:
+    scenario = phased(HEAD_THEN_ALL, strategy={"name": "fedadam"})
+    whole = RunFolder.create(tmp_path, "whole", scenario)
+    run(whole)
+    parts = RunFolder.create(tmp_path, "parts", scenario)
+    run(parts, [StopAfter(stopped_after)])
+    assert digest(parts) != digest(whole)
+    run(parts)
+    assert digest(parts) == digest(whole)
+
+
+def test_ray_ends_in_the_bits_of_one_process(tmp_path: Path) -> None:
+    here = RunFolder.create(tmp_path, "inline", phased(HEAD_THEN_ALL))
+    run(here)
+    there = phased(HEAD_THEN_ALL, engine={"name": "ray", "workers": 2})
+    on_ray = RunFolder.create(tmp_path, "ray", there)
+    run(on_ray)
+    assert digest(on_ray) == digest(here)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"strategy": {"name": "fedavgm"}},
+        {"client": {"name": "scaffold"}, "strategy": {"name": "scaffold"}},
+    ],
+    ids=["server momentum", "control variates"],
+)
+def test_phases_that_train_the_same_keep_strategy_and_client_states(
+    tmp_path: Path, keys: dict[str, Any]
+) -> None:
+    one = RunFolder.create(tmp_path, "one", phased("", **keys))
+    run(one)
+    same = phased("[[phases]]\nrounds = 2\n[[phases]]\nrounds = 1", **keys)
+    two = RunFolder.create(tmp_path, "two", same)
+    run(two)
+    assert digest(two) == digest(one)
+
+
+def test_a_schedule_spans_its_phase(tmp_path: Path) -> None:
+    schedule = 'client.schedule = { name = "step", every = 1, gamma = 0.1 }'
+    phases = "[[phases]]\nrounds = 1\n" * 3
+    scenarios = {
+        "constant": phased(phases),
+        "step": scenario_with(CNN, schedule),
+        "each": scenario_with(CNN, schedule, phases),
+    }
+    runs = {}
+    for name, scenario in scenarios.items():
+        runs[name] = RunFolder.create(tmp_path, name, scenario)
+        run(runs[name])
+    assert digest(runs["each"]) == digest(runs["constant"])
+    assert digest(runs["each"]) != digest(runs["step"])
+
+
+def test_what_an_earlier_phase_trained_stays_when_a_later_one_freezes_it(tmp_path: Path) -> None:
+    body_then_head = """
+    [[phases]]
+    rounds = 1
+    trainable = ["stages.0.*"]
+    [[phases]]
+    rounds = 2
+    trainable = "head"
+    """
+    names = [n for n, _ in assemble(phased("")).network.model.module.named_parameters()]
+    first = sorted({name.rsplit(".", 1)[0] for name in names})[0]
+    scenario = phased(body_then_head.replace("stages.0.*", f"{first}.*"))
+    start = initial(scenario)
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder, [StopAfter(1)])
+    middle = load_file(folder.path / "model.safetensors")
+    assert any(name.startswith(first) for name in changed(start, middle))
+    run(folder)
+    after = load_file(folder.path / "model.safetensors")
+    assert changed(middle, after) == {"head.weight", "head.bias"}
+
+
+def test_features_are_cached_only_of_what_no_phase_has_trained() -> None:
+    pictures = scenario_with(
+        CNN,
+        """
+        [[phases]]
+        rounds = 2
+        trainable = "head"
+        batch_norm = "frozen"
+        [[phases]]
+        rounds = 1
+        [[phases]]
+        rounds = 2
+        trainable = "head"
+        batch_norm = "frozen"
+        """,
+        rounds=5,
+        model={"dropout": 0.0},
+        client={"epochs": 5},
+    )
+    with Simulation(pictures) as simulation:
+        assert simulation.engine.features.used
+        wire = simulation.initial_weights
+        for number in (1, 2):
+            wire = simulation.enter(number, wire + 0.001)
+            assert not simulation.engine.features.used
+
+
+def test_a_personal_part_needs_phases_that_train_the_same() -> None:
+    with pytest.raises(FedlabError, match=r"phases: where part of the model stays on its client"):
+        assemble(
+            phased(
+                HEAD_THEN_ALL.replace('"head"\nclient', '"last:1"\nclient'),
+                model={"personal": "head", "batch_norm": "frozen"},
+                client={"name": "fedper"},
+            )
+        )
+
+
+def test_a_problem_says_in_which_phase_it_is() -> None:
+    with pytest.raises(FedlabError, match=r"phases\.1 \('all'\): model\.trainable: 'last:9'"):
+        assemble(phased(HEAD_THEN_ALL.replace('batch_norm = "frozen"', 'trainable = "last:9"')))
+
+
+def test_baselines_go_through_the_same_phases(tmp_path: Path) -> None:
+    scenario = phased(
+        HEAD_THEN_ALL, evaluation={"baselines": ["centralised", "local"], "federated": True}
+    )
+    folder = RunFolder.create(tmp_path, "run", scenario)
+
+    class Silent:
+        def baseline(self, name: str, line: dict[str, Any]) -> None:
+            """Show nothing."""
+
+    run_baselines(folder, [Silent()])  # type: ignore[list-item]
+    lines = list(folder.lines("baselines.jsonl"))
+    assert [x["round"] for x in lines if x["baseline"] == "centralised"] == [0, 1, 2, 3]
+    assert [x["client"] for x in lines if x["baseline"] == "local"] == [0, 1, 2]
+
+
+def test_one_client_alone_is_the_federation_of_that_client(tmp_path: Path) -> None:
+    """A federation of one client, a round a phase, is that client trained alone."""
+    single = phased(
+        HEAD_THEN_ALL.replace("rounds = 2", "rounds = 1"),
+        rounds=2,
+        data={"partition": {"clients": 1}},
+        evaluation={"baselines": ["local"]},
+    )
+    folder = RunFolder.create(tmp_path, "run", single)
+    run(folder)
+
+    class Silent:
+        def baseline(self, name: str, line: dict[str, Any]) -> None:
+            """Show nothing."""
+
+    run_baselines(folder, [Silent()])  # type: ignore[list-item]
+    (alone,) = folder.lines("baselines.jsonl")
+    federated = list(folder.lines("metrics.jsonl"))[-1]
+    assert alone["test"] == federated["test"]
+
+
+def test_cross_validation_of_phases_is_refused() -> None:
+    with pytest.raises(FedlabError, match="phases: cross-validation looks for"):
+        cross_validate(phased(HEAD_THEN_ALL), 3)
+
+
+@pytest.mark.slow
+def test_flowers_simulation_goes_through_the_phases(tmp_path: Path) -> None:
+    keys = {"client": {"name": "scaffold"}, "strategy": {"name": "scaffold"}}
+    scaffold = HEAD_THEN_ALL.replace('name = "adamw", ', "")
+    here = finished(tmp_path / "inline", phased(scaffold, **keys))
+    there = finished(tmp_path / "flower", phased(scaffold, **keys, engine={"name": "flower"}))
+    for name, tensor in here.items():
+        torch.testing.assert_close(there[name], tensor, rtol=1e-4, atol=1e-5)
