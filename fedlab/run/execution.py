@@ -175,7 +175,8 @@ def _put_together(folder: RunFolder, simulate: Callable[[Scenario], Simulation])
 def _finish(folder: RunFolder, simulation: Simulation, rounds: Rounds, kept: BestWeights) -> None:
     """Write what a finished or stopped run leaves: models, the confusion matrix, the summary."""
     best = kept.weights()
-    if best is not None:
+    if best is not None and kept.best is not None:
+        best = simulation.in_present_phase(kept.best.round, best)
         _write_model(folder, files.BEST, simulation, best)
         if _restores(folder):
             rounds.put_back(best)

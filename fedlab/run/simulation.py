@@ -30,7 +30,7 @@ from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation, network_of, public_inputs
-from fedlab.scenario.phases import phases_of
+from fedlab.scenario.phases import phase_at, phases_of
 
 for variable, value in (
     ("FLWR_TELEMETRY_ENABLED", "0"),
@@ -175,6 +175,20 @@ class Simulation:
             load_state(self.network, whole_state(before, weights))
             begun.append(self.initial_weights)
         return begun
+
+    def in_present_phase(self, server_round: int, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of an earlier round as the present phase has them.
+
+        Args:
+            server_round: The round.
+            weights: (wire_size,) as its phase has them.
+        """
+        phase = self.phases[phase_at(self.phases, server_round)]
+        if phase is self.phase:
+            return weights
+        earlier = network_of(phase, self.federation.dataset.task)
+        load_state(self.network, whole_state(earlier, weights))
+        return self.initial_weights
 
     def _server_context(self, strategy: Strategy) -> ServerContext:
         """Return what the server has for a strategy."""
