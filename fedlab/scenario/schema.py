@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, create_model, model_validator
 
 from fedlab import registry
 from fedlab.errors import FedlabError
-from fedlab.scenario.phases import PhaseSettings, PhaseSpan
+from fedlab.scenario.phase_settings import PhaseSettings, PhaseSpan
 from fedlab.scenario.problems import shown
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import RunStoppingSettings

@@ -253,18 +253,24 @@ def test_one_client_alone_is_the_federation_of_that_client(tmp_path: Path) -> No
 
 
 def test_the_best_round_of_an_earlier_phase_is_put_back(tmp_path: Path) -> None:
-    spoiled = HEAD_THEN_ALL.replace(
-        'batch_norm = "frozen"', "client = { clip_norm = 1.0, optimizer = { lr = 3.0 } }"
-    )
+    spoiled = """
+    [[phases]]
+    rounds = 1
+    client = { epochs = 5 }
+    [[phases]]
+    rounds = 2
+    trainable = "head"
+    client = { clip_norm = 1.0, optimizer = { lr = 10.0 } }
+    """
     stopping = {"on": "validation", "patience": 3, "restore_best": True}
     evaluation = {"federated": True, "early_stopping": stopping}
     folder = RunFolder.create(tmp_path, "run", phased(spoiled, evaluation=evaluation))
     run(folder, [StopAfter(1)])
-    head = load_file(folder.path / "model.safetensors")
+    first = load_file(folder.path / "model.safetensors")
     run(folder)
     assert json.loads((folder.path / "summary.json").read_text())["rounds"] == 3
     for name in ("best.safetensors", "model.safetensors"):
-        assert changed(head, load_file(folder.path / name)) == set()
+        assert changed(first, load_file(folder.path / name)) == set()
 
 
 def test_cross_validation_of_phases_is_refused() -> None:
