@@ -7,6 +7,7 @@ with ``Field(description=...)`` and bound every number with ``ge``, ``gt``, ``le
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -63,10 +64,26 @@ class IsPath:
 
     Attributes:
         words: Texts that may stand in its place and are no paths.
+        prefix: What stands before the path, in a text that may also be something else: with
+            "transformers:" only "transformers:./folder", an absolute path, one from the home folder
+            or one that leads to a folder is taken for a path, and the prefix stays.
     """
 
     words: tuple[str, ...] = ()
+    prefix: str = ""
 
 
 FilePath = Annotated[str, Field(min_length=1), IsPath()]
 """The type of a key that names a file or folder of the user's."""
+
+
+def renamed(keys: Any, names: Mapping[str, str]) -> Any:
+    """Return a table with keys that older scenarios have under other names, for a validator.
+
+    Args:
+        keys: The table.
+        names: The present name of each key, by the former one.
+    """
+    if not isinstance(keys, dict):
+        return keys
+    return {names[k] if k in names and names[k] not in keys else k: v for k, v in keys.items()}

@@ -36,6 +36,7 @@ class Encoding:
         tokens: The input tokens by number, for text; () for other inputs.
         unit: What a token of text is.
         unknown: The token that stands for what is not among ``tokens``.
+        tokenizer: A Hugging Face tokeniser as JSON, which then encodes text in place of ``tokens``.
         features: Scaling of the input's last dimension, for tables and series that are scaled.
         targets: Scaling of a regression's targets, where they are scaled.
         table: How the columns of a user's table became features, in place of ``features``.
@@ -47,6 +48,7 @@ class Encoding:
     features: Scaling | None = None
     targets: Scaling | None = None
     table: TableEncoding | None = None
+    tokenizer: str = ""
 
 
 @dataclass(frozen=True)

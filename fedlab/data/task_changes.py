@@ -39,6 +39,8 @@ def _encoding(recorded: Encoding | None, found: Encoding | None) -> Iterator[str
             yield "inputs are raw, not encoded" if found is None else "inputs are encoded, not raw"
         return
     yield from _names("token", recorded.tokens, found.tokens)
+    if recorded.tokenizer != found.tokenizer:
+        yield "texts are cut into tokens by another tokeniser"
     if recorded.unit != found.unit:
         yield f"tokens are {found.unit} and were {recorded.unit}"
     yield from _table(recorded.table, found.table)

@@ -38,7 +38,11 @@ class Vocabulary:
 
     @classmethod
     def of(
-        cls, tokens: Iterable[str], size: int | None = None, special: Sequence[str] = ()
+        cls,
+        tokens: Iterable[str],
+        size: int | None = None,
+        special: Sequence[str] = (),
+        least: int = 1,
     ) -> Vocabulary:
         """Return the vocabulary of the most frequent tokens (ties: alphabetically).
 
@@ -46,9 +50,11 @@ class Vocabulary:
             tokens: All tokens of the training text.
             size: Size of the vocabulary at most, the special tokens included.
             special: Tokens with the first numbers, the last of them for what is unknown.
+            least: How often a token has to occur.
         """
         counts = Counter(tokens)
-        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        frequent = (token for token, count in counts.items() if count >= least)
+        ranked = sorted(frequent, key=lambda token: (-counts[token], token))
         room = None if size is None else max(0, size - len(special))
         return cls([*special, *ranked[:room]], max(0, len(special) - 1))
 

@@ -16,6 +16,7 @@ from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.settings import ModelSettings
+from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.models.weight_files import read_weights
 from fedlab.models.weights import fit_weights
 from fedlab.models.zoo.contract import ZooModel
@@ -32,7 +33,8 @@ class Network:
         head: Prefix of the head's parameter names.
         mean, std: Per-channel statistics that pictures are normalised with, or None for 0..1.
         channels: Channels of the model's pictures; 0 for other inputs.
-        frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm).
+        frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm, and
+            frozen parts of a Transformer, which then drop nothing).
     """
 
     model: FlatModel
@@ -88,6 +90,7 @@ def build_network(
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in now.parameters)
     frozen = tuple(norm for norm in norms.values() if norm not in now.norms)
+    resting = tuple(m for m in module.modules() if _rests(m))
     personal = _personal(module, now.buffers, settings, backbone.head, tuple(norms))
     carried = {n for c in earlier for n in (*c.parameters, *c.buffers)}
     carried -= {*now.parameters, *now.buffers}
@@ -100,7 +103,9 @@ def build_network(
             "trained stays on its client (model.personal, model.batch_norm)"
         )
     model = FlatModel(module, layout)
-    return Network(model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen)
+    return Network(
+        model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen + resting
+    )
 
 
 def bare_module(settings: ModelSettings, task: Task) -> nn.Module:
@@ -144,6 +149,11 @@ class _Built:
 def _backbone(settings: ModelSettings, task: Task) -> _Built:
     from fedlab.registry import models
 
+    if isinstance(settings, TransformersSettings):
+        from fedlab.models import transformers_backbone
+
+        built = transformers_backbone.build(settings, task)
+        return _Built(built.module, built.head, built.stages, None, None, 0)
     if ":" not in settings.name and settings.name not in models:
         # timm and torchvision take seconds to import.
         from fedlab.models.backbones import BackboneSettings, load_backbone
@@ -187,6 +197,12 @@ class _Changed:
     parameters: frozenset[str]
     buffers: list[str]
     norms: tuple[nn.Module, ...]
+
+
+def _rests(module: nn.Module) -> bool:
+    """Return whether a module says that it drops nothing while it is frozen, and is."""
+    rests = getattr(module, "rests_when_frozen", False)
+    return bool(rests) and not any(p.requires_grad for p in module.parameters())
 
 
 def _changed(

@@ -12,7 +12,10 @@ from fedlab.settings import IsPath, Settings
 class ModelSettings(Settings):
     """Settings shared by every model; a zoo family's own settings extend this class."""
 
-    name: str = Field(description="a zoo model, or any timm or torchvision model")
+    name: str = Field(
+        description="a zoo model, any timm or torchvision model, or transformers:MODEL of Hugging "
+        "Face"
+    )
     pretrained: bool | Annotated[str, IsPath(words=("package",))] = Field(
         False,
         description="true: the library's hub; 'package': weights from a package; "

@@ -9,6 +9,7 @@ from fedlab.errors import FedlabError
 from fedlab.models.backbone import BackboneSettings
 from fedlab.models.network import bare_module
 from fedlab.models.settings import ModelSettings
+from fedlab.models.transformers_settings import TransformersSettings
 
 BYTES = 4
 """Of a weight."""
@@ -30,6 +31,10 @@ def count_parameters(settings: ModelSettings, task: Task) -> int | None:
         from fedlab.models.backbones import check_weights
 
         check_weights(settings)
+    if isinstance(settings, TransformersSettings):
+        from fedlab.models import transformers_backbone
+
+        transformers_backbone.check_weights(settings)
     try:
         with torch.device("meta"):
             module = bare_module(settings.model_copy(update={"pretrained": False}), task)

@@ -44,8 +44,18 @@ def _absolute(value: Any, mark: IsPath, folder: Path) -> Any:
     """Return a path as an absolute one, and what is no path as it is."""
     if not isinstance(value, str) or not value or value in mark.words:
         return value
+    if mark.prefix:
+        rest = value.removeprefix(mark.prefix)
+        if rest == value or not _is_path(rest, folder):
+            return value
+        return mark.prefix + str(_absolute(rest, IsPath(), folder))
     whole = folder / os.path.expanduser(value)
     return os.path.abspath(whole) if here().is_absolute() else str(whole)
+
+
+def _is_path(text: str, folder: Path) -> bool:
+    """Return whether a text that may be a name instead is meant as a path."""
+    return text.startswith((".", "/", "~")) or bool(text and (folder / text).is_dir())
 
 
 def here() -> Path:

@@ -46,6 +46,7 @@ def _fixed() -> Iterator[str]:
     from fedlab.data.public import PublicSettings
     from fedlab.data.transforms import AugmentationSettings
     from fedlab.models.backbone import BackboneSettings
+    from fedlab.models.transformers_settings import TransformersSettings
     from fedlab.training.early_stopping import EarlyStoppingSettings
     from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings
 
@@ -55,6 +56,7 @@ def _fixed() -> Iterator[str]:
         "[data.augmentation]": AugmentationSettings,
         "[data.public]": PublicSettings,
         "[model], any timm or torchvision model": BackboneSettings,
+        "[model], any model of Hugging Face's transformers": TransformersSettings,
         "[client.optimizer]": OptimizerSettings,
         "[client.schedule]": ScheduleSettings,
         "[client.early_stopping], [evaluation.early_stopping]": EarlyStoppingSettings,

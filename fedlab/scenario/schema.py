@@ -244,6 +244,10 @@ def _settings_of(found: Any, name: str) -> type[Settings]:
 
 
 def _model_settings(name: str) -> type[Settings]:
+    from fedlab.models.transformers_settings import TransformersSettings, is_transformers
+
+    if is_transformers(name):
+        return TransformersSettings
     if ":" in name or name in registry.models:
         return _settings_of(registry.models.get(name), name)
     # timm and torchvision take seconds to import.

@@ -9,6 +9,7 @@ import torch
 from fedlab.data.dataset import Encoding, Task
 from fedlab.data.formats.text_file import read_text
 from fedlab.data.names import readable, shown
+from fedlab.data.tokenisers import tokeniser_of
 from fedlab.data.vocabulary import Vocabulary, split_tokens
 from fedlab.errors import FedlabError
 
@@ -37,12 +38,18 @@ def encode(task: Task, argument: str) -> torch.Tensor:
             record how text was encoded.
     """
     encoding = encoding_of(task)
-    tokens = split_tokens(text_of(argument), encoding.unit)
-    if not tokens:
+    text = text_of(argument)
+    if encoding.tokenizer:
+        tokens = torch.empty(0)
+        if text.strip():
+            tokens = tokeniser_of(encoding).encode([text], task.input_shape[0])[0]
+    else:
+        words = split_tokens(text, encoding.unit)
+        tokens = torch.from_numpy(Vocabulary(encoding.tokens, encoding.unknown).encode(words))
+    if not len(tokens):
         which = f"the text in {shown(argument)}" if _is_file(Path(argument)) else "the text"
         raise FedlabError(f"{which} is empty; give the network something to read")
-    numbers = Vocabulary(encoding.tokens, encoding.unknown).encode(tokens)
-    return torch.from_numpy(numbers).long()
+    return tokens.long()
 
 
 def encoding_of(task: Task) -> Encoding:
@@ -51,7 +58,7 @@ def encoding_of(task: Task) -> Encoding:
     Raises:
         FedlabError: If the run does not record it.
     """
-    if task.encoding is None or not task.encoding.tokens:
+    if task.encoding is None or not (task.encoding.tokens or task.encoding.tokenizer):
         raise FedlabError(
             "this run's data set holds tokens without names, so new text cannot be encoded for it"
         )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from fedlab import registry
 from fedlab.errors import FedlabError
 from fedlab.models.backbone import BackboneSettings
+from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.registry import KINDS
 from fedlab.scenario.schema import DataKeys, Scenario
 from fedlab.settings import LONGEST, Settings
@@ -31,7 +32,7 @@ def settings_classes() -> list[type[BaseModel]]:
             for inside in tables_in(field.annotation):
                 add(inside)
 
-    for settings in (Scenario, DataKeys, BackboneSettings):
+    for settings in (Scenario, DataKeys, BackboneSettings, TransformersSettings):
         add(settings)
     for known in (*(kind.registry for kind in KINDS), registry.optimizers):
         for name in known.names():

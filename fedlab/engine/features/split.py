@@ -8,6 +8,7 @@ the prefix, whatever its depth; one tensor leads from it to the rest.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +102,8 @@ def _late(graph: fx.Graph, network: Network, trained: set[int]) -> set[fx.Node]:
             part = module.get_submodule(name)
             held = (*part.parameters(), *part.buffers())
             changes |= any(id(tensor) in trained for tensor in held)
-            changes |= any(_is_restless(inner, network) for inner in part.modules())
+            resting = any(inner in network.frozen for inner in _above(module, name))
+            changes |= not resting and any(_is_restless(m, network) for m in part.modules())
         elif node.op == "get_attr":
             changes |= id(_attribute(module, name)) in trained
         elif node.op == "call_function":
@@ -117,6 +119,13 @@ def _is_restless(module: nn.Module, network: Network) -> bool:
         return module not in network.frozen
     rates = [getattr(module, name, 0) for name in RATES]
     return any(isinstance(rate, int | float) and rate > 0 for rate in rates)
+
+
+def _above(module: nn.Module, name: str) -> Iterator[nn.Module]:
+    """Yield a part of a module and the parts that it is in, from the inside."""
+    while name:
+        yield module.get_submodule(name)
+        name = name.rpartition(".")[0]
 
 
 def _attribute(module: nn.Module, name: str) -> Any:
