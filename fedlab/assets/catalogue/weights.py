@@ -186,5 +186,8 @@ ASSETS = (
                 "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
             ),
         ),
+        pretrained=Pretrained(
+            "transformers:all-minilm-l6-v2", 22_565_376, "text, up to 512 word pieces"
+        ),
     ),
 )
