@@ -153,7 +153,7 @@ def _backbone(settings: ModelSettings, task: Task) -> _Built:
         from fedlab.models import transformers_backbone
 
         built = transformers_backbone.build(settings, task)
-        return _Built(built.module, built.head, built.stages, None, None, 0)
+        return _Built(built.module, built.head, built.stages, None, None, 0, settings.name)
     if ":" not in settings.name and settings.name not in models:
         # timm and torchvision take seconds to import.
         from fedlab.models.backbones import BackboneSettings, load_backbone
