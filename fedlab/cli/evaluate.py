@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -36,18 +37,29 @@ def evaluate(
 def _evaluate(run: Path, data: Path | None, best: bool, stream: TextIO | None) -> None:
     from fedlab.files import BEST
     from fedlab.run.folder import strict_json
-    from fedlab.use.evaluate import evaluate_trained
+    from fedlab.use.evaluate import evaluate_by_site
     from fedlab.use.loading import load_trained
 
     def tell(note: str) -> None:
         typer.echo(f"note: {note}", err=True)
 
-    metrics = evaluate_trained(load_trained(run, best), data, tell).compute()
+    evaluation, sites = evaluate_by_site(load_trained(run, best), data, tell)
+    metrics = evaluation.compute()
     if stream is not None:
-        stream.write(strict_json(metrics) + "\n")
+        stream.write(strict_json({**metrics, **({"sites": sites} if sites else {})}) + "\n")
         return
     where = str(data) if data is not None else "the run's own test set"
     _show(metrics, f"{where}, {BEST}" if best else where)
+    if sites:
+        show_sites(sites)
+
+
+def show_sites(sites: Mapping[str, Mapping[str, float]]) -> None:
+    """Print each site's metrics as a table."""
+    from fedlab.metrics.sites import site_rows
+    from fedlab.terminal import PlainConsole
+
+    PlainConsole().rows(*site_rows(sites))
 
 
 def _show(metrics: dict[str, float], where: str) -> None:

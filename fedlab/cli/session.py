@@ -31,6 +31,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     from fedlab.results.own_parts import own_parts
     from fedlab.results.reading import RunRecord
     from fedlab.results.report.page import write_report
+    from fedlab.results.sites import site_figures
     from fedlab.run.baselines import run_baselines
     from fedlab.run.callbacks import trackers_of
     from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
@@ -61,6 +62,9 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         console.say(own.sentence)
     if record.summary is not None and record.summary.best_by_validation is not None:
         console.say(record.summary.best_by_validation.sentence)
+    sites = site_figures(record)
+    if sites is not None:
+        console.say(sites.sentence)
     console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()

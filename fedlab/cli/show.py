@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
+from fedlab.files import SCENARIO
 from fedlab.registry import KINDS
 from fedlab.trust import own_code
 
@@ -20,7 +22,10 @@ SINGULARS = {kind.singular: kind.registry for kind in KINDS}
 
 def show(
     scenario: Annotated[
-        str, typer.Argument(help="a built-in scenario's name, a TOML file, or a kind of part")
+        str,
+        typer.Argument(
+            help="a built-in scenario's name, a TOML file, a run folder, or a kind of part"
+        ),
     ],
     name: Annotated[
         str | None, typer.Argument(help=f"of a part: its name; kinds are {', '.join(SINGULARS)}")
@@ -31,9 +36,12 @@ def show(
     toml: Annotated[bool, typer.Option("--toml", help="print plain TOML")] = False,
     trust: Trust = False,
 ) -> None:
-    """Show a scenario, resolved, or a part's keys: fedlab show strategy fedadam."""
+    """Show a scenario, a run's figures, or a part's keys: fedlab show strategy fedadam."""
     from fedlab.terminal import PlainConsole
 
+    if name is None and not overrides and not toml and (Path(scenario) / SCENARIO).is_file():
+        _show_run(Path(scenario))
+        return
     if name is None:
         with own_code(trust):
             _show_scenario(scenario, overrides or [], toml)
@@ -68,6 +76,27 @@ def _show_scenario(scenario: str, overrides: list[str], toml: bool) -> None:
         origin = _origin(key, loaded.origins)
         table.add_row(key, _text(value), origin, style="dim" if origin == "default" else None)
     PlainConsole().print(table)
+
+
+def _show_run(path: Path) -> None:
+    """Print what a run reached: the last tested round's metrics, and each site's."""
+    from fedlab.metrics.names import metric_name
+    from fedlab.results.reading import RunRecord
+    from fedlab.results.sites import site_figures
+    from fedlab.terminal import PlainConsole
+
+    record = RunRecord.load(path)
+    console = PlainConsole()
+    done = record.rounds[-1].round if record.rounds else 0
+    console.say(f"{record.title}: {record.status}, {done} rounds, {record.clients:,} clients")
+    if record.tested:
+        last = record.tested[-1]
+        rows = [(metric_name(n).label, metric_name(n).text(v)) for n, v in last.test.items()]
+        console.rows(("metric", f"test set, round {last.round}"), rows)
+    sites = site_figures(record)
+    if sites is not None:
+        console.say(f"\n{sites.sentence}")
+        console.rows(*sites.table())
 
 
 def _part(kind: str, name: str) -> tuple[str, list[tuple[str, ...]]]:

@@ -14,6 +14,9 @@ from fedlab.data.dataset import Task
 from fedlab.metrics.contract import MetricSet
 from fedlab.registry import metrics
 
+_OF_SITE = "/"
+"""Stands between a site's number and the name of a sum."""
+
 
 class Evaluation:
     """The metrics of one model on one set of examples, batch by batch, shard by shard.
@@ -22,12 +25,15 @@ class Evaluation:
     cut into batches. Two workers' parts are joined with :meth:`merge`; the sums are floating-point,
     so join them in a fixed order.
 
+    Beside the whole, sites may be counted: parts of the examples by whose they are.
+
     Args:
         task: What is learned; positions whose target is ``task.padding`` are not counted.
     """
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._sites: dict[int, Evaluation] = {}
         self._metrics: MetricSet = metrics.get(task.conventions.metrics)(task)
         self._sums = {
             name: torch.zeros(size, dtype=torch.float64)
@@ -62,6 +68,16 @@ class Evaluation:
         success = {"attack_success": hits / triggered} if triggered else {}
         return {"loss": loss / count, **self._metrics.compute(self._sums), **success}
 
+    def site(self, number: int) -> Evaluation:
+        """Return the evaluation of one site's examples."""
+        if number not in self._sites:
+            self._sites[number] = Evaluation(self._task)
+        return self._sites[number]
+
+    def compute_sites(self) -> dict[int, dict[str, float]]:
+        """Return the metrics of each site that was counted, by its number."""
+        return {number: site.compute() for number, site in sorted(self._sites.items())}
+
     def confusion(self) -> Tensor:
         """Return the (K, K) counts, rows true class, columns predicted class.
 
@@ -75,12 +91,21 @@ class Evaluation:
 
     def state(self) -> dict[str, Tensor]:
         """Return the sums by name; they travel to another process."""
-        return dict(self._sums)
+        of_sites = {
+            f"{number}{_OF_SITE}{name}": value
+            for number, site in self._sites.items()
+            for name, value in site.state().items()
+        }
+        return {**self._sums, **of_sites}
 
     def merge(self, state: dict[str, Tensor]) -> None:
         """Add what :meth:`state` returned elsewhere, for the same task."""
         for name, value in state.items():
-            self._add(name, value)
+            number, of_site, rest = name.partition(_OF_SITE)
+            if of_site:
+                self.site(int(number))._add(rest, value)
+            else:
+                self._add(name, value)
 
     def _add(self, name: str, value: Tensor) -> None:
         # Not in place: what state() returned must not change.

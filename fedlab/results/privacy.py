@@ -29,7 +29,7 @@ def at_home(record: RunRecord) -> RunRecord:
 
 
 def shared(record: RunRecord) -> RunRecord:
-    """Return the record without paths, command line, folder's name and names of clients.
+    """Return the record without paths, command line, folder's name and names of clients and sites.
 
     Names of classes, the title and the description stay, as do package versions and the processor.
     """
@@ -40,8 +40,17 @@ def shared(record: RunRecord) -> RunRecord:
         found,
         environment={key: v for key, v in found.environment.items() if key in _KEPT},
         partition=partition and partition.model_copy(update={"names": []}),
+        rounds=[row.model_copy(update={"sites": _numbered(row.sites)}) for row in found.rounds],
+        baselines=[
+            row.model_copy(update={"sites": _numbered(row.sites)}) for row in found.baselines
+        ],
         alias=f"the folder of this {SCENARIO}",
     )
+
+
+def _numbered(sites: dict[str, Any]) -> dict[str, Any]:
+    """Return sites' figures by number, in place of names of hospitals or persons."""
+    return {f"site {number}": row for number, row in enumerate(sites.values(), 1)}
 
 
 def without_paths(text: str) -> str:

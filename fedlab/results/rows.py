@@ -55,6 +55,7 @@ class RoundRow(Row):
 
     round: RoundNumber
     test: Metrics = {}
+    sites: dict[str, Metrics] = {}
     train: dict[str, Spread] = {}
     clients: dict[str, Spread] = {}
     validation: Metrics = {}
@@ -108,6 +109,7 @@ class BaselineRow(Row):
     client: Count | None = None
     examples: Count | None = None
     test: Metrics
+    sites: dict[str, Metrics] = {}
     own: Metrics = {}
 
 

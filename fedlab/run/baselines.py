@@ -21,6 +21,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
 from fedlab.engine.reports import Exchange
 from fedlab.files import BASELINES
+from fedlab.metrics.sites import measured_sites
 from fedlab.results.baselines import LOCAL_CLIENTS
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.folder import RunFolder
@@ -131,10 +132,12 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
         own = _on_their_own_parts(simulation, exchange) if scenario.evaluation.federated else {}
         for reply, report in zip(exchange.replies, exchange.reports, strict=True):
             evaluation = simulation.engine.evaluate(_weights(reply))
+            test = simulation.federation.dataset.test
             yield {
                 "client": report.client,
                 "examples": report.examples,
                 "test": evaluation.compute(),
+                **measured_sites(evaluation, test),
                 **({"own": own[report.client]} if own.get(report.client) else {}),
             }
 
@@ -189,7 +192,8 @@ class _Collect(Callback):
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         if "test" in outcome.record:
-            self.lines.append({"round": outcome.round, "test": outcome.record["test"]})
+            kept = ("round", "test", "sites")
+            self.lines.append({key: outcome.record[key] for key in kept if key in outcome.record})
 
 
 def _rounds(scenario: Scenario, federation: Federation) -> Iterator[Line]:

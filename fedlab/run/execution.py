@@ -225,6 +225,7 @@ def summary(
         **({"reason": rounds.reason} if rounds.reason else {}),
         "rounds": rounds.round,
         **({"test": test} if test else {}),
+        **({"sites": sites} if (sites := _last(shown, "sites")) else {}),
         **({"best": best} if best else {}),
         **({"best_by_validation": _kept(lines, kept, _restores(folder))} if kept else {}),
         **({"clients": {name: spread["mean"] for name, spread in own.items()}} if own else {}),

@@ -27,6 +27,7 @@ from fedlab.engine.reports import Exchange, Report
 from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import NOT_METRICS, metric_name
+from fedlab.metrics.sites import measured_sites
 from fedlab.metrics.spread import describe
 from fedlab.models.network import Network
 from fedlab.process import frozen_heap
@@ -322,7 +323,8 @@ class Rounds:
 
     def _tested(self, server_round: int) -> dict[str, Any]:
         """Return the global model's test metrics; nothing where there is no such model."""
-        if len(self.engine.federation.dataset.test) == 0 or self.weights.numel() == 0:
+        test = self.engine.federation.dataset.test
+        if len(test) == 0 or self.weights.numel() == 0:
             return {}
         with self._timed("evaluate"):
             measured = self.evaluation().compute()
@@ -333,7 +335,7 @@ class Rounds:
                 f"{measured['loss']}: its outputs are not finite, or too large; smaller learning "
                 "rates of clients and server may help",
             )
-        return {"test": measured}
+        return {"test": measured, **measured_sites(self.evaluation(), test)}
 
     def evaluation(self) -> Evaluation:
         """Return the evaluation of the global weights on the test set, made once for each."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from fedlab.data.dataset import Examples, Task
+from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.training.criterion import Criterion
@@ -42,8 +43,20 @@ def evaluate(
     prepare: Preparation,
     criterion: Criterion,
     batch_size: int = ROWS_PER_BATCH,
+    sites: IntArray | None = None,
 ) -> Evaluation:
-    """Return the metrics' sums of ``network`` on ``examples``, to be merged and computed."""
+    """Return the metrics' sums of ``network`` on ``examples``, to be merged and computed.
+
+    Args:
+        network: The network.
+        examples: The examples.
+        task: What is learned.
+        prepare: Turns stored inputs into what the network takes.
+        criterion: The task loss.
+        batch_size: Rows at a time.
+        sites: (N,) whose each example is, where sites are counted, too; a task whose batches are
+            several views of their inputs has none.
+    """
     network.model.module.eval()
     evaluation, draw = Evaluation(task), build_draw(task)
     for start in range(0, len(examples), batch_size):
@@ -52,4 +65,22 @@ def evaluate(
         outputs = parted(network.model.call(merged(inputs, draw.views)), draw.views)
         loss = criterion(outputs, targets).item()
         evaluation.update(outputs, targets, loss * len(targets), len(targets))
+        if sites is not None and draw.views == 1:
+            own = sites[start : start + batch_size]
+            _count_sites(evaluation, outputs, targets, criterion, own)
     return evaluation
+
+
+def _count_sites(
+    evaluation: Evaluation,
+    outputs: torch.Tensor,
+    targets: torch.Tensor,
+    criterion: Criterion,
+    sites: IntArray,
+) -> None:
+    """Count each site's rows of a batch."""
+    for site in np.unique(sites).tolist():
+        rows = torch.from_numpy(np.flatnonzero(sites == site))
+        scores, wanted = outputs[rows], targets[rows]
+        loss = criterion(scores, wanted).item()
+        evaluation.site(site).update(scores, wanted, loss * len(wanted), len(wanted))

@@ -13,6 +13,7 @@ from fedlab.data.dataset import Examples
 from fedlab.data.federation import some_of
 from fedlab.data.unreadable import settle
 from fedlab.metrics.evaluation import Evaluation
+from fedlab.metrics.sites import SiteMetrics, measured_sites, reported_groups
 from fedlab.run.same_data import check_task, differs_in_test
 from fedlab.scenario.parts import load_dataset, task_of
 from fedlab.training.evaluation import evaluate
@@ -26,7 +27,14 @@ AT_ONCE = 1024
 def evaluate_trained(
     trained: Trained, data: Path | None = None, tell: Callable[[str], object] = lambda note: None
 ) -> Evaluation:
-    """Return the metrics' sums of the network on labelled data.
+    """Return the metrics' sums of the network on labelled data; see :func:`evaluate_by_site`."""
+    return evaluate_by_site(trained, data, tell)[0]
+
+
+def evaluate_by_site(
+    trained: Trained, data: Path | None = None, tell: Callable[[str], object] = lambda note: None
+) -> tuple[Evaluation, SiteMetrics]:
+    """Return the metrics' sums of the network on labelled data, and each site's metrics.
 
     Args:
         trained: The network.
@@ -41,12 +49,16 @@ def evaluate_trained(
     client = trained.scenario.client
     algorithm: Any = registry.clients.get(client.name)(client)
     criterion = algorithm.criterion(trained.task)
-    evaluation = Evaluation(trained.task)
+    evaluation, of_sites = Evaluation(trained.task), SiteMetrics()
     parts = [_own_test(trained, tell)] if data is None else read_labelled(trained, data)
     for examples in parts:
-        part = evaluate(trained.network, examples, trained.task, trained.prepare, criterion)
+        groups = reported_groups(examples)
+        part = evaluate(
+            trained.network, examples, trained.task, trained.prepare, criterion, sites=groups
+        )
         evaluation.merge(part.state())
-    return evaluation
+        of_sites |= measured_sites(part, examples).get("sites", {})
+    return evaluation, of_sites
 
 
 def read_labelled(trained: Trained, path: Path) -> Iterator[Examples]:

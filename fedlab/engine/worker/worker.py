@@ -30,6 +30,7 @@ from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
+from fedlab.metrics.sites import reported_groups
 from fedlab.models.network import Network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
@@ -314,7 +315,9 @@ class Worker:
         part = Examples(test.inputs[start:stop], test.targets[start:stop])
         task = self.federation.dataset.task
         criterion = self.algorithm.criterion(task)
-        evaluation = evaluate(self.network, part, task, self.prepare, criterion)
+        groups = reported_groups(test)
+        sites = None if groups is None else groups[start:stop]
+        evaluation = evaluate(self.network, part, task, self.prepare, criterion, sites=sites)
         if self.adversary is not None and self.adversary.attack.has_trigger:
             self._count_success(evaluation, part)
         state: dict[str, torch.Tensor] = evaluation.state()

@@ -19,6 +19,7 @@ from fedlab.results.own_parts import own_parts, part_name
 from fedlab.results.reading import RunRecord
 from fedlab.results.report.tables import Table, confusions_table, failure_tables, rounds_table
 from fedlab.results.rows import RoundRow
+from fedlab.results.sites import site_figures
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Section:
 
 def sections(record: RunRecord) -> list[Section]:
     """Return the sections for which the run has data, in the order of the page."""
-    builders = (learning, clients, partition, confusion, communication, seconds, failures)
+    builders = (learning, sites, clients, partition, confusion, communication, seconds, failures)
     return [section for build in builders if (section := build(record))]
 
 
@@ -85,6 +86,19 @@ def learning(record: RunRecord) -> Section | None:
         names = ", ".join(dict.fromkeys(row.baseline for row in record.baselines))
         source += f"; baselines.jsonl ({names})"
     return Section("learning", "Learning", lead, source, pictures, tables=[rounds_table(record)])
+
+
+def sites(record: RunRecord) -> Section | None:
+    """What the global model reaches on the test examples of each site."""
+    found = site_figures(record)
+    if found is None:
+        return None
+    lead = f"After round {found.round}: {_lower(found.sentence)}."
+    source = f"metrics.jsonl, key sites, round {found.round}"
+    source += "; baselines.jsonl, key sites" if found.compared else ""
+    headers, rows = found.table()
+    table = Table(headers, rows, f"Each site ({len(rows)})")
+    return Section("sites", "Sites", lead, source, tables=[table])
 
 
 def clients(record: RunRecord) -> Section | None:
@@ -285,6 +299,10 @@ def _rounds(rows: list[RoundRow]) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}{NBSP}%" if share >= 0.01 else f"< 1{NBSP}%"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _capital(text: str) -> str:
