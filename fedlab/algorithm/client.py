@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -38,6 +39,11 @@ class ClientSettings(Settings):
     schedule: ScheduleSettings = ScheduleSettings()
     criterion: CriterionName = Field("auto", description="the task loss")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="for cross-entropy")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="'balanced' multiplies an example's loss by (examples of all clients) / "
+        "(number of classes · examples of its class), for cross-entropy",
+    )
     l1: float = Field(0.0, ge=0, description="adds l1 · ‖w‖₁ to the objective")
     l2: float = Field(0.0, ge=0, description="adds l2/2 · ‖w‖² to the objective")
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
@@ -237,7 +243,7 @@ class ClientAlgorithm:
             objective,
             steps,
             EarlyStopping(stopping),
-            lambda: self.measured(task)[stopping.metric],
+            lambda: self.measured(task).get(stopping.metric, math.nan),
         )
 
     def rate_factor(self, task: LocalTask) -> float:
@@ -256,7 +262,9 @@ class ClientAlgorithm:
 
     def criterion(self, task: Task) -> Criterion:
         """Return the task loss."""
-        return build_criterion(self.settings.criterion, task, self.settings.label_smoothing)
+        settings = self.settings
+        weighs = settings.class_weights == "balanced"
+        return build_criterion(settings.criterion, task, settings.label_smoothing, weighs)
 
     def evaluate(self, task: LocalTask) -> dict[str, float]:
         """Return what federated evaluation reports of the client.

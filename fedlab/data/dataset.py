@@ -77,6 +77,9 @@ class Task:
             where all sequences are full.
         encoding: How raw inputs became the stored ones; None for pictures, and where raw inputs
             are the stored ones.
+        reported: Metrics that are reported, by name; () for those of its kind.
+        class_counts: How many training examples all clients have of each class, where the
+            scenario weighs classes by that; else ().
         criterion, metrics, draw: What the task counts as, by name, where that is not what its kind
             does (see :class:`fedlab.data.task_kinds.Conventions`).
 
@@ -95,6 +98,8 @@ class Task:
     every_position: bool = False
     input_padding: int | None = None
     encoding: Encoding | None = None
+    reported: tuple[str, ...] = ()
+    class_counts: tuple[int, ...] = ()
     criterion: str = ""
     metrics: str = ""
     draw: str = ""

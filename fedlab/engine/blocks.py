@@ -82,4 +82,7 @@ def report_of(client: int, phase: str, reply: Message, seconds: float | None = N
         metrics.setdefault("seconds", seconds)
     examples = int(metrics.pop(EXAMPLES, 0))
     metrics.pop(WEIGHT, None)
+    if phase == "evaluate":
+        # What a client's examples do not define, as AUROC of one class, is NaN; a loss may be, too.
+        metrics = {n: v for n, v in metrics.items() if "loss" in n or v == v}
     return Report(client, phase, examples, metrics, array_bytes(reply.content))

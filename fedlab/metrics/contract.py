@@ -24,6 +24,9 @@ class MetricSet(ABC):
 
     names: ClassVar[tuple[str, ...]]
     """Names of the metrics, in the order in which they are shown."""
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """Kinds of task that ``evaluation.metrics`` may ask these metrics of; none where the set is
+    only ever a task's own."""
     has_confusion: ClassVar[bool] = False
     """Whether the sums "confusion" are a matrix that a run's report shows."""
 
@@ -43,9 +46,20 @@ class MetricSet(ABC):
             targets: (N,) or (N, T) classes, or (N, K) numbers.
         """
 
+    def joined(self, name: str, first: Tensor, second: Tensor) -> Tensor:
+        """Return what two parts of the examples say together, whatever their order.
+
+        Args:
+            name: Which of the sums.
+            first, second: What either part says, float64.
+        """
+        return first + second
+
     @abstractmethod
     def compute(self, sums: Sums) -> dict[str, float]:
         """Return the metrics of what was counted, by name, in order.
+
+        One that these examples do not define, as AUROC of a single class, is left out.
 
         Args:
             sums: Float64, by name, at least one example's.

@@ -7,15 +7,23 @@ every metric against torchmetrics and scikit-learn.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError, unknown
 from fedlab.metrics.contract import MetricSet
+from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
 from fedlab.registry import metrics
 
 _OF_SITE = "/"
 """Stands between a site's number and the name of a sum."""
+PREFIXES = (GLOBAL, BEFORE, VALIDATION)
+"""Begin the names of metrics of other models, or on other examples."""
 
 
 class Evaluation:
@@ -35,10 +43,11 @@ class Evaluation:
         self._task = task
         self._sites: dict[int, Evaluation] = {}
         self._metrics: MetricSet = metrics.get(task.conventions.metrics)(task)
-        self._sums = {
-            name: torch.zeros(size, dtype=torch.float64)
-            for name, size in {"loss": 2, **self._metrics.sizes(), "success": 2}.items()
-        }
+        self._further = {name: found(task) for name, found in _further(task).items()}
+        sizes = {"loss": 2, **self._metrics.sizes(), "success": 2}
+        for prefix, further in self._further.items():
+            sizes |= {f"{prefix}.{name}": size for name, size in further.sizes().items()}
+        self._sums = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
     @torch.no_grad()
     def update(self, outputs: Tensor, targets: Tensor, loss_sum: float, count: int) -> None:
@@ -54,19 +63,31 @@ class Evaluation:
         self._add("loss", torch.tensor([loss_sum, count]))
         for name, value in self._metrics.count(outputs.detach(), targets).items():
             self._add(name, value)
+        for prefix, further in self._further.items():
+            for name, value in further.count(outputs.detach(), targets).items():
+                self._add(f"{prefix}.{name}", value)
 
     def count_success(self, hits: Tensor) -> None:
         """Count (N,) inputs with a trigger, true where they got the class that it stands for."""
         self._add("success", torch.tensor([hits.sum(), len(hits)]))
 
     def compute(self) -> dict[str, float]:
-        """Return the metrics by name, the loss first; nothing if nothing was counted."""
+        """Return the metrics by name, the loss first; nothing if nothing was counted.
+
+        One that the examples do not define, as AUROC of a single class, is left out.
+        """
         loss, count = self._sums["loss"].tolist()
         if not count:
             return {}
+        found = self._metrics.compute(self._sums)
+        for prefix, further in self._further.items():
+            own = {name: self._sums[f"{prefix}.{name}"] for name in further.sizes()}
+            found |= further.compute(own)
+        if self._task.reported:
+            found = {name: found[name] for name in self._task.reported if name in found}
         hits, triggered = self._sums["success"].tolist()
         success = {"attack_success": hits / triggered} if triggered else {}
-        return {"loss": loss / count, **self._metrics.compute(self._sums), **success}
+        return {"loss": loss / count, **found, **success}
 
     def site(self, number: int) -> Evaluation:
         """Return the evaluation of one site's examples."""
@@ -109,10 +130,65 @@ class Evaluation:
 
     def _add(self, name: str, value: Tensor) -> None:
         # Not in place: what state() returned must not change.
-        self._sums[name] = self._sums[name] + value
+        prefix, _, own = name.rpartition(".")
+        further = self._further.get(prefix)
+        present = self._sums[name]
+        self._sums[name] = (
+            present + value if further is None else further.joined(own, present, value)
+        )
 
 
 def names_of(task: Task) -> list[str]:
-    """Return the names of the task's metrics, as :meth:`Evaluation.compute` returns them."""
+    """Return the names of the metrics that :meth:`Evaluation.compute` returns for a task."""
     found: type[MetricSet] = metrics.get(task.conventions.metrics)
-    return ["loss", *found.names]
+    return ["loss", *(task.reported or found.names)]
+
+
+def undefined_metrics(task: Task, found: Mapping[str, float]) -> dict[str, float]:
+    """Return NaN for each metric that a client's examples did not define.
+
+    All clients' replies have to have one form; whoever reads them passes over these.
+
+    Args:
+        task: What is learned.
+        found: What the client measured, of its model and perhaps of others (``PREFIXES``).
+    """
+    present = [p for p in ("", *PREFIXES) if not p or any(name.startswith(p) for name in found)]
+    names = [f"{prefix}{name}" for prefix in present for name in task.reported]
+    return {name: math.nan for name in names if name not in found}
+
+
+def known_for(task: Task) -> list[str]:
+    """Return the names of all metrics that may be reported of a task, its own first."""
+    own: type[MetricSet] = metrics.get(task.conventions.metrics)
+    sets: list[type[MetricSet]] = [metrics.get(name) for name in metrics.names()]
+    further = [name for found in sets if task.kind in found.kinds for name in found.names]
+    return list(dict.fromkeys([*own.names, *further]))
+
+
+def reporting(task: Task, names: Sequence[str]) -> Task:
+    """Return the task with these metrics reported, beside the loss, in this order.
+
+    Raises:
+        FedlabError: If there is no such metric for a task of this kind.
+    """
+    known = known_for(task)
+    for name in names:
+        if name not in known:
+            sentence = unknown("metric", name, known)
+            raise FedlabError(f"evaluation.metrics: {sentence} (the task is {task.kind})")
+    return replace(task, reported=tuple(dict.fromkeys(names)))
+
+
+def _further(task: Task) -> dict[str, type[MetricSet]]:
+    """Return the sets of metrics that a task reports from, beside its own, by name."""
+    own: type[MetricSet] = metrics.get(task.conventions.metrics)
+    wanted = set(task.reported) - set(own.names)
+    if not wanted:
+        return {}
+    sets: dict[str, type[MetricSet]] = {name: metrics.get(name) for name in metrics.names()}
+    return {
+        name: found
+        for name, found in sets.items()
+        if task.kind in found.kinds and wanted.intersection(found.names)
+    }

@@ -347,12 +347,13 @@ class Rounds:
         counted = [report.metrics for report in reports if report.examples]
         if not counted:
             return {}
-        names = [name for name in counted[0] if name not in NOT_METRICS]
+        # A client's examples may not define all of them, as AUROC with a single class.
+        names = [n for n in dict.fromkeys(n for m in counted for n in m) if n not in NOT_METRICS]
         plain = {name: name.removeprefix("train_") for name in names}
         return {
             phase: {
                 plain[name]: describe(
-                    [metrics[name] for metrics in counted],
+                    [metrics[name] for metrics in counted if name in metrics],
                     higher_is_better=metric_name(plain[name]).higher_is_better,
                 )
                 for name in names

@@ -11,10 +11,12 @@ from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.public import PublicInputs
 from fedlab.attacks.adversary import Adversary
 from fedlab.attacks.attack import Attack
+from fedlab.data.class_counts import with_class_counts
 from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.errors import FedlabError
+from fedlab.metrics.evaluation import reporting
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, build_network
 from fedlab.scenario.schema import Scenario
@@ -54,14 +56,20 @@ def task_of(scenario: Scenario, own: Task) -> Task:
     """Return what the scenario lets clients learn.
 
     Args:
-        scenario: The scenario; its ``data.task`` says what.
+        scenario: The scenario; its ``data.task`` says what, its ``evaluation.metrics`` what is
+            reported of it.
         own: The data set's own task.
 
     Raises:
-        FedlabError: If the data set's inputs cannot be reconstructed.
+        FedlabError: If the data set's inputs cannot be reconstructed, or a metric does not suit.
     """
-    if scenario.data.task != "reconstruction":
-        return own
+    task = own if scenario.data.task != "reconstruction" else _reconstruction(own)
+    names = scenario.evaluation.metrics
+    return reporting(task, names) if names else task
+
+
+def _reconstruction(own: Task) -> Task:
+    """Return the task of giving back the inputs of a data set."""
     if own.modality == "text":
         raise FedlabError(
             "data.task: 'reconstruction' compares numbers, and this data set holds text; take one "
@@ -85,10 +93,12 @@ def load_dataset(scenario: Scenario) -> Dataset:
     """Load the scenario's data set, with its own task and labels.
 
     Raises:
-        FedlabError: If it cannot be had.
+        FedlabError: If it cannot be had, or classes shall be weighed that it has not.
     """
     settings = scenario.data
     dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
+    if scenario.client.class_weights == "balanced":
+        return with_class_counts(dataset)
     return dataset
 
 

@@ -38,6 +38,12 @@ class EvaluationSettings(Settings):
         description="also evaluate on clients' own test parts (data.client_test), or on their "
         "validation parts where they have none",
     )
+    metrics: tuple[str, ...] = Field(
+        (),
+        description="what is reported beside the loss, such as accuracy, balanced_accuracy, "
+        "macro_f1, auroc, auprc, calibration_error, brier; rmse, mae, r2; default: what suits the "
+        "data set's task",
+    )
     baselines: tuple[Baseline, ...] = Field(
         (), description="'centralised', 'local', 'random': is federating worth it?"
     )

@@ -6,6 +6,7 @@ A task loss is a small class in ``fedlab/training/criteria``, or anywhere by ``m
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import torch
@@ -36,6 +37,10 @@ class Criterion(ABC):
 
     smooths_labels: ClassVar[bool] = False
     """Whether ``client.label_smoothing`` goes with it."""
+    weighs_classes: ClassVar[bool] = False
+    """Whether ``client.class_weights`` goes with it: its ``loss`` heeds ``class_weights``."""
+    class_weights: torch.Tensor | None = None
+    """(classes,) what an example's loss is multiplied by, or None for 1."""
 
     def __init__(self, task: Task, label_smoothing: float = 0.0) -> None:
         self.task = task
@@ -59,13 +64,16 @@ class Criterion(ABC):
         """Return the mean loss of outputs (N, K) against targets (N,) or (N, K), a scalar."""
 
 
-def build_criterion(name: str, task: Task, label_smoothing: float = 0.0) -> Criterion:
+def build_criterion(
+    name: str, task: Task, label_smoothing: float = 0.0, weighs_classes: bool = False
+) -> Criterion:
     """Return the task loss of this name.
 
     Args:
         name: A registered criterion, ``module:Class``, or "auto" for the task's own.
         task: The task.
         label_smoothing: For cross-entropy (Szegedy et al. 2016).
+        weighs_classes: Whether rare classes count more, by the task's ``class_counts``.
 
     Raises:
         FedlabError: If there is none, or it does not fit the task.
@@ -75,7 +83,24 @@ def build_criterion(name: str, task: Task, label_smoothing: float = 0.0) -> Crit
     found: type[Criterion] = criteria.get(name)
     if label_smoothing and not found.smooths_labels:
         raise FedlabError(f"client.label_smoothing: it goes with cross-entropy, not '{name}'")
-    return found(task, label_smoothing)
+    criterion = found(task, label_smoothing)
+    if weighs_classes:
+        if not found.weighs_classes:
+            raise FedlabError(f"client.class_weights: they go with cross-entropy, not '{name}'")
+        criterion.class_weights = balanced_weights(task.class_counts)
+    return criterion
+
+
+def balanced_weights(counts: Sequence[int]) -> torch.Tensor:
+    """Return N / (K n_k) for each class k, (K,), as scikit-learn's ``class_weight="balanced"``.
+
+    A class without examples has weight 1. Weighted losses are divided by the number of examples,
+    not by the sum of weights, so that batches, shards and clients add up; their mean over all
+    training examples is one of classes, each counting alike.
+    """
+    found = torch.tensor(counts, dtype=torch.float64)
+    whole = found.sum() / (found > 0).sum().clamp(min=1)
+    return torch.where(found > 0, whole / found.clamp(min=1), 1.0).float()
 
 
 def as_numbers(targets: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:

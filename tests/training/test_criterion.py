@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
-from fedlab.training.criterion import build_criterion
+from fedlab.scenario.parts import load_dataset
+from fedlab.training.criterion import balanced_weights, build_criterion
+from tests.shared import scenario_with
 
 CLASSES = Task("classification", "tabular", (2,), 3)
 NUMBERS = Task("regression", "tabular", (2,), 1)
@@ -101,3 +106,62 @@ def test_a_loss_of_pytorchs_is_a_criterion() -> None:
 def test_a_class_that_is_no_loss_is_refused() -> None:
     with pytest.raises(FedlabError, match="'builtins:dict' is neither a Criterion nor a loss"):
         build_criterion("builtins:dict", CLASSES)
+
+
+IMBALANCED = replace(CLASSES, class_counts=(60, 30, 10))
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    classes = np.repeat([0, 1, 2], IMBALANCED.class_counts)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=classes)
+    np.testing.assert_allclose(balanced_weights(IMBALANCED.class_counts), expected, rtol=1e-6)
+    np.testing.assert_allclose(balanced_weights((6, 0, 2)), [4 / 6, 1, 4 / 2], rtol=1e-6)
+
+
+def test_class_weights_multiply_each_examples_cross_entropy() -> None:
+    outputs, targets = torch.randn(7, 3), torch.tensor([0, 0, 1, 2, 2, 1, 0])
+    weighed = build_criterion("cross-entropy", IMBALANCED, 0.0, True)
+    each = torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
+    weights = balanced_weights(IMBALANCED.class_counts)[targets]
+    assert weighed(outputs, targets).item() == pytest.approx((each * weights).mean().item())
+    # So batches add up to the whole.
+    halves = 3 * weighed(outputs[:3], targets[:3]) + 4 * weighed(outputs[3:], targets[3:])
+    assert halves.item() / 7 == pytest.approx(weighed(outputs, targets).item())
+
+
+def test_class_weights_multiply_the_cross_entropy_of_one_score() -> None:
+    task = Task("classification", "tabular", (2,), 1, class_counts=(90, 10))
+    outputs, targets = torch.tensor([[0.3], [-1.0]]), torch.tensor([1, 0])
+    chance = 1 / (1 + np.exp(-np.array([0.3, -1.0])))
+    expected = -(np.log(chance[0]) * 100 / 20 + np.log(1 - chance[1]) * 100 / 180) / 2
+    found = build_criterion("auto", task, 0.0, True)(outputs, targets)
+    assert found.item() == pytest.approx(expected)
+
+
+def test_class_weights_go_with_cross_entropy_alone() -> None:
+    with pytest.raises(FedlabError, match=r"client.class_weights: they go with cross-entropy"):
+        build_criterion("sum-of-squares", IMBALANCED, 0.0, True)
+
+
+def test_a_scenario_weighs_classes_by_the_training_examples_of_all_clients() -> None:
+    scenario = scenario_with(client={"class_weights": "balanced"})
+    dataset = load_dataset(scenario)
+    counts = torch.bincount(dataset.train.targets).tolist()
+    assert dataset.task.class_counts == tuple(counts)
+    assert load_dataset(scenario_with()).task.class_counts == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ({"name": "diabetes"}, "this data set's task is regression"),
+        (
+            {"name": "synthetic-population", "partition": {"name": "natural", "clients": None}},
+            "made client by client",
+        ),
+    ],
+)
+def test_class_weights_need_classes_that_can_be_counted(data, reason) -> None:
+    scenario = scenario_with(data=data, client={"class_weights": "balanced"})
+    with pytest.raises(FedlabError, match=rf"client.class_weights: .*{reason}"):
+        load_dataset(scenario)

@@ -67,6 +67,8 @@ class Table:
             len(target.labels) or 1,
             target.labels or (name,),
             encoding=Encoding(targets=scaling, table=encoding),
+            reported=_reported(target),
+            metrics="" if target.labels else "regression-in-units",
         )
         parts = [
             Examples(torch.from_numpy(given), aim, of.groups if of.names else None, of.names)
@@ -154,6 +156,14 @@ class Table:
             **own,
         )
         return encoding, notes
+
+
+def _reported(target: Target) -> tuple[str, ...]:
+    """Return the metrics that suit what is learned."""
+    if not target.labels:
+        return "rmse", "mae", "r2"
+    ranking = ("auroc", "auprc") if len(target.labels) == 2 else ("auroc",)
+    return "accuracy", "balanced_accuracy", *ranking, "macro_f1", "calibration_error"
 
 
 def _targets(target: Target, parts: list[FloatArray]) -> tuple[list[torch.Tensor], Scaling | None]:

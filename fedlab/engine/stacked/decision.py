@@ -100,6 +100,7 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     usual = task.conventions.criterion
     named = usual if settings.criterion == AUTO else settings.criterion
     plain = named == "cross-entropy" and not settings.label_smoothing
+    plain = plain and settings.class_weights == "none"
     if not plain or task.kind != "classification" or task.outputs < 2:
         raise NotStackable("the task loss is not plain cross-entropy over classes")
     if not registry.optimizers.get(settings.optimizer.name).is_elementwise:

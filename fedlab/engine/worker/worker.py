@@ -28,7 +28,7 @@ from fedlab.engine.stacked.decision import reads_network, stacked_steps, stackin
 from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
-from fedlab.metrics.evaluation import Evaluation
+from fedlab.metrics.evaluation import Evaluation, undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
 from fedlab.metrics.sites import reported_groups
 from fedlab.models.network import Network, other_networks
@@ -297,7 +297,7 @@ class Worker:
             chooses = self.scenario.evaluation.looks_at_validation
             if chooses and self.federation.client_test and len(validation):
                 metrics = metrics | self._on_validation(assignment, examples, validation)
-            return len(own), metrics
+            return len(own), metrics | undefined_metrics(self.federation.dataset.task, metrics)
 
     def _on_validation(
         self, assignment: Assignment, examples: Examples, validation: Examples

@@ -18,6 +18,7 @@ class CrossEntropy(Criterion):
     """Cross-entropy of the outputs' softmax; padding is not counted."""
 
     smooths_labels: ClassVar[bool] = True
+    weighs_classes: ClassVar[bool] = True
 
     def __init__(self, task: Task, label_smoothing: float = 0.0) -> None:
         super().__init__(task, label_smoothing)
@@ -34,7 +35,25 @@ class CrossEntropy(Criterion):
             )
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return −log softmax(y) at the class, or against class probabilities."""
+        """Return −log softmax(y) at the class, or against class probabilities.
+
+        With class weights each example's loss is multiplied by its class's.
+        """
+        if self.class_weights is not None:
+            counted = (
+                (targets != self.task.padding).sum().clamp(min=1)
+                if targets.ndim == 1
+                else len(targets)
+            )
+            total: torch.Tensor = functional.cross_entropy(
+                outputs,
+                targets,
+                weight=self.class_weights,
+                ignore_index=self.task.padding,
+                reduction="sum",
+                label_smoothing=self.label_smoothing,
+            )
+            return total / counted
         return functional.cross_entropy(
             outputs,
             targets,
