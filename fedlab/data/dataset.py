@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedlab.data.log_mel import LogMel
 from fedlab.data.table_encoding import TableEncoding
 from fedlab.data.task_kinds import KINDS, ONE_SCORE, Conventions
 from fedlab.settings import Settings
@@ -40,6 +41,7 @@ class Encoding:
         features: Scaling of the input's last dimension, for tables and series that are scaled.
         targets: Scaling of a regression's targets, where they are scaled.
         table: How the columns of a user's table became features, in place of ``features``.
+        sound: How a recording became a series, before that was scaled; None for other inputs.
     """
 
     tokens: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class Encoding:
     targets: Scaling | None = None
     table: TableEncoding | None = None
     tokenizer: str = ""
+    sound: LogMel | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,16 @@ def standardise(
     return scaled, Scaling(tuple(columns), tuple(offset.tolist()), tuple(scale.tolist()))
 
 
+def scaled(values: torch.Tensor, scaling: Scaling | None) -> torch.Tensor:
+    """Return raw numbers, (..., F), as :func:`standardise` stored those of the training part."""
+    if scaling is None:
+        return values.float()
+    offset, scale = (
+        torch.tensor(part, dtype=torch.float64) for part in (scaling.offset, scaling.scale)
+    )
+    return ((values.double() - offset) / scale).nan_to_num(0.0).float()
+
+
 def is_constant(
     variance: torch.Tensor, mean: torch.Tensor, count: torch.Tensor | int
 ) -> torch.Tensor:

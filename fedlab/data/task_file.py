@@ -68,6 +68,9 @@ def _contradictions(task: Task) -> Iterator[str]:
     if not 0 <= encoding.unknown < max(task.vocabulary, 1):
         yield f"encoding.unknown: {encoding.unknown} is no token of the vocabulary"
     yield from _table_misfits(encoding.table, shape[-1])
+    sound = encoding.sound
+    if sound is not None and (task.modality != "series" or shape != (sound.frames, sound.mels)):
+        yield f"encoding.sound: its spectrograms do not have the shape {list(shape)}"
     yield from _misfits("encoding.features", encoding.features, shape[-1])
     if task.kind == "regression":
         yield from _misfits("encoding.targets", encoding.targets, task.outputs)

@@ -187,7 +187,8 @@ def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
             f"model.pretrained: there are no published weights of the zoo's '{settings.name}' for "
             f"{asked}; a weights file or a run folder goes here, or false"
         )
-    fit_weights(module, read_weights(str(source), module.state_dict()), "head", str(source))
+    weights = module.adapted(read_weights(str(source), module.state_dict()))
+    fit_weights(module, weights, "head", str(source))
 
 
 @dataclass(frozen=True)

@@ -370,7 +370,8 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     if source is None:
         return (Any, None)
     content = raw["data"]
-    has_clients = bool(content.get("clients_by") or content.get("sites"))
+    in_names = "{client}" in str(content.get("pattern"))
+    has_clients = bool(content.get("clients_by") or content.get("sites") or in_names)
     usual = {"name": "natural" if has_clients else "iid"}
     partition = _settings(
         content.get("partition", usual),

@@ -78,9 +78,17 @@ def reader_of(task: Task, data: DataSettings | None = None) -> Reader:
     Raises:
         FedlabError: If there is none for this kind of data.
     """
-    is_raw = task.encoding is not None and task.encoding.table is not None
-    found: Reader = readers.get("table" if is_raw else task.modality)(task, data)
+    found: Reader = readers.get(_kind_of(task))(task, data)
     return found
+
+
+def _kind_of(task: Task) -> str:
+    """Return what the task's inputs are read as, which their encoding says, or their modality."""
+    if task.encoding is not None and task.encoding.table is not None:
+        return "table"
+    if task.encoding is not None and task.encoding.sound is not None:
+        return "sound"
+    return task.modality
 
 
 def read_inputs(

@@ -118,7 +118,7 @@ ASSETS = (
     Asset(
         name="resemblyzer",
         kind="weights",
-        title="Resemblyzer: speaker-verification LSTM, 40 mel bands, 3 layers of 256",
+        title="Resemblyzer: speaker-verification LSTM, 40 mel bands; zoo model speech-lstm",
         licence="Apache-2.0",
         size=15_747_704,
         files=(
@@ -135,6 +135,7 @@ ASSETS = (
         ),
         convert=pickled.convert_resemblyzer,
         products=(WEIGHTS_FILE,),
+        pretrained=Pretrained("speech-lstm", 1_423_616, "recordings, 40 mel bands at 16 kHz"),
     ),
     Asset(
         name="g2p",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from torch import nn
 
 from fedlab.data.dataset import Modality, Task
@@ -14,7 +15,7 @@ from fedlab.models.settings import ModelSettings
 _SUITED: dict[Modality, str] = {
     "image": "cnn, lenet, vit and mlp take pictures",
     "text": "rnn, lstm, gru and transformer take text",
-    "series": "rnn, lstm, gru, transformer and mlp take series",
+    "series": "rnn, lstm, gru, transformer and mlp take series, speech-lstm takes recordings",
     "tabular": "linear and mlp take tables",
 }
 _PLURALS: dict[Modality, str] = {
@@ -63,6 +64,13 @@ class ZooModel(nn.Module):
         super().__init__()
         self._check(settings, task)
         self.dropout = nn.Dropout(settings.dropout)
+
+    def adapted(self, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return weights from elsewhere under this model's names, without what it has no use for.
+
+        What they do not name as the model does, published weights above all, is renamed here.
+        """
+        return weights
 
     def _check(self, settings: ModelSettings, task: Task) -> None:
         name = settings.name
