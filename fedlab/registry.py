@@ -54,8 +54,8 @@ class Registry:
         keys: bool = True,
     ) -> None:
         self.kind = kind
-        self._package = package
-        self._table = dict(table or {})
+        self.package = package
+        self.listed = dict(table or {})
         self._group = group
         self._adapter = adapter
         self._keys = keys
@@ -126,14 +126,14 @@ class Registry:
         return self._own_classes[found]
 
     def _import_listed(self, name: str) -> None:
-        if name in self._table:
-            self._classes[name] = self._import_path(self._table[name])
+        if name in self.listed:
+            self._classes[name] = self._import_path(self.listed[name])
 
     def _import_module_of(self, name: str) -> None:
         stem = name.replace("-", "_")
-        if not self._package or not stem.isidentifier():
+        if not self.package or not stem.isidentifier():
             return
-        module = f"{self._package}.{stem}"
+        module = f"{self.package}.{stem}"
         try:
             importlib.import_module(module)
         except ModuleNotFoundError as error:
@@ -144,11 +144,11 @@ class Registry:
         if self._complete:
             return
         self._complete = True
-        for name in self._table:
+        for name in self.listed:
             self._import_listed(name)
-        if self._package:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+        if self.package:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__, f"{self.package}."):
                 importlib.import_module(module.name)
         for point in entry_points(group=f"fedlab.{self._group}"):
             self._load(point)

@@ -23,6 +23,7 @@ import click
 import typer
 
 from fedlab import __version__
+from fedlab.cli.help import App
 from fedlab.errors import FedlabError, FedlabErrors, Interrupted, one_line
 from fedlab.process import collect_less_often
 from fedlab.streams import READER_GONE, forgive_encodings, lasting_output
@@ -31,12 +32,12 @@ from fedlab.trust import own_code
 SECONDS_TO_END = 60.0
 """What threads and exit handlers have, once the command is done."""
 
-app = typer.Typer(
+app = App(
     name="fedlab",
     help="Federated and transfer learning simulation: Flower strategies, Ray clients, "
     "pretrained backbones.",
+    epilog="Begin with: fedlab run quickstart. What a command takes: fedlab COMMAND -h.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -155,11 +156,14 @@ def _outcome() -> Any:
     try:
         # What a stranger's scenario or run folder names is not imported unless a command says so.
         with own_code(allowed=False):
-            code = app(standalone_mode=False)
+            code = app(standalone_mode=False, prog_name="fedlab")
     except FedlabErrors as error:
         code = _complain(*error.sentences)
     except FedlabError as error:
         code = _complain(str(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        typer.echo(error.format_message())
+        code = 0
     except click.ClickException as error:
         code = _complain(_click_message(error))
     except click.Abort as abort:

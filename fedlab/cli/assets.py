@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli.completion import assets
+from fedlab.cli.help import App
+
 if TYPE_CHECKING:
     from fedlab.assets import Asset
 
-app = typer.Typer(help="Data sets and pretrained weights.", no_args_is_help=True)
+app = App(help="Data sets and pretrained weights.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -30,7 +33,9 @@ def list_assets(
 
 @app.command("get")
 def get_assets(
-    names: Annotated[list[str] | None, typer.Argument(help="Names of assets.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names of assets.", autocompletion=assets)
+    ] = None,
     all_packaged: Annotated[
         bool, typer.Option("--all-packaged", help="Everything that is in a package.")
     ] = False,

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
+from fedlab.cli.options import ScenarioName, Set
 from fedlab.cli.trust import Trust
 from fedlab.trust import own_code
 
 
 def check(
-    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
-    ] = None,
+    scenario: ScenarioName,
+    overrides: Set = None,
     trust: Trust = False,
 ) -> None:
     """Check a scenario and report what a run would be refused for; exit code 2 if anything.

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fedlab.cli.completion import run_folders
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="two or more run folders")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="two or more run folders", autocompletion=run_folders)
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="where the plot is written")
     ] = Path("compare.png"),

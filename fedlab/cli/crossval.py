@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from fedlab.cli.options import ScenarioName, Set
 from fedlab.streams import machine_output
 from fedlab.terminal import PlainConsole
 
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 
 
 def crossval(
-    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
+    scenario: ScenarioName,
     folds: Annotated[int, typer.Option(help="number of folds of the training examples")] = 5,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
-    ] = None,
+    overrides: Set = None,
     runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[
         bool, typer.Option("--json", help="print one JSON line per fold and round")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedlab.cli import inspect
+from fedlab.cli.help import App
+from fedlab.cli.options import ScenarioName, Set
 from fedlab.cli.trust import Trust
 from fedlab.trust import own_code
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(
-    name="data", help="Look at your own data, or at a scenario's.", no_args_is_help=True
-)
+app = App(name="data", help="Look at your own data, or at a scenario's.", no_args_is_help=True)
 app.command("inspect")(inspect.inspect)
 
 _MEANINGS = {
@@ -28,11 +28,11 @@ _MEANINGS = {
 
 @app.command()
 def partition(
-    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="override a key: data.partition.alpha=0.1")
-    ] = None,
-    output: Annotated[Path, typer.Option(help="the image file to write")] = Path("partition.png"),
+    scenario: ScenarioName,
+    overrides: Set = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the image file to write")] = Path(
+        "partition.png"
+    ),
     trust: Trust = False,
 ) -> None:
     """Plot which client holds which examples, and print sizes and skew."""

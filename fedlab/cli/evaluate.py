@@ -9,13 +9,14 @@ from typing import Annotated, TextIO
 import typer
 
 from fedlab.cli.best import Best
+from fedlab.cli.options import RunFolderPath
 from fedlab.cli.trust import Trust
 from fedlab.streams import machine_output
 from fedlab.trust import own_code
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="the run folder")],
+    run: RunFolderPath,
     data: Annotated[
         Path | None,
         typer.Option(

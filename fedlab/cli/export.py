@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from fedlab.cli.best import Best
+from fedlab.cli.options import RunFolderPath
 from fedlab.cli.trust import Trust
 from fedlab.trust import own_code
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="the run folder")],
+    run: RunFolderPath,
     form: Annotated[
         str, typer.Option("--format", help="safetensors, onnx or torchscript")
     ] = "safetensors",

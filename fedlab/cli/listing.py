@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from fedlab.cli.completion import kinds
 from fedlab.errors import FedlabError, shortened, unknown
 from fedlab.registry import KINDS, criteria, draws, metrics, optimizers
 
@@ -30,7 +31,8 @@ _HUB = (
 
 def listing(
     kind: Annotated[
-        str, typer.Argument(help=f"scenarios, backbones, {', '.join(PLURALS)}")
+        str,
+        typer.Argument(help=f"scenarios, backbones, {', '.join(PLURALS)}", autocompletion=kinds),
     ] = "scenarios",
     pattern: Annotated[
         str | None, typer.Argument(help="part of a name, or a pattern with * and ?: 'resnet1*'")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast, get_args
 import typer
 
 from fedlab.cli.best import Best
+from fedlab.cli.options import RunFolderPath
 from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
 from fedlab.streams import machine_output
@@ -26,7 +27,7 @@ ROWS_OF_A_TABLE = 1000
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="the run folder")],
+    run: RunFolderPath,
     inputs: Annotated[
         list[str],
         typer.Argument(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedlab.cli.options import RunFolderPath
+
 
 def report(
-    run: Annotated[Path, typer.Argument(help="the run folder")],
+    run: RunFolderPath,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="also write TensorBoard event files")
     ] = False,

@@ -7,23 +7,27 @@ from typing import Annotated, TextIO
 
 import typer
 
+from fedlab.cli.options import RunFolderPath, with_rounds
 from fedlab.streams import machine_output
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="the run folder")],
+    run: RunFolderPath,
+    rounds: Annotated[
+        int | None, typer.Option(help="go on until so many rounds are done in all")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option("--set", help="change a key that may change within a run: rounds=20"),
+        typer.Option("--set", help="change a key that may change within a run: engine.workers=4"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Continue a run after its last complete round, to the same final weights.
 
-    With --set rounds=20 it goes on longer, also if it has ended.
+    With --rounds 20 it goes on longer, also if it has ended.
     """
     with machine_output(json) as stream:
-        _resume(run, overrides or [], stream if json else None)
+        _resume(run, with_rounds(overrides, rounds), stream if json else None)
 
 
 def _resume(run: Path, overrides: list[str], stream: TextIO | None) -> None:

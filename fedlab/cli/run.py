@@ -7,20 +7,20 @@ from typing import Annotated, TextIO
 
 import typer
 
+from fedlab.cli.options import ScenarioName, Set, with_rounds
 from fedlab.streams import machine_output
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(help="a built-in scenario's name, or a TOML file")],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
-    ] = None,
+    scenario: ScenarioName,
+    rounds: Annotated[int | None, typer.Option(help="rounds, in place of the scenario's")] = None,
+    overrides: Set = None,
     runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
     with machine_output(json) as stream:
-        _run(scenario, overrides or [], runs, stream if json else None)
+        _run(scenario, with_rounds(overrides, rounds), runs, stream if json else None)
 
 
 def _run(scenario: str, overrides: list[str], runs: Path, stream: TextIO | None) -> None:

@@ -46,6 +46,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     else:
         display = PlainLines(folder, console)
     callbacks = [display, *trackers_of(folder.scenario, folder.path)]
+    had_ended = _has_ended(folder)
     try:
         rounds = run(folder, callbacks)
     except KeyboardInterrupt:
@@ -68,7 +69,12 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()
-    if rounds.reason == "interrupted":
+    if had_ended:
+        console.say(
+            f"The run had ended already: all {rounds.round} rounds are done. To go on longer: "
+            f"fedlab resume {folder.path} --rounds {rounds.round + max(rounds.round // 2, 1)}"
+        )
+    elif rounds.reason == "interrupted":
         console.say(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
     elif rounds.status == "stopped" and folder.scenario.evaluation.early_stopping is not None:
         console.say(
@@ -78,6 +84,12 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         )
     if rounds.signal is not None:
         raise typer.Exit(AFTER_SIGNAL + rounds.signal)
+
+
+def _has_ended(folder: RunFolder) -> bool:
+    """Return whether nothing is left to be trained."""
+    saved = folder.latest()
+    return saved is not None and saved.round >= folder.scenario.rounds
 
 
 def _name_own_code(console: PlainConsole) -> None:

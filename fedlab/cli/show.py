@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli.completion import part_names, shown
+from fedlab.cli.options import Set
 from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
 from fedlab.files import SCENARIO
@@ -24,15 +26,18 @@ def show(
     scenario: Annotated[
         str,
         typer.Argument(
-            help="a built-in scenario's name, a TOML file, a run folder, or a kind of part"
+            help="a built-in scenario's name, a TOML file, a run folder, or a kind of part",
+            autocompletion=shown,
         ),
     ],
     name: Annotated[
-        str | None, typer.Argument(help=f"of a part: its name; kinds are {', '.join(SINGULARS)}")
+        str | None,
+        typer.Argument(
+            help=f"of a part: its name; kinds are {', '.join(SINGULARS)}",
+            autocompletion=part_names,
+        ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="override a key: client.optimizer.lr=0.01")
-    ] = None,
+    overrides: Set = None,
     toml: Annotated[bool, typer.Option("--toml", help="print plain TOML")] = False,
     trust: Trust = False,
 ) -> None:

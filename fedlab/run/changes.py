@@ -88,7 +88,10 @@ def record(folder: RunFolder, saved: Checkpoint | None) -> list[str]:
         return []
     done = saved.round if saved is not None else 0
     if folder.scenario.rounds < done:
-        raise FedlabError(f"--set rounds: {done} rounds are done already")
+        raise FedlabError(
+            f"rounds: {done} rounds are done already, and {folder.scenario.rounds} are asked for; "
+            "a larger number goes on longer"
+        )
     entry = ChangesMade(
         round=done,
         time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,19 +13,26 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from fedlab.errors import FedlabError, FedlabErrors, shortened, unknown
+from fedlab.errors import FedlabError, FedlabErrors, unknown
 from fedlab.own_modules import own_modules
+from fedlab.scenario.overrides import (
+    are_numbers,
+    entries_set,
+    overlay,
+    put_back,
+    take_out,
+    without_taken,
+)
 from fedlab.scenario.paths import here, make_absolute
 from fedlab.scenario.phases import lay_clients, said_once, set_rounds
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
+from fedlab.scenario.toml_text import parsed
 
 Origins = dict[str, str]
 Key = tuple[Any, ...]
 MOST_BYTES = 1 << 20
 """Of a scenario file."""
-MOST_LEVELS = 30
-"""Of tables and lists inside one another."""
 MOST_PROBLEMS = 20
 """In one message."""
 _OTHER_ENCODINGS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -76,17 +82,26 @@ def read_table(name_or_path: str, table: str, overrides: Iterable[str] = ()) -> 
     Raises:
         FedlabError: If there is no such file, or it is not valid TOML.
     """
-    return _merged(find(name_or_path), overrides).raw.get(table)
+    return without_taken(_merged(find(name_or_path), overrides).raw.get(table))
+
+
+def written_keys(name_or_path: str) -> list[str]:
+    """Return the keys that a scenario's files set, in order; this takes milliseconds.
+
+    Raises:
+        FedlabError: If there is no such file, or it is not valid TOML.
+    """
+    return [".".join(key) for key in _leaves(_merged(find(name_or_path), ()).raw)]
 
 
 def loads(text: str, where: str = "scenario") -> Scenario:
     """Return the scenario that ``text`` (TOML, resolved) describes."""
-    return check(_parse(text, where), where)
+    return check(parsed(text, where), where)
 
 
 def load_resolved(path: Path) -> Scenario:
     """Return the scenario that a file holds as it is, such as a run folder's."""
-    raw = _parse(_text(path), str(path))
+    raw = parsed(_text(path), str(path))
     _update(raw)
     return check(raw, str(path))
 
@@ -118,7 +133,8 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
         FedlabError: If an override is not written so.
     """
     content = _Content(raw, {}, set())
-    content.lay(_overlay(overrides), "--set", here())
+    content.lay(overlay(overrides), "--set", here())
+    _settle(content.raw)
     return content.raw
 
 
@@ -129,7 +145,7 @@ def changed(scenario: Scenario, overrides: Iterable[str]) -> Scenario:
         FedlabError: If an override is not written so, or with every problem, a line each.
     """
     content = _Content(scenario.model_dump(mode="json", exclude_none=True), {}, set())
-    content.lay(_overlay(overrides), "--set", Path.cwd())
+    content.lay(overlay(overrides), "--set", Path.cwd())
     return check(content.raw, "--set", content.inherited, (), content.folder_of)
 
 
@@ -156,9 +172,10 @@ def check(
     """
     said = _text_list(raw.get("module_folders"))
     own_modules.look_in([*said, *folders])
-    inherited = set(inherited)
+    inherited, taken = set(inherited), take_out(raw)
     lay_clients(raw, lambda base, own, path: _merge(base, own, inherited, path))
     schema, problems = schema_for(raw)
+    put_back(raw, schema, taken)
     problems += set_rounds(raw)
     _drop_unknown(raw, schema, inherited)
     make_absolute(raw, schema, folder_of)
@@ -175,6 +192,14 @@ def check(
         raise FedlabErrors(f"{where}: {problem}" for problem in listed)
     found_in = tuple(dict.fromkeys([*said, *own_modules.in_use]))
     return scenario.model_copy(update={"module_folders": found_in}) if found_in else scenario
+
+
+def _settle(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
+    """Take out what overrides take out; return the schema, and problems with its names."""
+    taken = take_out(raw)
+    found = schema_for(raw)
+    put_back(raw, found[0], taken)
+    return found
 
 
 def _text_list(value: Any) -> list[str]:
@@ -232,7 +257,7 @@ def _merged(path: Path, overrides: Iterable[str]) -> _Content:
     content = _read(path, ())
     with suppress(FileNotFoundError):  # the current folder may have been removed
         content.folders.append(str(Path.cwd()))
-    content.lay(_with_whole_folders(_overlay(overrides), Path()), "--set", here())
+    content.lay(_with_whole_folders(overlay(overrides), Path()), "--set", here())
     return content
 
 
@@ -248,7 +273,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Content:
     resolved = path.resolve()
     if resolved in chain:
         raise FedlabError(f"{path}: extends goes in a circle")
-    own = _parse(_text(path), str(path))
+    own = parsed(_text(path), str(path))
     base_name = own.pop("extends", None)
     if base_name is None:
         content = _Content({}, {}, set())
@@ -294,47 +319,6 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        parsed = tomllib.loads(text)
-    except RecursionError:
-        parsed = None
-    except ValueError as error:  # also whole numbers of thousands of digits
-        reason = str(error).partition(";")[0]
-        raise FedlabError(f"{where} is not valid TOML: {reason}") from error
-    if parsed is not None and (large := _beyond_64_bits(parsed)):
-        raise FedlabError(f"{where}: {large}: a whole number has 64 bits, which is less than this")
-    if parsed is None or _is_deep(parsed):
-        raise FedlabError(
-            f"{where}: tables and lists are nested more than {MOST_LEVELS} levels deep, and no "
-            "key of a scenario is"
-        )
-    return parsed
-
-
-def _is_deep(table: dict[str, Any]) -> bool:
-    """Return whether a table is deeper than any scenario is, without recursion."""
-    level: list[Any] = [table]
-    for _ in range(MOST_LEVELS):
-        inside = (p.values() if isinstance(p, dict) else p for p in level)
-        level = [part for parts in inside for part in parts if isinstance(part, dict | list)]
-    return bool(level)
-
-
-def _beyond_64_bits(table: dict[str, Any]) -> str:
-    """Return the key of a whole number beyond those of TOML, or an empty string."""
-    level: list[tuple[Any, Any]] = [((key,), value) for key, value in table.items()]
-    while level:
-        path, value = level.pop()
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return dotted(path)
-        if isinstance(value, dict):
-            level += [((*path, key), part) for key, part in value.items()]
-        elif isinstance(value, list):
-            level += [(path, part) for part in value]
-    return ""
-
-
 def _merge(
     base: dict[str, Any], over: dict[str, Any], inherited: set[Key], prefix: Key = ()
 ) -> None:
@@ -342,24 +326,23 @@ def _merge(
     if "name" in over and over["name"] != base.get("name", over["name"]):
         inherited.update((*prefix, key) for key in base)
     for key, value in over.items():
-        under: Any = base.get(key)
-        if isinstance(value, dict) and isinstance(under, dict):
-            _merge(under, value, inherited, (*prefix, key))
-        elif isinstance(value, dict) and (entries := _entries(value, under)):
-            for number, entry in entries.items():
-                _merge(under[number], entry, inherited, (*prefix, key, number))
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value, inherited, (*prefix, key))
+        elif isinstance(value, dict) and isinstance(base.get(key), list) and are_numbers(value):
+            _merge_entries(base[key], value, inherited, (*prefix, key))
         else:
             base[key] = value
 
 
-def _entries(over: dict[str, Any], under: Any) -> dict[int, Any]:
-    """Return what is laid on the tables of a list by their numbers: ``phases.0.rounds=2``."""
-    numbers = {key: int(key) for key in over if key.isdecimal() and len(key) < 5}
-    if not isinstance(under, list) or len(numbers) < len(over):
-        return {}
-    entries = {number: over[key] for key, number in numbers.items()}
-    fits = (number < len(under) and isinstance(under[number], dict) for number in entries)
-    return entries if all(fits) and all(isinstance(e, dict) for e in entries.values()) else {}
+def _merge_entries(base: list[Any], over: dict[str, Any], inherited: set[Key], prefix: Key) -> None:
+    """Lay ``over``, whose keys are numbers of entries, on a list: ``phases.0.rounds=2``."""
+    for number, value in entries_set(base, over, dotted(prefix)).items():
+        if number == len(base):
+            base.append(value)
+        elif isinstance(value, dict) and isinstance(base[number], dict):
+            _merge(base[number], value, inherited, (*prefix, number))
+        else:
+            base[number] = value
 
 
 def _inside(value: Any, part: Any) -> Any:
@@ -377,37 +360,6 @@ def _drop_unknown(raw: dict[str, Any], schema: type[Scenario], inherited: Iterab
             table = _inside(table, part)
         if isinstance(table, dict) and last not in known_keys(schema, path):
             table.pop(last, None)
-
-
-def _overlay(overrides: Iterable[str]) -> dict[str, Any]:
-    """Return what ``table.key=value`` overrides say, as one table."""
-    overlay: dict[str, Any] = {}
-    for override in overrides:
-        _set(override, overlay)
-    return overlay
-
-
-def _set(override: str, overlay: dict[str, Any]) -> None:
-    """Put one ``table.key=value`` into ``overlay``."""
-    key, equals, text = override.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts) or len(parts) > MOST_LEVELS:
-        raise FedlabError(f"--set {shortened(override)}: write it as table.key=value")
-    try:
-        parsed = _parse(f"value = {text}", f"--set {shortened(key)}")
-    except FedlabError as error:
-        if isinstance(error.__cause__, tomllib.TOMLDecodeError):
-            parsed = {"value": text.strip()}
-        else:
-            raise
-    if len(parsed) > 1:
-        raise FedlabError(f"--set {key}: this sets more than one key; write --set once for each")
-    table = overlay
-    for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise FedlabError(f"--set {override}: '{part}' is not a table")
-    table[parts[-1]] = parsed["value"]
 
 
 def _with_tuples(value: Any) -> Any:

@@ -25,7 +25,10 @@ HEAD = """# Scenarios
 A scenario is a TOML file. `fedlab check FILE` reports every mistake in it, `fedlab show FILE` every
 value and where it was set. `extends = "other.toml"` (or a built-in scenario's name) builds one
 scenario on another: tables are merged key by key, and a table that changes its `name` keeps the
-keys that the new name knows. `--set table.key=value` overrides any key from the command line.
+keys that the new name knows. `--set table.key=value` overrides any key from the command line;
+`--set data.augmentation=none` takes an optional key or table out (where 'none' is one of a key's
+values, it is that value), and `--set updates.0.fraction=0.1` reaches into a list, whose first entry
+is 0.
 A number for which no bound is given lies within ±10⁹ if it is whole, and within ±10³⁸ if not; a
 list has up to 10,000 entries, and a file up to a megabyte.
 

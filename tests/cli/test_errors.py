@@ -19,7 +19,7 @@ from tests.cli.conftest import Typed
 def test_a_sentence_is_one_line(
     error: FedlabError, lines: list[str], typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(standalone_mode: bool) -> None:
+    def fail(**how: object) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", fail)
@@ -32,7 +32,7 @@ def test_a_sentence_is_one_line(
 def test_a_reader_that_is_gone_ends_a_command_quietly(
     typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(standalone_mode: bool) -> None:
+    def fail(**how: object) -> None:
         raise BrokenPipeError
 
     monkeypatch.setattr(cli, "app", fail)

@@ -151,3 +151,24 @@ def test_a_mistake_gets_one_sentence_and_exit_code_2(
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_run_that_has_ended_says_so_and_rounds_go_on_longer(typed, desk) -> None:
+    ran = typed("run", "scenario.toml", "--rounds", "1", "--set", "engine.name=inline")
+    assert ran.code == 0
+    (run,) = (desk / "runs").iterdir()
+    again = typed("resume", run)
+    assert again.code == 0
+    said = " ".join(again.out.split())
+    assert "The run had ended already: all 1 rounds are done." in said
+    assert f"fedlab resume {run} --rounds 2" in said
+    longer = typed("resume", run, "--rounds", "2")
+    assert longer.code == 0
+    assert "had ended" not in longer.out
+    assert '"rounds"' in (run / "changes.json").read_text()
+    less = typed("resume", run, "--rounds", "1")
+    assert less.code == 2
+    assert less.errors == [
+        "error: rounds: 2 rounds are done already, and 1 are asked for; a larger number goes on "
+        "longer"
+    ]

@@ -1,0 +1,31 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedlab.cli.completion import keys, run_folders, scenarios
+
+ScenarioName = Annotated[
+    str,
+    typer.Argument(help="a built-in scenario's name, or a TOML file", autocompletion=scenarios),
+]
+RunFolderPath = Annotated[Path, typer.Argument(help="the run folder", autocompletion=run_folders)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="override a key: client.optimizer.lr=0.01; 'none' takes an optional key or table out: "
+        "data.augmentation=none",
+        autocompletion=keys,
+    ),
+]
+
+
+def with_rounds(overrides: list[str] | None, rounds: int | None) -> list[str]:
+    """Return overrides with what ``--rounds`` says, after all others."""
+    return [*(overrides or []), *([] if rounds is None else [f"rounds={rounds}"])]
