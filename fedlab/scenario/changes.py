@@ -19,7 +19,8 @@ MAY_CHANGE = (
 )
 """Keys and tables that decide how long, where and how watched a run is, and not what it learns.
 
-A path may change, too: whatever stands there has to be what it was.
+A path may change, too: whatever stands there has to be what it was; and the rounds of the last
+phase.
 """
 
 MOST_TOLD = 8
@@ -70,10 +71,11 @@ def differences(before: Leaves, after: Leaves) -> dict[str, Change]:
 def fixed(changes: Mapping[str, Change], scenario: Scenario) -> list[str]:
     """Return the keys, of those that change, that must not within a run."""
     paths = set(path_keys(scenario))
+    free_keys = [*MAY_CHANGE, f"phases.{len(scenario.phases) - 1}.rounds"]
     return [
         key
         for key, change in changes.items()
-        if not any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+        if not any(key == free or key.startswith(f"{free}.") for free in free_keys)
         and not (key in paths and _is_path(change.before) and _is_path(change.after))
     ]
 

@@ -141,3 +141,12 @@ def test_a_checkpoint_without_a_scenario_is_resumed(tmp_path: Path) -> None:
     del content["scenario"]
     state.write_text(json.dumps(content))
     run(RunFolder.open(path))
+
+
+def test_the_last_phase_goes_on_longer_to_the_weights_of_one_longer_run(tmp_path: Path) -> None:
+    phases = "[[phases]]\nrounds = 1\ntrainable = 'head'\n[[phases]]\nrounds = {}\n"
+    path = begun(tmp_path, {"rounds": None}, phases.format(1))
+    go_on(path, "rounds=3", "phases.1.rounds=2")
+    assert digest(path) == digest(begun(tmp_path, {"rounds": None}, phases.format(2)))
+    with pytest.raises(FedlabError, match=r"phases\.0\.rounds cannot change within a run"):
+        go_on(path, "rounds=4", "phases.0.rounds=2")
