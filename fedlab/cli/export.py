@@ -22,6 +22,14 @@ def export(
         Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
     ] = None,
     best: Best = False,
+    with_preprocessing: Annotated[
+        bool,
+        typer.Option(
+            "--with-preprocessing",
+            help="onnx only: the graph takes raw inputs (RGB pictures of any size, numbers in "
+            "their own units), and gives probabilities or numbers, too",
+        ),
+    ] = False,
     trust: Trust = False,
 ) -> None:
     """Write a trained network as safetensors, ONNX or TorchScript, with its preprocessing."""

@@ -19,21 +19,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
-from fedlab import __version__
-from fedlab.data import task_file
 from fedlab.errors import FedlabError, unknown
 from fedlab.files import check_replaceable
+from fedlab.models import description
+from fedlab.models.description import INPUTS, OUTPUTS
+from fedlab.use import graph
 from fedlab.use.loading import Trained
 
 Format = Literal["safetensors", "onnx", "torchscript"]
 SUFFIXES: dict[Format, str] = {"safetensors": ".safetensors", "onnx": ".onnx", "torchscript": ".pt"}
-INPUTS, OUTPUTS = "inputs", "outputs"
 TORCHSCRIPT_METADATA = "fedlab.json"
 
 Write = Callable[[nn.Module, torch.Tensor, dict[str, str], Path], None]
 
 
-def export(trained: Trained, form: str, output: Path | None = None) -> Path:
+def export(
+    trained: Trained, form: str, output: Path | None = None, with_preprocessing: bool = False
+) -> Path:
     """Write the network and return the file.
 
     Args:
@@ -42,17 +44,26 @@ def export(trained: Trained, form: str, output: Path | None = None) -> Path:
             prepared inputs (batch of any size first) to outputs before any softmax.
         output: The file; by default ``exported`` with the format's suffix, in the run folder. Its
             folder has to be there, and nothing but a file is replaced.
+        with_preprocessing: Whether the graph takes raw inputs, such as pictures of any size
+            (:mod:`fedlab.use.graph`); "onnx" alone has that.
 
     Raises:
-        FedlabError: If the format is unknown, a package is missing, or the file cannot be written.
+        FedlabError: If the format is unknown, a package is missing, the file cannot be written, or
+            these inputs cannot be prepared in a graph.
     """
     name = known_format(form)
+    if with_preprocessing and name != "onnx":
+        raise FedlabError(f"--with-preprocessing: 'onnx' alone has it, and --format is '{name}'")
     final = output or trained.folder.path / f"exported{SUFFIXES[name]}"
     _check_place(final, trained.folder.path)
     module = standalone(trained.network.model.module)
+    inputs, described = example(trained), metadata(trained)
+    if with_preprocessing:
+        module = graph.with_preprocessing(module, trained.task, trained.prepare)
+        inputs, described = module.example(), described | {"graph": json.dumps(module.described())}
     try:
         with _written_beside(final) as draft:
-            _WRITERS[name](module, example(trained), metadata(trained), draft)
+            _WRITERS[name](module, inputs, described, draft)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FedlabError(f"{final} cannot be written: {reason}") from error
@@ -107,37 +118,10 @@ def known_format(form: str) -> Format:
 
 
 def metadata(trained: Trained) -> dict[str, str]:
-    """Return the metadata that users of the file need, each value as text or JSON.
-
-    Keys: "fedlab" (version), "title", "model", "task" (as in ``task.json``), "labels", and
-    "preprocessing" (the steps from raw inputs to the network's).
-    """
-    scenario, task = trained.scenario, trained.task
-    return {
-        "fedlab": __version__,
-        "title": scenario.title,
-        "model": getattr(scenario.model, "name", ""),
-        "task": json.dumps(json.loads(task_file.dumps(task))),
-        "labels": json.dumps(list(task.labels), ensure_ascii=False),
-        "preprocessing": json.dumps(preprocessing(trained)),
-    }
-
-
-def preprocessing(trained: Trained) -> dict[str, object]:
-    """Return the constants of the preprocessing, for pictures in the order in which they apply."""
-    shape = list(example(trained).shape[1:])
-    if trained.task.modality != "image":
-        kind = "int64 tokens" if trained.task.modality == "text" else "float32 numbers"
-        return {"input": kind, "shape": ["batch", *shape]}
-    channels = shape[0]
-    return {
-        "input": "float32 pictures",
-        "shape": ["batch", *shape],
-        "channels": "grey" if channels == 1 else "RGB",
-        "divide_by": 255,
-        "mean": list(trained.network.mean or [0.0] * channels),
-        "std": list(trained.network.std or [1.0] * channels),
-    }
+    """Return the metadata that users of the file need (:mod:`fedlab.models.description`)."""
+    scenario = trained.scenario
+    name = getattr(scenario.model, "name", "")
+    return description.metadata(trained.task, trained.prepare, scenario.title, name)
 
 
 def example(trained: Trained, count: int = 2) -> torch.Tensor:
@@ -193,6 +177,8 @@ def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], pa
         raise FedlabError(
             f"--format onnx needs {' and '.join(missing)}: pip install 'fedlab-sim[onnx]'"
         )
+    raw = module if isinstance(module, graph.RawNetwork) else None
+    axes = raw.free_axes if raw else {0: "batch"}
     try:
         with warnings.catch_warnings():
             # Recurrent layers keep a list of their weights, of which torch.export warns needlessly.
@@ -200,9 +186,9 @@ def _onnx(module: nn.Module, inputs: torch.Tensor, described: dict[str, str], pa
             program = torch.onnx.export(
                 module,
                 (inputs,),
-                input_names=[INPUTS],
-                output_names=[OUTPUTS],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                input_names=[raw.input_name if raw else INPUTS],
+                output_names=raw.output_names if raw else [OUTPUTS],
+                dynamic_shapes=({n: torch.export.Dim(name) for n, name in axes.items()},),
                 dynamo=True,
                 verbose=False,
             )

@@ -69,7 +69,7 @@ def test_safetensors_hold_the_whole_state_dict(digits: Trained, tmp_path: Path) 
     assert all(torch.equal(saved[name], state[name]) for name in state)
 
 
-def described(path: Path) -> dict[str, str]:
+def metadata_of(path: Path) -> dict[str, str]:
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
             return dict(file.metadata())
@@ -86,15 +86,17 @@ def described(path: Path) -> dict[str, str]:
 def test_the_metadata_say_how_to_prepare_pictures(
     digits: Trained, digits_run: Path, tmp_path: Path, form: str, suffix: str
 ) -> None:
-    found = described(export(digits, form, tmp_path / f"model{suffix}"))
-    preprocessing = json.loads(found["preprocessing"])
-    assert preprocessing["shape"] == ["batch", 1, 8, 8]
-    assert json.loads(found["labels"]) == list("0123456789")
+    found = metadata_of(export(digits, form, tmp_path / f"model{suffix}"))
+    described = json.loads(found["preprocessing"])
+    assert described["inputs"]["shape"] == ["batch", 1, 8, 8]
+    assert described["outputs"]["labels"] == json.loads(found["labels"]) == list("0123456789")
+    assert described["outputs"]["are"] == "logits"
     assert json.loads(found["task"]) == json.loads((digits_run / "task.json").read_text())
+    steps = {step["step"]: step for step in described["steps"]}
+    assert [*steps] == ["decode", "resize and crop", "convert", "transpose", "divide"]
+    assert (steps["resize and crop"]["size"], steps["convert"]["mode"]) == ([8, 8], "L")
     pixels = load_dataset(digits.scenario).test.inputs[:2]
-    mean, std = (torch.tensor(preprocessing[key]).view(-1, 1, 1) for key in ("mean", "std"))
-    by_hand = (pixels / preprocessing["divide_by"] - mean) / std
-    assert torch.allclose(by_hand, digits.prepare(pixels), atol=1e-6)
+    assert torch.allclose(pixels / steps["divide"]["by"], digits.prepare(pixels), atol=1e-6)
 
 
 def test_exporting_leaves_the_network_as_it_was(digits: Trained, tmp_path: Path) -> None:
