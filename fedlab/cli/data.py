@@ -30,27 +30,28 @@ _MEANINGS = {
 def partition(
     scenario: ScenarioName,
     overrides: Set = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="the image file to write")] = Path(
-        "partition.png"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="the picture to write: .png, .pdf or .svg")
+    ] = Path("partition.png"),
     trust: Trust = False,
 ) -> None:
     """Plot which client holds which examples, and print sizes and skew."""
     from fedlab.data.description import statistics
     from fedlab.results.drawing.partition import draw_partition
-    from fedlab.results.drawing.style import save_png
+    from fedlab.results.drawing.style import check_format, save_figure
     from fedlab.results.rows import PartitionFile
     from fedlab.scenario import load
     from fedlab.scenario.parts import load_federation
     from fedlab.terminal import PlainConsole
 
+    check_format(output)
     with own_code(trust):
         checked: Any = load(scenario, overrides or [])
         federation = load_federation(checked)
     for note in federation.dataset.notes:
         typer.echo(f"note: {note}", err=True)
     described = statistics(federation.partition, federation.dataset.train, federation.dataset.task)
-    save_png(draw_partition(PartitionFile.model_validate(described)), output)
+    save_figure(draw_partition(PartitionFile.model_validate(described)), output)
     title = f"{checked.data.name}, split by '{checked.data.partition.name}'"
     counts = {"examples on clients": federation.partition.total}
     if federation.public is not None:

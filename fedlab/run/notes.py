@@ -14,6 +14,8 @@ from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import cohort_size, traits_of
 from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.description import described_clients
+from fedlab.data.transforms import augments
+from fedlab.engine.features.cache import CannotCache, check_it_pays, split_network
 from fedlab.models.network import BatchNorm
 
 _OURS = {"sgd", "adam", "adamw", "rmsprop"}
@@ -32,6 +34,7 @@ def notes_on(setup: Setup) -> list[str]:
         *_evaluation(setup),
         *_data(setup),
         *_model(setup),
+        *_features(setup),
         *_client(setup),
     ]
     engine = registry.engines.get(setup.scenario.engine.name)
@@ -138,6 +141,29 @@ def _model(setup: Setup) -> Iterator[str]:
     model, modules = setup.scenario.model, setup.network.model.module.modules()
     if model.batch_norm != "train" and not any(isinstance(m, BatchNorm) for m in modules):
         yield f"model.batch_norm = '{model.batch_norm}': '{model.name}' has no batch norm"
+
+
+def _features(setup: Setup) -> Iterator[str]:
+    """Tell what random changes of pictures cost, where a frozen prefix would be computed once."""
+    scenario, network = setup.scenario, setup.network
+    if scenario.model.trainable == "all" or not augments(scenario.data):
+        return
+    plain = scenario.data.model_copy(update={"augmentation": None})
+    bare = scenario.model_copy(update={"data": plain})
+    try:
+        check_it_pays(bare, setup.federation)
+        split_network(bare, network, setup.federation)
+    except CannotCache:
+        return
+    parameters = list(network.model.module.parameters())
+    frozen = sum(p.numel() for p in parameters if not p.requires_grad)
+    share = frozen / sum(p.numel() for p in parameters)
+    yield (
+        f"data.augmentation changes pictures at random, so that the frozen {100 * share:.0f} % of "
+        f"'{scenario.model.name}' are computed anew for every picture in every round; without it "
+        "(--set data.augmentation=none) they are computed once, and rounds take a fraction of the "
+        "time"
+    )
 
 
 def _client(setup: Setup) -> Iterator[str]:

@@ -55,6 +55,8 @@ def test_compare_prints_a_table_that_fits_and_draws_a_plot(
         (["compare", "{run}"], "two or more run folders"),
         (["compare", "{run}", "{tmp}"], "is not a run folder"),
         (["compare", "{run}", "{run}", "-o", "{tmp}/missing/plot.png"], "cannot be written"),
+        (["compare", "{run}", "{run}", "-o", "{tmp}/plot.jpg"], "ends in '.jpg'; it may be .png, "),
+        (["compare", "{run}", "{run}", "-o", "{tmp}/plot"], "has no suffix; it may be .png, .pdf"),
     ],
 )
 def test_mistakes_are_one_sentence_and_exit_code_2(
@@ -72,3 +74,31 @@ def test_mistakes_are_one_sentence_and_exit_code_2(
     assert len(error.splitlines()) == 1
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "begin"), [(".pdf", b"%PDF"), (".PNG", b"\x89PNG"), (".svg", b"<?xml")]
+)
+def test_compare_writes_the_format_that_the_suffix_says(
+    finished_run, slower_run, tmp_path, monkeypatch, suffix, begin
+) -> None:
+    plot = tmp_path / f"plot{suffix}"
+    assert typed(monkeypatch, "compare", finished_run, slower_run, "-o", plot) == 0
+    assert plot.read_bytes().startswith(begin)
+
+
+@pytest.mark.parametrize("columns", [80, 45])
+def test_compare_cuts_no_figure_in_a_narrow_terminal(
+    finished_run, slower_run, tmp_path, monkeypatch, capsys, columns
+) -> None:
+    from fedlab.results.comparison import Comparison
+    from fedlab.terminal import PlainConsole
+
+    monkeypatch.setattr(PlainConsole, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    runs = (finished_run, slower_run)
+    assert typed(monkeypatch, "compare", *runs, "-o", tmp_path / "plot.png") == 0
+    out = capsys.readouterr().out.replace("\u00a0", " ")
+    for row in Comparison.load(list(runs)).rows():
+        for value in row[1:]:
+            assert value.replace("\u00a0", " ") in out

@@ -125,3 +125,13 @@ def test_a_cross_validation_tells_them_once() -> None:
     told = Told()
     cross_validate(scenario_with(IRIS, "evaluation.every = 9"), 2, [told])
     assert len(told.heard) == 1
+
+
+def test_augmentation_over_a_frozen_part_is_said_to_cost_the_cache() -> None:
+    frozen = {"data": {"name": "digits"}, "model": {"hidden": [8], "trainable": "head"}}
+    assert not any("augmentation" in note for note in notes(frozen))
+    (said,) = notes(frozen, {"data": {"augmentation": {"flip": True}}})
+    assert said.startswith("data.augmentation changes pictures at random, so that the frozen ")
+    assert "(--set data.augmentation=none)" in said
+    whole = {"data": {"augmentation": {"flip": True}}, "model": {"trainable": "all"}}
+    assert notes(frozen, whole) == []

@@ -96,7 +96,7 @@ def plan_features(
     """
     parts, prepare = split_network(scenario, network, federation)
     dataset = federation.dataset
-    _check_it_pays(scenario, federation)
+    check_it_pays(scenario, federation)
     with torch.no_grad():
         shape = tuple(parts.prefix(prepare(dataset.train.inputs[:2])).shape[1:])
     common = _digest_of_prefix(parts, prepare)
@@ -140,7 +140,7 @@ def split_network(
         raise CannotCache(str(error)) from error
 
 
-def _check_it_pays(scenario: Scenario, federation: Federation) -> None:
+def check_it_pays(scenario: Scenario, federation: Federation) -> None:
     """Refuse where a run looks at fewer samples than there are."""
     client = scenario.client
     clients = scenario.own_rounds * cohort_size(scenario.strategy, len(federation))

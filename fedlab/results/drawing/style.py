@@ -23,7 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fedlab.errors import one_line
+from fedlab.errors import FedlabError, one_line
 from fedlab.files import write_whole
 
 # Role: (light, dark). The hues are distinguishable for colour-blind readers; baselines are dashed
@@ -79,6 +79,8 @@ OTHER_SCRIPTS = (
     *("Microsoft YaHei", "PingFang SC", "Hiragino Sans", "Arial Unicode MS", "Noto Sans Arabic"),
 )
 """Fonts that are asked, in this order, for letters that matplotlib's own font does not have."""
+FORMATS = ("png", "pdf", "svg")
+"""Of a picture that is written on its own."""
 FAST_COMPRESSION = 3
 """The zlib level: a third of the default level's time, files a few per cent larger."""
 
@@ -141,8 +143,42 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans", *(font for font in OTHER_SCRIPTS if font in known)]
 
 
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure in the format that the file's suffix says, atomically.
+
+    Raises:
+        FedlabError: If it is none of `FORMATS`, or cannot be written.
+    """
+    check_format(path)
+    form = path.suffix[1:].lower()
+    write_whole(path, png_bytes(figure) if form == "png" else _vector_bytes(figure, form))
+
+
+def check_format(path: Path, key: str = "--output") -> None:
+    """Check that a figure can be written to a file of this name.
+
+    Raises:
+        FedlabError: If its suffix is none of `FORMATS`.
+    """
+    if path.suffix[1:].lower() not in FORMATS:
+        has = f"ends in '{path.suffix}'" if path.suffix else "has no suffix"
+        known = ", ".join(f".{form}" for form in FORMATS)
+        raise FedlabError(f"{key}: the name of the picture {path} {has}; it may be {known}")
+
+
+def _vector_bytes(figure: Figure, form: str) -> bytes:
+    buffer = io.BytesIO()
+    # Text stays text in a PDF, and the same figure has the same bytes.
+    settings = {**PARAMETERS, "pdf.fonttype": 42, "svg.hashsalt": "fedlab"}
+    dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with mpl.rc_context(settings), _without_missing_letters():
+        _lay_out(figure)
+        figure.savefig(buffer, format=form, facecolor=LIGHT["surface"], metadata=dated[form])
+    return buffer.getvalue()
+
+
 def save_png(figure: Figure, path: Path) -> None:
-    """Write the figure as a PNG, atomically.
+    """Write the figure as a PNG, atomically, whatever the file's name ends in.
 
     Raises:
         FedlabError: If it cannot be written.
