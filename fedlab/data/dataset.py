@@ -38,6 +38,7 @@ class Encoding:
         unit: What a token of text is.
         unknown: The token that stands for what is not among ``tokens``.
         tokenizer: A Hugging Face tokeniser as JSON, which then encodes text in place of ``tokens``.
+        by_line: Whether each line of a file of text is an input of its own.
         features: Scaling of the input's last dimension, for tables and series that are scaled.
         targets: Scaling of a regression's targets, where they are scaled.
         table: How the columns of a user's table became features, in place of ``features``.
@@ -52,6 +53,7 @@ class Encoding:
     table: TableEncoding | None = None
     tokenizer: str = ""
     sound: LogMel | None = None
+    by_line: bool = False
 
 
 @dataclass(frozen=True)

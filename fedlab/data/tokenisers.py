@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
@@ -21,9 +22,16 @@ from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError, one_line, shortened
 
 HUGGING_FACE = "huggingface:"
+AUTO = "auto"
 PADDING, UNKNOWN = "<padding>", "<unknown>"
 _KEY = "data.tokens"
 _BATCH = 1000
+ENOUGH = 0.95
+"""Of the training texts are not cut where the scenario names no length."""
+MOST_WORDS, MOST_CHARACTERS = 256, 512
+"""Tokens to which longer ones are cut then."""
+FEW_WORDS = 3
+"""In texts of so many words, characters tell more: names, places, products."""
 _PADDING_WORDS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>", "</s>")
 """What models call the token that fills up; the last ones end a text, and serve as well."""
 
@@ -194,7 +202,7 @@ def known_tokens(tokens: str) -> str:
     Raises:
         ValueError: If it is not.
     """
-    if tokens in get_args(Unit) or tokens.removeprefix(HUGGING_FACE) not in ("", tokens):
+    if tokens in (AUTO, *get_args(Unit)) or tokens.removeprefix(HUGGING_FACE) not in ("", tokens):
         return tokens
     raise ValueError(
         f"'{shortened(tokens)}' is none of 'characters', 'words' and 'huggingface:MODEL' (a "
@@ -202,28 +210,86 @@ def known_tokens(tokens: str) -> str:
     )
 
 
-def tokeniser_for(tokens: str, texts: Sequence[str], size: int, least: int = 1) -> Tokeniser:
+def tokeniser_for(
+    tokens: str, texts: Sequence[str], size: int, least: int | None = None
+) -> Tokeniser:
     """Return the tokeniser that ``data.tokens`` asks for.
 
     Args:
-        tokens: ``data.tokens``.
+        tokens: ``data.tokens``; "auto" takes characters where texts are a few words long.
         texts: The training part, of which a vocabulary is made.
         size: How many tokens that holds at most.
-        least: How often a token has to occur there.
+        least: How often a token has to occur there; None stands for 2 of words, 1 of characters.
 
     Raises:
         FedlabError: If it is not to be had.
     """
     if tokens.startswith(HUGGING_FACE):
         return HuggingFaceTokens.of(tokens.removeprefix(HUGGING_FACE))
-    return OwnTokens.of(texts, cast("Unit", tokens), size, least)
+    unit = _unit_for(texts) if tokens == AUTO else cast("Unit", tokens)
+    if least is None:
+        least = 2 if unit == "words" else 1
+    return OwnTokens.of(texts, unit, size, least)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long texts are, and to which length they are cut.
+
+    Attributes:
+        chosen: The length.
+        least, median, most: Of the texts, in tokens.
+        cut: Which part of them is longer than the chosen length.
+    """
+
+    chosen: int
+    least: int
+    median: int
+    most: int
+    cut: float
+
+
+def lengths_for(tokeniser: Tokeniser, texts: Sequence[str], asked: int | None) -> Lengths:
+    """Return how long texts are, and the length to cut them to: what is asked for, or fits most.
+
+    Args:
+        tokeniser: What counts the tokens.
+        texts: The training part.
+        asked: ``data.length``.
+    """
+    counts = np.maximum(tokeniser.counts(texts), 1)
+    most = MOST_CHARACTERS if _counts_characters(tokeniser) else MOST_WORDS
+    fitting = int(np.quantile(counts, ENOUGH, method="inverted_cdf"))
+    chosen = min(fitting, most) if asked is None else asked
+    least, median, longest = int(counts.min()), int(np.median(counts)), int(counts.max())
+    return Lengths(chosen, least, median, longest, float((counts > chosen).mean()))
+
+
+def unit_of(tokeniser: Tokeniser) -> str:
+    """Return what a tokeniser's tokens are, in the plural."""
+    encoding = tokeniser.encoding
+    return "word pieces" if encoding.tokenizer else encoding.unit
+
+
+def _counts_characters(tokeniser: Tokeniser) -> bool:
+    return unit_of(tokeniser) == "characters"
+
+
+def _unit_for(texts: Sequence[str]) -> Unit:
+    words = [len(text.split()) for text in texts]
+    return "words" if words and float(np.median(words)) > FEW_WORDS else "characters"
 
 
 def tokeniser_of(encoding: Encoding) -> Tokeniser:
     """Return the tokeniser that a task's encoding records."""
     if encoding.tokenizer:
-        return HuggingFaceTokens(encoding.tokenizer)
+        return _recorded(encoding.tokenizer)
     return OwnTokens(encoding.unit, Vocabulary(encoding.tokens, encoding.unknown))
+
+
+@lru_cache(maxsize=2)
+def _recorded(content: str) -> HuggingFaceTokens:
+    return HuggingFaceTokens(content)
 
 
 def _check_installed() -> None:

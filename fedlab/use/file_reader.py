@@ -119,3 +119,11 @@ def is_folder(argument: str) -> bool:
         return bool(argument) and Path(argument).is_dir()
     except (OSError, ValueError):
         return False
+
+
+def is_file(argument: str) -> bool:
+    """Return whether an argument names a file; a long text names nothing."""
+    try:
+        return Path(argument).is_file()
+    except (OSError, ValueError):
+        return False

@@ -37,8 +37,22 @@ def encode(task: Task, argument: str) -> torch.Tensor:
         FedlabError: If there is no such file, it is no text, the text is empty, or the run does not
             record how text was encoded.
     """
+    which = f"the text in {shown(argument)}" if _is_file(Path(argument)) else "the text"
+    return encode_text(task, text_of(argument), which)
+
+
+def encode_text(task: Task, text: str, which: str) -> torch.Tensor:
+    """Return the tokens of a text, (length,) int64.
+
+    Args:
+        task: The task, which records how text was encoded.
+        text: The text.
+        which: How messages call it.
+
+    Raises:
+        FedlabError: If it is empty, or the run does not record how text was encoded.
+    """
     encoding = encoding_of(task)
-    text = text_of(argument)
     if encoding.tokenizer:
         tokens = torch.empty(0)
         if text.strip():
@@ -47,7 +61,6 @@ def encode(task: Task, argument: str) -> torch.Tensor:
         words = split_tokens(text, encoding.unit)
         tokens = torch.from_numpy(Vocabulary(encoding.tokens, encoding.unknown).encode(words))
     if not len(tokens):
-        which = f"the text in {shown(argument)}" if _is_file(Path(argument)) else "the text"
         raise FedlabError(f"{which} is empty; give the network something to read")
     return tokens.long()
 

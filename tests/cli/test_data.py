@@ -70,7 +70,7 @@ def test_what_was_left_out_of_a_folder_is_said_once(tmp_path, monkeypatch):
         Path("own", name).parent.mkdir(parents=True, exist_ok=True)
         Path("own", f"{name}.txt").write_text("some words")
     Path("own/a/4.doc").write_text("x")
-    data = {"name": "text-classification", "path": "own", "test_fraction": 0.4}
+    data = {"name": "text", "path": "own", "test_fraction": 0.4, "length": 10}
     data["partition"] = {"name": "iid", "clients": 1}
     content = raw_with(PATHOLOGICAL) | {"data": data, "model": {"name": "lstm"}}
     Path("mine.toml").write_text(tomli_w.dumps(content))

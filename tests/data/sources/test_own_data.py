@@ -162,15 +162,16 @@ def test_a_class_with_one_example_is_named(tmp_path):
 
 
 def test_text_classification_refuses_what_it_cannot_read(tmp_path, reviews):
-    with pytest.raises(FedlabError, match=r"data\.path: .* unknown column 'txt'"):
+    with pytest.raises(FedlabError, match=r"data\.text_column: .* unknown column 'txt'"):
         load("text-classification", path=str(reviews), text_column="txt")
     single = tmp_path / "single.csv"
     single.write_text("text,label\na,x\nb,x\n")
     with pytest.raises(FedlabError, match=r"data\.path: .* a single class"):
         load("text-classification", path=str(single))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FedlabError, match=r"data\.path: .* no text files"):
-        load("text-classification", path=str(tmp_path))
-    with pytest.raises(FedlabError, match=r"data\.path: .*nowhere cannot be read"):
+        load("text-classification", path=str(tmp_path / "empty"))
+    with pytest.raises(FedlabError, match=r"data\.path: .*no file .*nowhere"):
         load("text-classification", path=str(tmp_path / "nowhere"))
 
 
@@ -205,7 +206,8 @@ def gaps(tmp_path):
 
 
 def test_rows_that_lack_something_are_left_out_if_asked_and_told(gaps):
-    data = load("text-classification", path=str(gaps), group_column="author", on_error="skip")
+    keys = {"group_column": "author", "on_error": "skip", "length": 20}
+    data = load("text-classification", path=str(gaps), **keys)
     assert data.task.labels == ("down", "up")
     assert data.train.group_names == ("ann",)
     assert len(data.train) + len(data.test) == 12

@@ -1,0 +1,83 @@
+"""Files of JSON objects, one a line, as columns of text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedlab.data.formats.text_file import read_whole
+from fedlab.data.names import class_name, shown
+from fedlab.errors import FedlabError, shortened
+
+SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
+"""Of files that hold JSON objects, in lower case."""
+
+
+def read_json_lines(path: Path) -> tuple[dict[str, list[str]], list[int]]:
+    """Return the columns of a file by name, and the line on which each row stands.
+
+    A file that is one list of objects is read as well. A key that an object lacks, and null, are an
+    empty field; numbers, true and false are written as JSON does.
+
+    Args:
+        path: The file, in UTF-8: an object a line, blank lines aside.
+
+    Raises:
+        FedlabError: If a line is no JSON object, or a value is a list or an object; file and line
+            are named.
+    """
+    text = read_whole(path)
+    if text.lstrip().startswith("["):
+        rows = _listed(text, shown(path))
+    else:
+        lines = enumerate(text.splitlines(), 1)
+        rows = [(n, _object(line, f"{shown(path)}, line {n}")) for n, line in lines if line.strip()]
+    if not rows:
+        raise FedlabError(f"{shown(path)} is empty; each of its lines holds a JSON object")
+    names = dict.fromkeys(class_name(name) for _, row in rows for name in row)
+    columns: dict[str, list[str]] = {name: [] for name in names}
+    for line, row in rows:
+        fields = {class_name(name): value for name, value in row.items()}
+        for name, column in columns.items():
+            where = f"{shown(path)}, line {line}"
+            column.append(_text(fields.get(name), f"{where}, key '{name}'"))
+    return columns, [line for line, _ in rows]
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        reason = getattr(error, "msg", "it is nested too deep")
+        raise FedlabError(
+            f"{where}: '{shortened(line.strip())}' is no JSON ({reason}); each line holds an "
+            'object, as {"text": "...", "label": "..."}'
+        ) from error
+    if not isinstance(found, dict):
+        raise FedlabError(
+            f"{where}: '{shortened(line.strip())}' is no JSON object; each line holds one, as "
+            '{"text": "...", "label": "..."}'
+        )
+    return found
+
+
+def _listed(text: str, where: str) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        reason = getattr(error, "msg", "it is nested too deep")
+        raise FedlabError(f"{where}, line {line}: this is no JSON ({reason})") from error
+    if not all(isinstance(entry, dict) for entry in found):
+        raise FedlabError(f"{where}: its list holds other things than JSON objects")
+    return list(enumerate(found, 1))
+
+
+def _text(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        kind = "an object" if isinstance(value, dict) else "a list"
+        raise FedlabError(f"{where}: {kind} stands where text or a number is wanted")
+    return value if isinstance(value, str) else json.dumps(value)
