@@ -44,6 +44,7 @@ class Apfl(Personalised):
 
     Settings: ClassVar[type[ClientSettings]] = ApflSettings
     settings: ApflSettings
+    takes_parameter_groups: ClassVar[bool] = False
 
     def train(self, task: LocalTask) -> Update:
         """Step on both models, batch by batch."""

@@ -46,6 +46,7 @@ class MimeLite(ClientAlgorithm):
 
     Settings: ClassVar[type[ClientSettings]] = MimeLiteClientSettings
     required_strategy: ClassVar[str | None] = "mimelite"
+    takes_parameter_groups: ClassVar[bool] = False
 
     def rate_factor(self, task: LocalTask) -> float:
         """Return the schedule's factor times 1 − β."""

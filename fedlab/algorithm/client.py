@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -22,8 +22,9 @@ from fedlab.training.early_stopping import EarlyStopping, EarlyStoppingSettings,
 from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit, Steps, fit
 from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
+from fedlab.training.parameter_groups import groups_of, is_grouped, with_own_rates
 from fedlab.training.task import Arrays, LocalTask, Update
-from fedlab.training.terms import L1, L2, BatchTerm, Objective, ParameterTerm
+from fedlab.training.terms import L1, L2, BatchTerm, Objective, ParameterTerm, l2_sp
 
 
 class ClientSettings(Settings):
@@ -46,6 +47,15 @@ class ClientSettings(Settings):
     )
     l1: float = Field(0.0, ge=0, description="adds l1 · ‖w‖₁ to the objective")
     l2: float = Field(0.0, ge=0, description="adds l2/2 · ‖w‖² to the objective")
+    l2_sp: float = Field(
+        0.0,
+        ge=0,
+        description="adds l2_sp/2 · ‖w − w⁰‖² over what is below the head, w⁰ being the weights "
+        "before the first round: the pretrained ones (L2-SP, Li et al. 2018)",
+    )
+    l2_sp_head: float = Field(
+        0.0, ge=0, description="adds l2_sp_head/2 · ‖w‖² over the head, L2-SP's second term"
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest gradient norm of a step")
     early_stopping: EarlyStoppingSettings | None = Field(
         None, description="ends a client's epochs by what its validation examples say"
@@ -85,6 +95,8 @@ class ClientAlgorithm:
     required_strategy: ClassVar[str | None] = None
     """Name of the strategy that its replies are meant for; None where any can combine them."""
 
+    takes_parameter_groups: ClassVar[bool] = True
+    """Whether parameters may learn at rates of their own, and some be left undecayed."""
     sends_weights: ClassVar[bool] = True
     """Whether it sends weights, or else something that stands in their place."""
 
@@ -113,6 +125,7 @@ class ClientAlgorithm:
                 f"combine: set strategy.name = '{self.required_strategy}'"
             )
         yield from self._stragglers(settings, setup.population)
+        yield from self._parameter_groups(settings, setup.network)
         yield from raised(lambda: self.criterion(setup.task))
         yield from unknown_metric("client.early_stopping", self.settings.early_stopping, setup.task)
 
@@ -167,6 +180,22 @@ class ClientAlgorithm:
                 "own, which stragglers cannot cut short; set client.stragglers.drop = true"
             )
 
+    def _parameter_groups(self, settings: Any, network: Network) -> Iterator[str]:
+        """Tell whether parameters can learn at rates of their own, or be left undecayed."""
+        optimizer = self.settings.optimizer
+        layered = optimizer.layer_decay < 1
+        if is_grouped(optimizer) and not self.takes_parameter_groups:
+            key, usual = ("layer_decay", "1") if layered else ("decay_norms_and_biases", "true")
+            yield (
+                f"client.optimizer.{key}: client '{settings.client.name}' takes steps of its own, "
+                f"which have one rate and one decay for all parameters; leave it at {usual}"
+            )
+        if layered and not network.stages:
+            yield (
+                f"client.optimizer.layer_decay: '{settings.model.name}' has no stages below its "
+                "head that could learn more slowly; leave it at 1"
+            )
+
     def parameter_terms(self, task: LocalTask) -> Sequence[ParameterTerm]:
         """Return the terms of the objective that depend on the parameters alone."""
         terms: list[ParameterTerm] = []
@@ -174,6 +203,8 @@ class ClientAlgorithm:
             terms.append(L1(self.settings.l1))
         if self.settings.l2:
             terms.append(L2(self.settings.l2))
+        if self.settings.l2_sp or self.settings.l2_sp_head:
+            terms.append(l2_sp(task.network, self.settings.l2_sp, self.settings.l2_sp_head))
         return terms
 
     def batch_terms(self, task: LocalTask) -> Sequence[BatchTerm]:
@@ -217,21 +248,32 @@ class ClientAlgorithm:
     def steps(self, task: LocalTask) -> Steps:
         """Return how the settings descend what the network trains at present."""
         settings = self.settings
-        schedule, diagonal = settings.schedule, self.preconditioner(task)
+        diagonal, groups = self.preconditioner(task), groups_of(task.network, settings.optimizer)
+        optimizer = build_optimizer(
+            settings.optimizer,
+            [group.parameter for group in groups],
+            self.rate_factor(task),
+            () if diagonal is None else (diagonal,),
+        )
         return Steps(
-            build_optimizer(
-                settings.optimizer,
-                [task.network.model.parameter],
-                self.rate_factor(task),
-                () if diagonal is None else (diagonal,),
-            ),
+            with_own_rates(optimizer, [group.factor for group in groups]),
             settings.batch_size,
             local_epochs(task.config, settings.epochs),
             settings.steps,
             settings.clip_norm,
             settings.optimizer.weight_decay,
-            None if schedule.over == "rounds" else schedule.factor,
+            self._within_rounds(task),
+            [group.decayed for group in groups] if is_grouped(settings.optimizer) else None,
         )
+
+    def _within_rounds(self, task: LocalTask) -> Callable[[int, int], float] | None:
+        """Return the learning rate's factor by (step, number of steps), or None for 1."""
+        schedule, done = self.settings.schedule, task.round - task.first_round
+        if schedule.over == "rounds":
+            return None
+        if schedule.over == "steps":
+            return schedule.factor
+        return lambda taken, steps: schedule.factor(done * steps + taken, task.rounds * steps)
 
     def descend(self, task: LocalTask, objective: Objective, steps: Steps) -> Fit:
         """Descend an objective in place, with early stopping where the settings ask for it."""

@@ -198,6 +198,7 @@ class FlatModel:
         for name, view in views.items():
             view.copy_(named[name].detach())
         self.initial = self.weights[: layout.wire.start].clone()
+        self._start: torch.Tensor | None = None
         self.parameter = nn.Parameter(self.weights[layout.trained])
         # NumPy's zeros take no memory until they are written to, which often never happens.
         gradient = torch.from_numpy(np.zeros(self.parameter.shape, dtype=np.float32))
@@ -222,6 +223,16 @@ class FlatModel:
             parameter.data = views[entry.name]
             if entry.start < self.layout.trained.stop:
                 self.trained.append((entry, parameter))
+
+    def keep_start(self) -> None:
+        """Keep a copy of the present weights as :attr:`start`."""
+        self._start = self.weights.clone()
+
+    @property
+    def start(self) -> torch.Tensor:
+        """Return (size,) the weights that :meth:`keep_start` kept: those before the first round."""
+        assert self._start is not None, "keep_start was not called"
+        return self._start
 
     def bind_gradient(self) -> None:
         """Let ``backward`` accumulate into the gradient's vector."""

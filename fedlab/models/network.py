@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -21,6 +22,11 @@ from fedlab.models.weight_files import read_weights
 from fedlab.models.weights import fit_weights
 from fedlab.models.zoo.contract import ZooModel
 
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
 BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -35,6 +41,7 @@ class Network:
         channels: Channels of the model's pictures; 0 for other inputs.
         frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm, and
             frozen parts of a Transformer, which then drop nothing).
+        stages: Prefixes of its blocks from input to output, without the head.
     """
 
     model: FlatModel
@@ -43,6 +50,41 @@ class Network:
     std: tuple[float, ...] | None
     channels: int
     frozen: tuple[nn.Module, ...]
+    stages: tuple[str, ...] = ()
+
+    @cached_property
+    def depths(self) -> dict[str, int]:
+        """Return how far below the head each parameter stands, by name, in stages.
+
+        The head has 0, the last stage 1, the first stage as many as there are stages. What belongs
+        to no stage, such as a normalisation between two of them or position embeddings, goes with
+        the stage before it in the model's own order, and with the first where none is before it.
+        """
+        found, depth = {}, len(self.stages)
+        for name, _ in self.model.module.named_parameters():
+            if name.startswith(self.head):
+                found[name] = 0
+                continue
+            stage = next((s for s in self.stages if name.startswith(f"{s}.")), None)
+            if stage is not None:
+                depth = len(self.stages) - self.stages.index(stage)
+            found[name] = depth
+        return found
+
+    @cached_property
+    def undecayed(self) -> frozenset[str]:
+        """Return the names of parameters that usual recipes do not decay, as timm has it.
+
+        They are biases and what else has one dimension (scales of normalisations and layers), and
+        what the model names itself (position embeddings, class tokens).
+        """
+        module = self.model.module
+        own: set[str] = getattr(module, "no_weight_decay", set)()
+        return frozenset(
+            name
+            for name, parameter in module.named_parameters()
+            if parameter.ndim <= 1 or name.endswith(".bias") or name in own
+        )
 
     def train_mode(self) -> None:
         """Put the module in training mode, except its frozen modules."""
@@ -104,7 +146,13 @@ def build_network(
         )
     model = FlatModel(module, layout)
     return Network(
-        model, backbone.head, backbone.mean, backbone.std, backbone.channels, frozen + resting
+        model,
+        backbone.head,
+        backbone.mean,
+        backbone.std,
+        backbone.channels,
+        frozen + resting,
+        backbone.stages,
     )
 
 
@@ -235,22 +283,21 @@ def _untrained(module: nn.Module, wanted: str | tuple[str, ...], backbone: _Buil
     """Return the names of the parameters that are frozen."""
     head, stages = backbone.head, backbone.stages
     names = [name for name, _ in module.named_parameters()]
-    norms = tuple(
-        f"{n}."
-        for n, m in module.named_modules()
-        if isinstance(m, (*BatchNorm, nn.LayerNorm, nn.GroupNorm))
-    )
     if wanted == "all":
         patterns: tuple[str, ...] = ("*",)
     elif wanted == "head":
         patterns = (f"{head}*",)
     elif wanted == "norm+head":
-        patterns = (f"{head}*", *(f"{n}*" for n in norms))
+        norms = [n for n, m in module.named_modules() if n and is_norm(m)]
+        patterns = (f"{head}*", *(f"{n}.*" for n in norms))
+    elif wanted == "bias+head":
+        patterns = (f"{head}*", *(name for name in names if is_bias(name)))
     elif isinstance(wanted, str) and (match := re.fullmatch(r"last:(\d+)", wanted)):
         patterns = (f"{head}*", *(f"{s}.*" for s in _last(stages, int(match[1]), backbone.name)))
     elif isinstance(wanted, str):
         raise FedlabError(
-            f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head'; "
+            f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head', "
+            "'bias+head'; "
             "patterns of parameter names go in a list"
         )
     else:
@@ -279,6 +326,25 @@ def _personal(
         parts = {"head": in_head, "body": set(names) - in_head, "all": set(names)}
         kept = parts.get(wanted, set())
     return frozenset(kept | {name for name in names if local and name.startswith(local)})
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Return whether a module is a normalisation layer; libraries have many of their own."""
+    if isinstance(module, _NORMS):
+        return True
+    own = list(module.parameters(recurse=False))
+    named = "norm" in type(module).__name__.lower()
+    return named and bool(own) and all(parameter.ndim == 1 for parameter in own)
+
+
+def is_bias(name: str) -> bool:
+    """Return whether a parameter is a bias by its name, as PyTorch and timm give them.
+
+    So are ``bias``, ``bias_ih_l0`` of recurrent layers, ``in_proj_bias`` and ``q_bias`` of
+    attention; a table of relative position biases is none.
+    """
+    last = name.rpartition(".")[2]
+    return last == "bias" or last.startswith("bias_") or last.endswith("_bias")
 
 
 def _last(stages: tuple[str, ...], count: int, name: str) -> tuple[str, ...]:

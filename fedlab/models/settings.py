@@ -28,8 +28,9 @@ class ModelSettings(Settings):
     )
     trainable: str | tuple[str, ...] = Field(
         "all",
-        description="'all', 'head', 'last:K' (head and last K stages), 'norm+head', or a list of "
-        "parameter-name patterns",
+        description="'all', 'head', 'last:K' (head and last K stages), 'norm+head' (head, scales "
+        "and shifts of all normalisation), 'bias+head' (head and all biases: BitFit, Ben Zaken et "
+        "al. 2022), or a list of parameter-name patterns",
     )
     personal: Literal["none", "head", "body", "all"] | tuple[str, ...] = Field(
         "none",

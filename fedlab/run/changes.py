@@ -115,7 +115,7 @@ def _stretched(scenario: Scenario, done: int) -> list[str]:
     """Tell where a change of the number of rounds leads to another run than from the start."""
     schedule = scenario.client.schedule
     spread = schedule.name in ("cosine", "linear") or schedule.warmup > 0
-    if schedule.over != "rounds" or not spread:
+    if schedule.over == "steps" or not spread:
         return []
     return [
         f"client.schedule: '{schedule.name}' is spread over all rounds: from round {done + 1} on "

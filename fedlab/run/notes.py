@@ -181,7 +181,24 @@ def _client(setup: Setup) -> Iterator[str]:
     is_short = rounds == 1 or (schedule.name == "step" and schedule.every >= rounds)
     if schedule.over == "rounds" and schedule.name != "constant" and is_short:
         yield f"client.schedule: the rate does not change within {rounds} rounds"
+    yield from _fine_tuning(setup)
     for key, users in _OPTIMIZER_KEYS.items():
         usual = type(optimizer).model_fields[key].default
         if getattr(optimizer, key) != usual and optimizer.name in _OURS - users:
             yield f"client.optimizer.{key}: '{optimizer.name}' has no such key"
+
+
+def _fine_tuning(setup: Setup) -> Iterator[str]:
+    """Tell which keys of fine-tuning find nothing to work on."""
+    model, client, network = setup.scenario.model, setup.scenario.client, setup.network
+    optimizer = client.optimizer
+    below = {network.depths[entry.name] for entry, _ in network.model.trained} - {0}
+    if optimizer.layer_decay < 1 and network.stages and not below:
+        yield "client.optimizer.layer_decay: nothing below the head is trained"
+    if not optimizer.decay_norms_and_biases and not optimizer.weight_decay:
+        yield "client.optimizer.decay_norms_and_biases: weight_decay is 0, and nothing is decayed"
+    if client.l2_sp and model.pretrained is False:
+        yield (
+            "client.l2_sp pulls the weights back to where they began, which is random: "
+            "model.pretrained is false"
+        )

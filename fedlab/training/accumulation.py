@@ -48,8 +48,10 @@ def check_linear(
         problem = "optimizer.weight_decay; l2 does the like inside the objective"
     elif clip_norm is not None:
         problem = "clip_norm; leave it out"
-    elif schedule.over == "steps" and schedule.name != "constant":
-        problem = "schedule.over = 'steps'; take 'rounds'"
+    elif optimizer.layer_decay < 1:
+        problem = "optimizer.layer_decay, a rate for each stage; leave it at 1"
+    elif schedule.changes_within_rounds:
+        problem = f"schedule.over = '{schedule.over}'; take 'rounds'"
     elif early_stopping is not None:
         problem = "early_stopping; leave it out"
     if problem is not None:

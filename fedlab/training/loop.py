@@ -31,6 +31,7 @@ class Steps:
         clip_norm: Largest Euclidean norm of a step's gradient, or None.
         weight_decay: Decoupled weight decay.
         schedule: Learning-rate factor by (step, number of steps), or None.
+        decayed: The weights of each of the optimiser's groups that are decayed; None for all.
     """
 
     optimizer: torch.optim.Optimizer
@@ -40,6 +41,7 @@ class Steps:
     clip_norm: float | None = None
     weight_decay: float = 0.0
     schedule: Callable[[int, int], float] | None = None
+    decayed: Sequence[Sequence[torch.Tensor]] | None = None
 
     def rates(self) -> list[float]:
         """Return the optimiser's learning rates, by group of parameters."""
@@ -183,7 +185,7 @@ def gradient(
 def descend(steps: Steps) -> None:
     """Let the optimiser take a step by the gradient that is there."""
     if steps.weight_decay:
-        decay(steps.optimizer, steps.weight_decay)
+        decay(steps.optimizer, steps.weight_decay, steps.decayed)
     steps.optimizer.step()
 
 

@@ -39,6 +39,18 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(
         0.0, ge=0, description="decoupled: w ← w − lr · weight_decay · w beside the step"
     )
+    decay_norms_and_biases: bool = Field(
+        True,
+        description="whether weight decay also shrinks biases, scales and shifts of normalisation, "
+        "position embeddings and class tokens; usual recipes say false",
+    )
+    layer_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="layer-wise learning-rate decay d: the head learns at lr, the last stage at "
+        "lr · d, the one before at lr · d², …, the first of n at lr · dⁿ; 0.65 to 0.9 is usual",
+    )
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> OptimizerSettings:
@@ -81,13 +93,21 @@ class ScheduleSettings(Settings):
     name: Literal["constant", "step", "exponential", "cosine", "linear"] = Field(
         "constant", description="the course of the rate"
     )
-    over: Literal["rounds", "steps"] = Field(
-        "rounds", description="one rate a round, or anew over each client's local steps"
+    over: Literal["rounds", "steps", "run"] = Field(
+        "rounds",
+        description="'rounds': one rate a round; 'steps': anew over each client's local steps of a "
+        "round; 'run': one course over the local steps of all rounds, as if a client took part in "
+        "each of them: step s of S in round r of R is step (r − 1) · S + s of R · S",
     )
     warmup: float = Field(0.0, ge=0, lt=1, description="fraction of the time spent rising from 0")
     gamma: float = Field(0.1, gt=0, le=1, description="step, exponential: the factor")
     every: int = Field(10, ge=1, description="step: rounds or steps between two factors")
     floor: float = Field(0.0, ge=0, le=1, description="cosine, linear: the last rate's fraction")
+
+    @property
+    def changes_within_rounds(self) -> bool:
+        """Whether the rate is another one from step to step."""
+        return self.over != "rounds" and (self.name != "constant" or self.warmup > 0)
 
     def factor(self, position: int, total: int) -> float:
         """Return the learning rate's factor at ``position`` (0-based) of ``total``."""
@@ -220,8 +240,18 @@ _spare_the_compiler()
 
 
 @torch.no_grad()
-def decay(optimizer: torch.optim.Optimizer, strength: float) -> None:
-    """Shrink the weights by lr · strength: decoupled weight decay (Loshchilov & Hutter 2019)."""
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            parameter.mul_(1 - group["lr"] * strength)
+def decay(
+    optimizer: torch.optim.Optimizer,
+    strength: float,
+    decayed: Sequence[Sequence[torch.Tensor]] | None = None,
+) -> None:
+    """Shrink the weights by lr · strength: decoupled weight decay (Loshchilov & Hutter 2019).
+
+    Args:
+        optimizer: Says the weights and their learning rates, by group.
+        strength: The decay.
+        decayed: The weights of each group that are shrunk; None for all of them.
+    """
+    for number, group in enumerate(optimizer.param_groups):
+        for weights in group["params"] if decayed is None else decayed[number]:
+            weights.mul_(1 - group["lr"] * strength)

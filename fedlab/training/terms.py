@@ -14,6 +14,7 @@ from typing import Protocol
 
 import torch
 
+from fedlab.models.network import Network
 from fedlab.training.task import LocalTask
 
 
@@ -65,6 +66,43 @@ class Proximal:
     def gradient(self, weights: torch.Tensor) -> torch.Tensor:
         """Return µ (w − a)."""
         return self.strength * (weights - self.anchor)
+
+
+@dataclass(frozen=True)
+class Anchored:
+    """½ Σᵢ sᵢ (wᵢ − aᵢ)²: a pull of its own strength on each parameter."""
+
+    strengths: torch.Tensor
+    anchor: torch.Tensor
+
+    def gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Return s ∘ (w − a)."""
+        return self.strengths * (weights - self.anchor)
+
+
+def l2_sp(network: Network, backbone: float, head: float) -> Anchored:
+    """Return L2-SP's term for what a network trains at present.
+
+    Li, Grandvalet and Davoine 2018, "Explicit Inductive Bias for Transfer Learning with
+    Convolutional Networks" (ICML), equation 2: α/2 ‖w_S − w_S⁰‖² + β/2 ‖w_S̄‖², S being what the
+    network shares with the pretrained one, and S̄ the new head.
+
+    Args:
+        network: The network; with ``backbone`` above 0 its model keeps its first weights
+            (:meth:`fedlab.models.layout.FlatModel.keep_start`).
+        backbone: α.
+        head: β.
+    """
+    model = network.model
+    offset, size = model.layout.trained.start, model.parameter.numel()
+    strengths, anchor = torch.full((size,), backbone), torch.zeros(size)
+    if backbone:
+        anchor.copy_(model.start[model.layout.trained])
+    for entry, _ in model.trained:
+        if entry.name.startswith(network.head):
+            own = slice(entry.start - offset, entry.stop - offset)
+            strengths[own], anchor[own] = head, 0.0
+    return Anchored(strengths, anchor)
 
 
 @dataclass(frozen=True)

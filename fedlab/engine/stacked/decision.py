@@ -24,6 +24,7 @@ from fedlab.scenario import Scenario
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.criterion import AUTO
 from fedlab.training.draw import build_draw
+from fedlab.training.parameter_groups import is_grouped
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,9 @@ def _check_client(scenario: Scenario, task: Task) -> None:
         raise NotStackable(f"client '{settings.name}' has a training loop of its own")
     if settings.early_stopping is not None:
         raise NotStackable("clients stop early")
-    if settings.schedule.over == "steps" and settings.schedule.name != "constant":
+    if is_grouped(settings.optimizer):
+        raise NotStackable("parameters have learning rates of their own, or are not all decayed")
+    if settings.schedule.changes_within_rounds:
         raise NotStackable("the learning rate changes from step to step")
     if augments(scenario.data):
         raise NotStackable("pictures are augmented at random")

@@ -93,6 +93,9 @@ class Worker:
             (network, *self._inputs_of(network, model))
             for network, model in zip(others, scenario.model.others, strict=True)
         ]
+        if getattr(scenario.client, "l2_sp", 0.0):
+            for network in (self.network, *others):
+                network.model.keep_start()
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
