@@ -40,6 +40,7 @@ def build(name: str, settings: BackboneSettings, task: Task, size: tuple[int, in
     """Return the timm model called ``name``; see :func:`fedlab.models.backbones.load_backbone`."""
     module = _create(name, settings, task, size)
     _check_patches(module, name, size)
+    _check_drop_path(module, settings.drop_path, name)
     head = _head(module)
     if settings.blocks is not None:
         _keep_blocks(module, settings.blocks, name)
@@ -134,6 +135,12 @@ def _check_patches(module: nn.Module, name: str, size: tuple[int, int]) -> None:
                 f"model.image_size: '{name}' cuts pictures into patches of {patch} pixels, which "
                 f"do not tile {size[0]}×{size[1]}; {below} or {below + patch} would fit"
             )
+
+
+def _check_drop_path(module: nn.Module, rate: float, name: str) -> None:
+    """Raise if nothing of a model drops its branches: some take the argument and ignore it."""
+    if rate and not any(getattr(part, "drop_prob", None) for part in module.modules()):
+        raise FedlabError(_REFUSALS["drop_path_rate"].format(name))
 
 
 def about(name: str, counted: bool = True) -> About:
