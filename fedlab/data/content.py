@@ -19,6 +19,8 @@ from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
 from fedlab.data.virtual import GeneratedExamples
 
+ROWS_AT_ONCE = 1024
+
 
 def content_of(federation: Federation) -> dict[str, Any]:
     """Return how many examples a federation's parts have, and digests of what they hold.
@@ -46,9 +48,20 @@ def examples_digest(examples: Examples) -> str:
         inputs, targets = examples.population.make(0)
         digest.update(str(len(examples)).encode())
     else:
-        inputs, targets = examples.inputs, examples.targets
         digest.update(repr(examples.group_names).encode())
-    arrays = [inputs.numpy(), targets.numpy()]
+        return _digest_of_blocks(digest, examples)
+    for array in (inputs, targets):
+        _add(digest, array.numpy())
+    return str(digest.hexdigest())
+
+
+def _digest_of_blocks(digest: Any, examples: Examples) -> str:
+    """Return a digest of stored examples, of whose inputs some are in memory at a time."""
+    first = examples.inputs_at(slice(1)).numpy()
+    digest.update(f"{first.dtype}{(len(examples), *first.shape[1:])}".encode())
+    for block in examples.blocks(ROWS_AT_ONCE):
+        digest.update(np.ascontiguousarray(block.numpy()).reshape(-1).view(np.uint8).data)
+    arrays = [examples.targets.numpy()]
     arrays += [] if examples.groups is None else [examples.groups]
     for array in arrays:
         _add(digest, array)

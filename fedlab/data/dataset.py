@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Literal, Protocol
@@ -164,6 +164,38 @@ class Examples:
         """Return the examples of these rows, gathered only if they are looked at."""
         return Selection(self, rows)
 
+    def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Return the inputs of these rows, (n, ...).
+
+        Whoever needs some at a time asks so: examples in a file (``fedlab.data.mapped``) are never
+        in memory as a whole, and :attr:`inputs` would read them all.
+        """
+        if isinstance(rows, slice):
+            return self.inputs[rows]
+        return self.inputs.index_select(0, rows)
+
+    def blocks(self, rows: int) -> Iterator[torch.Tensor]:
+        """Yield the inputs, so many rows at a time."""
+        for start in range(0, len(self), rows):
+            yield self.inputs_at(slice(start, start + rows))
+
+    def in_memory(self) -> Examples:
+        """Return these examples with all inputs in memory."""
+        return self
+
+    def with_inputs(self, inputs: torch.Tensor) -> Examples:
+        """Return these examples with other inputs."""
+        return Examples(inputs, self.targets, self.groups, self.group_names)
+
+    def without_groups(self) -> Examples:
+        """Return these examples as nobody's in particular."""
+        return Examples(self.inputs, self.targets)
+
+    @property
+    def shared(self) -> list[torch.Tensor]:
+        """Return the tensors in memory that all who look at these examples share."""
+        return [self.inputs, self.targets]
+
     def targets_of(self, rows: IntArray) -> torch.Tensor:
         """Return the targets of these rows."""
         return self.targets[torch.from_numpy(rows)]
@@ -185,7 +217,7 @@ class Selection(Examples):
     @cached_property
     def _taken(self) -> Examples:
         whole: Examples = self.__dict__["whole"]
-        return whole.take(self.__dict__["rows"])
+        return whole.take(self.__dict__["rows"]).in_memory()
 
     @property
     def inputs(self) -> torch.Tensor:

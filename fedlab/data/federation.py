@@ -11,6 +11,7 @@ import torch
 from fedlab import registry, seeding
 from fedlab.arrays import in_shared_memory
 from fedlab.data.dataset import Dataset, Examples, IntArray
+from fedlab.data.mapped import MappedExamples
 from fedlab.data.partition import Partition, part_size, split_validation
 from fedlab.data.public import draw_public
 from fedlab.data.virtual import GeneratedExamples
@@ -101,6 +102,12 @@ class Federation:
             return np.arange(len(self.dataset.train), dtype=np.int64)
         return np.sort(np.concatenate([self.rows(client)[0] for client in range(len(self))]))
 
+    def in_memory(self) -> Federation:
+        """Return the federation with all examples in memory, for machines without its files."""
+        parts = {part: getattr(self.dataset, part).in_memory() for part in ("train", "test")}
+        public = None if self.public is None else self.public.in_memory()
+        return replace(self, dataset=replace(self.dataset, **parts), public=public)
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state["dataset"] = None
@@ -116,7 +123,7 @@ class Federation:
 
 def _as_arrays(examples: Examples | None) -> Any:
     """Return examples as they are pickled: their tensors as arrays."""
-    if examples is None or isinstance(examples, GeneratedExamples):
+    if examples is None or isinstance(examples, GeneratedExamples | MappedExamples):
         return examples
     empty = replace(examples, inputs=torch.empty(0), targets=torch.empty(0))
     return empty, examples.inputs.numpy(), examples.targets.numpy()
@@ -124,7 +131,7 @@ def _as_arrays(examples: Examples | None) -> Any:
 
 def _as_tensors(pickled: Any) -> Any:
     """Return the examples that :func:`_as_arrays` was given."""
-    if pickled is None or isinstance(pickled, GeneratedExamples):
+    if pickled is None or isinstance(pickled, GeneratedExamples | MappedExamples):
         return pickled
     empty, inputs, targets = pickled
     return replace(empty, inputs=in_shared_memory(inputs), targets=in_shared_memory(targets))

@@ -152,7 +152,7 @@ def _split(
 
 def _ungrouped(examples: Examples) -> Examples:
     """Return the examples as the server has them: nobody's in particular."""
-    return replace(examples, groups=None, group_names=())
+    return examples.without_groups()
 
 
 def _run_fold(

@@ -67,7 +67,7 @@ class Batches:
         if self._prepared is not None:
             yield from self._drawn(self._prepared[order], targets, bounds)
             return
-        inputs = self._whole.inputs[rows]
+        inputs = self._whole.inputs_at(rows)
         if self._is_small(len(inputs)):
             yield from self._drawn(self._task.prepare(inputs), targets, bounds)
             return
@@ -86,10 +86,10 @@ class Batches:
         """Return all inputs of the client, prepared, or None where they would take much memory."""
         if not self._is_small(len(self._rows)):
             return None
-        return self._task.prepare(self._whole.inputs[self._rows])
+        return self._task.prepare(self._whole.inputs_at(self._rows))
 
     def _is_small(self, count: int) -> bool:
-        one = self._task.prepare(self._whole.inputs[self._rows[:1]])
+        one = self._task.prepare(self._whole.inputs_at(self._rows[:1]))
         return one.nbytes * count <= MOST_BYTES_PREPARED
 
 

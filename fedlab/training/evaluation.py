@@ -60,7 +60,7 @@ def evaluate(
     network.model.module.eval()
     evaluation, draw = Evaluation(task), build_draw(task)
     for start in range(0, len(examples), batch_size):
-        prepared = prepare(examples.inputs[start : start + batch_size])
+        prepared = prepare(examples.inputs_at(slice(start, start + batch_size)))
         inputs, targets = draw(prepared, examples.targets[start : start + batch_size])
         outputs = parted(network.model.call(merged(inputs, draw.views)), draw.views)
         loss = criterion(outputs, targets).item()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -49,38 +51,61 @@ def read_picture(path: Path, shape: tuple[int, ...]) -> torch.Tensor:
         FedlabError: If the file is missing, is no whole picture, or does not say how bright its
             numbers are; the file is named.
     """
+    if not path.is_file():
+        raise FedlabError(f"there is no picture file {shown(path)}")
+    with warnings.catch_warnings():
+        # Of damaged metadata, and of large pictures: neither is a reason not to read one.
+        warnings.simplefilter("ignore")
+        return decoded(path, path, shape)
+
+
+def decoded(
+    source: Path | BinaryIO,
+    path: Path,
+    shape: tuple[int, ...],
+    room: Callable[[int], AbstractContextManager[object]] = lambda pixels: nullcontext(),
+) -> torch.Tensor:
+    """Return a picture as :func:`read_picture` does, without a word on warnings.
+
+    Args:
+        source: The file, or its content.
+        path: The file, for messages.
+        shape: (C, H, W).
+        room: Is asked for room in memory for so many pixels, and holds it while they are decoded.
+
+    Raises:
+        FedlabError: As :func:`read_picture`.
+    """
     from PIL import Image, ImageOps
 
     channels, height, width = shape
-    if not path.is_file():
-        raise FedlabError(f"there is no picture file {shown(path)}")
     try:
-        with warnings.catch_warnings():
-            # Of damaged metadata, and of large pictures: neither is a reason not to read one.
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as opened:
-                whole = flattened(opened)
-                fitted = ImageOps.fit(
-                    _upright(opened, whole), (width, height), Image.Resampling.BICUBIC
-                )
-            coloured = to_srgb(fitted, opened.info.get("icc_profile"))
-            pixels = torch.from_numpy(np.array(coloured.convert("L" if channels == 1 else "RGB")))
+        with Image.open(source, formats=FORMATS) as opened, room(opened.width * opened.height):
+            fitted = ImageOps.fit(
+                _upright(opened, flattened(opened)), (width, height), Image.Resampling.BICUBIC
+            )
+            profile = opened.info.get("icc_profile")
+        coloured = to_srgb(fitted, profile)
+        pixels = torch.from_numpy(np.array(coloured.convert("L" if channels == 1 else "RGB")))
     except Exception as error:  # A damaged file makes a decoder raise anything.
         raise FedlabError(_reason(path, error)) from error
     return pixels.view(height, width, -1).permute(2, 0, 1).contiguous()
 
 
-def has_frames(path: Path) -> bool:
-    """Return whether a file holds several frames or pages, of which the first is read."""
+def has_frames(path: Path, source: BinaryIO | None = None) -> bool:
+    """Return whether a file holds several frames or pages, of which the first is read.
+
+    Args:
+        path: The file; its suffix says whether it may.
+        source: Its content, where that is in memory.
+    """
     if path.suffix.lower() not in _WITH_FRAMES:
         return False
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as opened:
-                return bool(getattr(opened, "is_animated", False))
+        with Image.open(source or path, formats=FORMATS) as opened:
+            return bool(getattr(opened, "is_animated", False))
     except Exception:  # Whether it can be read at all, reading tells.
         return False
 

@@ -79,8 +79,8 @@ class Continuous:
             )
         if by == "mean":
             # In blocks, so that a large set of uint8 pictures is never float64 all at once.
-            blocks = torch.split(examples.inputs.flatten(1), 4096)
-            return np.concatenate([block.double().mean(1).numpy() for block in blocks])
+            blocks = examples.blocks(4096)
+            return np.concatenate([block.flatten(1).double().mean(1).numpy() for block in blocks])
         if task.modality != "tabular" or not 0 <= by < task.input_shape[0]:
             raise FedlabError(
                 f"data.partition.by: there is no feature {by}; a number stands for a feature of "

@@ -13,10 +13,11 @@ from pydantic import Field, model_validator
 from fedlab.data.clients_by import Site
 from fedlab.data.dataset import Dataset, DataSettings, Examples, IntArray, Task, without_effect
 from fedlab.data.folders import OwnFolder
-from fedlab.data.formats.picture import has_frames, picture_suffixes, read_picture
+from fedlab.data.formats.picture import picture_suffixes
 from fedlab.data.holdout import hold_out, hold_out_by_group
 from fedlab.data.names import listed, shown
 from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.pictures import read_pictures
 from fedlab.data.site_folders import (
     SiteFiles,
     look_like_sites,
@@ -131,26 +132,19 @@ class ImageFolder:
         Those of the part that the user held out come last.
         """
         rows = [*found.train, *found.test]
-        inputs = torch.empty((len(rows), *self._shape), dtype=torch.uint8)
-        kept: list[int] = []
-        faults: list[str] = []
-        for number, (file, _, _) in enumerate(rows):
-            try:
-                inputs[len(kept)] = read_picture(file, self._shape)
-            except FedlabError as error:
-                faults.append(str(error))
-            else:
-                kept.append(number)
+        pictures = read_pictures([file for file, _, _ in rows], self._shape)
+        kept, faults = pictures.kept, pictures.faults
         notes = settle(faults, len(rows), self._key, self.settings.on_error)
         numbers = {name: number for number, name in enumerate(found.classes)}
         targets = torch.tensor(
             [numbers.get(rows[number][1], 0) for number in kept], dtype=torch.int64
         )
         groups = np.array([rows[number][2] for number in kept], np.int64) if found.names else None
-        examples = Examples(inputs[: len(kept)], targets, groups, found.names)
-        split = sum(number < len(found.train) for number in kept)
+        examples = pictures.examples(targets, groups, found.names)
+        split = int((kept < len(found.train)).sum())
         self._check_none_is_empty(found, targets[:split].numpy())
-        return examples, split, (*notes, *_frames([rows[k][0] for k in kept], self._key))
+        moving = [rows[number][0] for number in pictures.frames]
+        return examples, split, (*notes, *pictures.notes, *_frames(moving, self._key))
 
     def _parts(
         self, found: _Found, examples: Examples, split: int, seed: int
@@ -293,12 +287,11 @@ def _sites_note(own: OwnFolder, classes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _frames(files: list[Path], key: str) -> tuple[str, ...]:
-    """Return a note on the files that hold several frames or pages, if there are any."""
-    found = [file for file in files if has_frames(file)]
-    if not found:
+    """Return a note on files that hold several frames or pages, if there are any."""
+    if not files:
         return ()
-    which = f"{shown(found[0])}{' and others' if len(found) > 1 else ''}"
+    which = f"{shown(files[0])}{' and others' if len(files) > 1 else ''}"
     return (
-        f"{key}: of several frames or pages the first is taken, in {len(found)} "
-        f"file{'s' if len(found) > 1 else ''}: {which}",
+        f"{key}: of several frames or pages the first is taken, in {len(files)} "
+        f"file{'s' if len(files) > 1 else ''}: {which}",
     )

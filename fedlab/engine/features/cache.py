@@ -25,6 +25,7 @@ from fedlab.arrays import in_shared_memory
 from fedlab.assets.places import cache_folder
 from fedlab.data.dataset import Dataset, Examples
 from fedlab.data.federation import Federation
+from fedlab.data.mapped import MappedExamples
 from fedlab.data.transforms import Preparation, augments
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.features.split import CannotSplit, Split, split
@@ -98,13 +99,13 @@ def plan_features(
     dataset = federation.dataset
     check_it_pays(scenario, federation)
     with torch.no_grad():
-        shape = tuple(parts.prefix(prepare(dataset.train.inputs[:2])).shape[1:])
+        shape = tuple(parts.prefix(prepare(dataset.train.inputs_at(slice(2)))).shape[1:])
     common = _digest_of_prefix(parts, prepare)
     files = []
     for part in PARTS:
         examples: Examples = getattr(dataset, part)
         if len(examples):
-            key = hashlib.sha256(common + _digest(examples.inputs)).hexdigest()[:24]
+            key = hashlib.sha256(common + _digest_of_inputs(examples)).hexdigest()[:24]
             path = cache_folder() / "features" / f"{key}.npy"
             files.append(FeatureFile(part, path, (len(examples), *shape)))
     missing = sum(_bytes(file.shape) for file in files if not file.path.exists())
@@ -135,7 +136,7 @@ def split_network(
         raise CannotCache("there are too few samples")
     prepare = preparation(network, federation.dataset.task, scenario.model)
     try:
-        return split(network, prepare(federation.dataset.train.inputs[:2])), prepare
+        return split(network, prepare(federation.dataset.train.inputs_at(slice(2)))), prepare
     except CannotSplit as error:
         raise CannotCache(str(error)) from error
 
@@ -155,14 +156,14 @@ def check_it_pays(scenario: Scenario, federation: Federation) -> None:
 
 @torch.no_grad()
 def compute_features(
-    parts: Split, prepare: Preparation, inputs: torch.Tensor, draft: str, start: int, stop: int
+    parts: Split, prepare: Preparation, examples: Examples, draft: str, start: int, stop: int
 ) -> None:
     """Write the features of rows ``start`` to ``stop`` into the file at ``draft``."""
     parts.prefix.eval()
     target = np.lib.format.open_memmap(draft, "r+")
     for first in range(start, stop, ROWS_PER_BATCH):
         last = min(first + ROWS_PER_BATCH, stop)
-        target[first:last] = parts.prefix(prepare(inputs[first:last])).numpy()
+        target[first:last] = parts.prefix(prepare(examples.inputs_at(slice(first, last)))).numpy()
     target.flush()
 
 
@@ -171,7 +172,7 @@ def with_features(federation: Federation, paths: dict[str, str]) -> Federation:
     parts = {part: getattr(federation.dataset, part) for part in PARTS}
     for part, path in paths.items():
         features = in_shared_memory(np.lib.format.open_memmap(Path(path), "r"))
-        parts[part] = replace(parts[part], inputs=features)
+        parts[part] = parts[part].with_inputs(features)
         with suppress(OSError):
             os.utime(path)
     return replace(federation, dataset=Dataset(federation.dataset.task, **parts))
@@ -190,6 +191,13 @@ def _digest_of_prefix(parts: Split, prepare: Preparation) -> bytes:
         digest.update(name.encode())
         digest.update(_digest(tensor))
     return digest.digest()
+
+
+def _digest_of_inputs(examples: Examples) -> bytes:
+    """Return a digest of inputs; those in a file go by the file's, which is of their content."""
+    if isinstance(examples, MappedExamples):
+        return examples.digest
+    return _digest(examples.inputs)
 
 
 def _digest(tensor: torch.Tensor) -> bytes:

@@ -69,7 +69,8 @@ class RayEngine(Engine):
         self._mailbox = Mailbox()
         self._feature_paths: dict[str, str] = {}
         self._text = dumps(self.scenario)
-        self._data = self._ray.put(federation)
+        # Other machines may have no file that this one has.
+        self._data = self._ray.put(federation.in_memory() if self._on_cluster else federation)
         self._own = None if self._on_cluster else own_ray()
         place = self._own.folder.path if self._own else None
         self._pool = RayPool(

@@ -54,7 +54,7 @@ class StackedBatches:
         whole, rows = _located([task.examples for task in tasks])
         for k, own in enumerate(rows):
             self._draw(k, own)
-        self._inputs, self._targets = whole.inputs, whole.targets
+        self._whole, self._targets = whole, whole.targets
         valid = torch.arange(self._width) < self._counts.unsqueeze(2)
         self._weights = (valid / self._counts.clamp(min=1).unsqueeze(2)).float()
         self._picked = torch.zeros(shape)
@@ -95,7 +95,7 @@ class StackedBatches:
     def _run(self, steps: slice, count: int) -> tuple[torch.Tensor, list[StepTensors]]:
         rows = self._rows[steps, :count]
         chosen = rows.transpose(0, 1).flatten()
-        inputs = self._tasks[0].prepare(self._inputs.index_select(0, chosen))
+        inputs = self._tasks[0].prepare(self._whole.inputs_at(chosen))
         targets = self._targets.index_select(0, rows.flatten()).view(*rows.shape, 1)
         weights = self._weights[steps, :count].unsqueeze(3)
         wanted = weights.new_zeros(*rows.shape, self._outputs).scatter_(3, targets, weights)

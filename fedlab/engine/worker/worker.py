@@ -120,8 +120,8 @@ class Worker:
     def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
         parts, prepare = split_network(self.scenario, self.network, self.federation)
-        inputs = getattr(self.federation.dataset, part).inputs
-        compute_features(parts, prepare, inputs, draft, start, stop)
+        examples = getattr(self.federation.dataset, part)
+        compute_features(parts, prepare, examples, draft, start, stop)
 
     def use_features(self, paths: dict[str, str]) -> None:
         """Work from now on with the features in these files, by part, and the rest of the model."""
@@ -155,7 +155,7 @@ class Worker:
             id(tensor): tensor for a in assignments for tensor in (a.wire, *a.arrays.values())
         }
         # What is made client by client is made anew for each, and shared by none.
-        stored = [] if isinstance(train, GeneratedExamples) else [train.inputs, train.targets]
+        stored = [] if isinstance(train, GeneratedExamples) else train.shared
         return contained([*shared.values(), *stored], draws=draws)
 
     def _poisoned(self, task: LocalTask) -> LocalTask:
@@ -315,7 +315,7 @@ class Worker:
         """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
         self.network.model.reset(wire)
         test = self.federation.dataset.test
-        part = Examples(test.inputs[start:stop], test.targets[start:stop])
+        part = Examples(test.inputs_at(slice(start, stop)), test.targets[start:stop])
         task = self.federation.dataset.task
         criterion = self.algorithm.criterion(task)
         groups = reported_groups(test)
