@@ -19,7 +19,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
 from fedlab.data.virtual import GeneratedExamples
 
-ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 128
 
 
 def content_of(federation: Federation) -> dict[str, Any]:

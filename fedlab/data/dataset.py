@@ -229,6 +229,12 @@ class Selection(Examples):
         """Return the targets of the rows."""
         return self._taken.targets
 
+    def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Return the inputs of these rows, gathered for this once."""
+        chosen = torch.from_numpy(self.__dict__["rows"])[rows]
+        whole: Examples = self.__dict__["whole"]
+        return whole.inputs_at(chosen)
+
     def located(self) -> tuple[Examples, torch.Tensor]:
         """Return the examples that these are rows of, and the rows."""
         return self.__dict__["whole"], torch.from_numpy(self.__dict__["rows"])

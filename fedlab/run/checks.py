@@ -135,7 +135,7 @@ def _lone_examples(setup: Setup) -> Iterator[str]:
     prepare = preparation(setup.network, setup.task, scenario.model)
     yield from lone_examples.objections(
         setup.network,
-        prepare(whole.inputs[rows[:1]]),
+        prepare(whole.inputs_at(rows[:1])),
         build_draw(setup.task).views,
         getattr(scenario.client, "batch_size", 0),
         federation,

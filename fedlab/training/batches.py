@@ -67,12 +67,12 @@ class Batches:
         if self._prepared is not None:
             yield from self._drawn(self._prepared[order], targets, bounds)
             return
-        inputs = self._whole.inputs_at(rows)
-        if self._is_small(len(inputs)):
-            yield from self._drawn(self._task.prepare(inputs), targets, bounds)
+        if self._is_small(len(rows)):
+            inputs = self._task.prepare(self._whole.inputs_at(rows))
+            yield from self._drawn(inputs, targets, bounds)
             return
         for start, stop in bounds:
-            batch = self._task.prepare(inputs[start:stop])
+            batch = self._task.prepare(self._whole.inputs_at(rows[start:stop]))
             yield from self._drawn(batch, targets[start:stop], [(0, stop - start)])
 
     def _drawn(

@@ -31,7 +31,7 @@ def gradient_received(task: LocalTask, objective: Objective, batch_size: int) ->
     model.zero_gradient()
     count = len(task.examples)
     for start, stop in batch_bounds(task, batch_size):
-        prepared = task.prepare(task.examples.inputs[start:stop])
+        prepared = task.prepare(task.examples.inputs_at(slice(start, stop)))
         inputs, targets = task.draw(prepared, task.examples.targets[start:stop])
         _, loss = losses_of(task, objective, inputs, targets)
         # Gradients add up over batches; the statistics of batch norm are put back below.
