@@ -44,3 +44,34 @@ def test_a_guides_files_and_commands_work_in_order(tmp_path: Path, guide: str) -
     assert commands == 3
     (run,) = (tmp_path / "runs").iterdir()
     assert (run / "summary.json").exists()
+
+
+@pytest.mark.slow
+def test_the_page_on_pictures_goes_from_a_folder_to_a_prediction(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "FEDLAB_CACHE": str(tmp_path / "cache"),
+    }
+    said = {}
+    for language, name, content in BLOCK.findall((DOCS / "pictures.md").read_text()):
+        if language == "python":
+            (tmp_path / name).write_text(content)
+        for line in content.splitlines() if language == "sh" else ():
+            words = shlex.split(line)
+            if "RUN" in words:
+                (run,) = (tmp_path / "runs").iterdir()
+                words[words.index("RUN")] = str(run)
+            done = subprocess.run(
+                words,
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+            said[" ".join(words[:2])] = done.stdout
+    assert "<site>/<class>" in said["fedlab data"]
+    assert "Test accuracy of 3 sites: from" in said["fedlab show"]
+    assert "digit 3" in said["fedlab predict"]
