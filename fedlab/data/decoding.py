@@ -13,12 +13,12 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from xxhash import xxh3_128_digest
@@ -30,6 +30,7 @@ from fedlab.errors import FedlabError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+T = TypeVar("T")
 MOST_THREADS = 16
 FILES_AT_ONCE = 16
 MOST_PIXELS = 64_000_000
@@ -106,7 +107,7 @@ def decode_all(files: Sequence[Path], shape: tuple[int, int, int], target: Targe
 
     found = Decoded()
     frames = []
-    for number, (digest, reason, is_moving) in enumerate(_in_parallel(one, len(files))):
+    for number, (digest, reason, is_moving) in enumerate(in_parallel(one, len(files))):
         found.digests.append(digest)
         if reason:
             found.faults[number] = reason
@@ -127,7 +128,7 @@ def digests_of(files: Sequence[Path], known: Mapping[int, bytes]) -> list[bytes]
         except OSError:
             return _unreadable(files[number])
 
-    return list(_in_parallel(one, len(files), "Looking for changed pictures"))
+    return list(in_parallel(one, len(files), "Looking for changed pictures"))
 
 
 def _unreadable(file: Path) -> bytes:
@@ -141,11 +142,16 @@ def threads() -> int:
     return max(1, min(MOST_THREADS, cores or 1))
 
 
-def _in_parallel(one: Any, count: int, title: str = "Decoding pictures") -> Iterator[Any]:
-    """Yield ``one(number)`` for each number, in order, computed by several threads."""
+def in_parallel(
+    one: Callable[[int], T], count: int, title: str = "Decoding pictures"
+) -> Iterator[T]:
+    """Yield ``one(number)`` for each number, in order, computed by several threads.
+
+    Meanwhile no warning is shown; a bar is, on a terminal.
+    """
     progress = _ProgressLine(title, count)
 
-    def some(start: int) -> list[Any]:
+    def some(start: int) -> list[T]:
         return [one(number) for number in range(start, min(start + FILES_AT_ONCE, count))]
 
     executor = ThreadPoolExecutor(threads())

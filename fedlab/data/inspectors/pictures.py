@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from xxhash import xxh3_128_digest
 
+from fedlab.data.decoding import in_parallel
 from fedlab.data.folders import OwnFolder, case_notes
-from fedlab.data.formats.picture import FORMATS, picture_suffixes, read_picture
+from fedlab.data.formats.picture import FORMATS, decoded, picture_suffixes
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import shown
 from fedlab.data.parts import find_parts, read_parts
@@ -72,9 +72,10 @@ class Pictures:
         path = contents.path
         if contents.is_file:
             path = path.parent
-        laid = _laid(OwnFolder(path, picture_suffixes(), str(shown(path))))
+        own, outer = _outer(OwnFolder(path, picture_suffixes(), _KEY))
+        path, laid = own.root, _laid(own)
         files = [file for file, *_ in laid.rows]
-        read = [_header(file) for file in files]
+        read = list(in_parallel(lambda n: _header(files[n]), len(files), "Looking at pictures"))
         broken = {n: "its header cannot be read" for n, one in enumerate(read) if one is None}
         broken |= _undecodable([n for n in range(len(files)) if n not in broken], files)
         good = [one for one in read if one is not None]
@@ -84,7 +85,12 @@ class Pictures:
         sites = Counter(site for _, _, site, _ in laid.rows if site)
         sides = np.sort([one.size for one in good], axis=0)
         facts, details = _facts(laid, good, sides, len(broken))
-        notes = [*laid.notes, *_broken_note(broken, files), *_duplicates(laid.rows)]
+        notes = [
+            *outer,
+            *laid.notes,
+            *_broken_note(broken, files),
+            *_duplicates(laid.rows),
+        ]
         return Finding(
             "pictures",
             path,
@@ -93,10 +99,27 @@ class Pictures:
             dict(sorted(classes.items())),
             dict(sorted(sites.items())),
             facts,
-            tuple(notes),
+            tuple(note.removeprefix(f"{_KEY}: ") for note in notes),
             details,
             _scenario(path, laid, good, int(np.median(sides)), bool(broken)),
         )
+
+
+def _outer(own: OwnFolder) -> tuple[OwnFolder, tuple[str, ...]]:
+    """Return the folder that counts: within one that holds nothing but another, the inner one."""
+    notes: tuple[str, ...] = ()
+    while len(folders := _with_pictures(own, own.root)) == 1 and _holds_folders(own, folders[0]):
+        notes = (f"{shown(own.root)} holds one folder, '{shown(folders[0].name)}': that is it",)
+        own = own.inside(folders[0])
+    return own, notes
+
+
+def _with_pictures(own: OwnFolder, place: Path) -> list[Path]:
+    return [folder for folder in own.inside(place).folders() if own.inside(folder).files()]
+
+
+def _holds_folders(own: OwnFolder, folder: Path) -> bool:
+    return len(_with_pictures(own, folder)) > 0
 
 
 def _laid(own: OwnFolder) -> _Laid:
@@ -111,8 +134,7 @@ def _laid(own: OwnFolder) -> _Laid:
         if not place.test and found.test:
             where = "<site>/<part>/<class>"
         return _Laid(where, rows, (*notes, *found.notes), {"clients_by": FOLDER})
-    folders = [f for f in own.inside(place.train).folders() if own.inside(f).files()]
-    if len(folders) < 2:
+    if len(_with_pictures(own, place.train)) < 2:
         rows = [(file, "", "", False) for file in own.files()]
         if not rows:
             aside = f" ({own.left_out})" if own.left_out else ""
@@ -130,28 +152,29 @@ def _header(file: Path) -> _Picture | None:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(file, formats=FORMATS) as opened:
-                try:
-                    turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
-                except Exception:  # Damaged metadata do not count.
-                    turned = False
-                return _Picture(opened.size, opened.mode, opened.format or "", turned)
+        with Image.open(file, formats=FORMATS) as opened:
+            try:
+                turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
+            except Exception:  # Damaged metadata do not count.
+                turned = False
+            return _Picture(opened.size, opened.mode, opened.format or "", turned)
     except Exception:  # A damaged file makes Pillow raise anything.
         return None
 
 
 def _undecodable(numbers: Sequence[int], files: Sequence[Path]) -> dict[int, str]:
     """Return why pictures cannot be decoded, of 2,000 at even distances."""
-    step = max(1, -(-len(numbers) // DECODED))
-    found = {}
-    for number in numbers[::step]:
+    chosen = numbers[:: max(1, -(-len(numbers) // DECODED))]
+
+    def fault(place: int) -> str:
         try:
-            read_picture(files[number], (3, 8, 8))
+            decoded(files[chosen[place]], files[chosen[place]], (3, 8, 8))
         except FedlabError as error:
-            found[number] = str(error)
-    return found
+            return str(error)
+        return ""
+
+    told = in_parallel(fault, len(chosen), "Decoding some pictures")
+    return {number: reason for number, reason in zip(chosen, told, strict=True) if reason}
 
 
 def _facts(

@@ -91,6 +91,17 @@ def test_the_same_picture_in_two_classes_is_told(tmp_path):
     assert "b/2.png" in note
 
 
+def test_a_folder_in_a_folder_is_looked_into(hospitals, tmp_path):
+    (tmp_path / "outer").mkdir()
+    hospitals.rename(tmp_path / "outer" / "unpacked")
+    found = inspect(tmp_path / "outer")
+    assert found.layout == "<site>/<class>"
+    assert found.scenario["data"]["path"] == str(tmp_path / "outer" / "unpacked")
+    assert "holds one folder, 'unpacked'" in found.notes[0]
+    (tmp_path / "outer" / "unpacked").rename(tmp_path / "outer" / "train")
+    assert inspect(tmp_path / "outer").layout == "<site>/<class>"
+
+
 def test_pictures_without_folders_are_for_reconstruction(tmp_path):
     for number in range(4):
         paint(tmp_path / f"{number}.png", number)
