@@ -125,7 +125,7 @@ def _execute(found: RunFolder) -> None:
 def read(table: Table, cell: Cell, path: Path) -> Result:
     """Return the result of a table's cell from its run folder, as JSON."""
     record = RunRecord.load(path)
-    figure = table.figure_of(cell.row)
+    figure, site = table.figure_of(cell.row), cell.column.site
     drawn = figure.model_copy(update={"metric": table.curves})
     curve = series(record, drawn) if table.curves else []
     return {
@@ -135,8 +135,8 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
         "seed": cell.seed,
         **({"value": cell.value} if cell.value is not None else {}),
         "set": list(cell.overrides),
-        "figure": figure_of(record, figure),
-        **({"also": figure_of(record, table.also)} if table.also else {}),
+        "figure": figure_of(record, figure, site),
+        **({"also": figure_of(record, table.also, site)} if table.also else {}),
         "status": record.status,
         "reason": record.summary.reason if record.summary else "",
         "rounds": record.rounds[-1].round if record.rounds else 0,
@@ -147,8 +147,17 @@ def read(table: Table, cell: Cell, path: Path) -> Result:
     }
 
 
-def series(record: RunRecord, figure: Figure) -> list[tuple[int, float]]:
-    """Return the figure's metric over the rounds in which it was measured."""
+def series(record: RunRecord, figure: Figure, site: str = "") -> list[tuple[int, float]]:
+    """Return the figure's metric over the rounds in which it was measured.
+
+    Args:
+        record: The run.
+        figure: The figure.
+        site: The site whose test examples it is of, for "test", and for "local", where it is that
+            of the site's own client; nothing: all test examples.
+    """
+    if site:
+        return _of_site(record, figure, site)
     if figure.of in ("clients", "train"):
         spreads = [(row.round, getattr(row, figure.of).get(figure.metric)) for row in record.rounds]
         return [(number, getattr(s, figure.statistic)) for number, s in spreads if s is not None]
@@ -160,7 +169,20 @@ def series(record: RunRecord, figure: Figure) -> list[tuple[int, float]]:
     return [(row.round or 0, row.test[figure.metric]) for row in lines]
 
 
-def figure_of(record: RunRecord, figure: Figure) -> float | None:
+def _of_site(record: RunRecord, figure: Figure, site: str) -> list[tuple[int, float]]:
+    metric = figure.metric
+    if figure.of == "test":
+        return [(row.round, row.sites[site][metric]) for row in record.tested if site in row.sites]
+    names = record.partition.names if record.partition else []
+    own = [
+        row
+        for row in record.baselines
+        if row.baseline == figure.of and row.client is not None and names[row.client] == site
+    ]
+    return [(0, row.sites[site][metric]) for row in own if site in row.sites]
+
+
+def figure_of(record: RunRecord, figure: Figure, site: str = "") -> float | None:
     """Return the figure, or None.
 
     It is None if the target was not reached, if nothing was measured, or if the run failed, unless
@@ -168,7 +190,7 @@ def figure_of(record: RunRecord, figure: Figure) -> float | None:
     """
     if record.status == "failed" and figure.take != "best":
         return None
-    points = series(record, figure)
+    points = series(record, figure, site)
     values = [value for _, value in points]
     if not values:
         return None

@@ -46,14 +46,31 @@ class Figure(Settings):
         return self
 
 
-class Column(Settings):
-    """A column: its name, and the scenario's keys that it sets (``table.key=value`` each)."""
+class Keys(Settings):
+    """A name, and the scenario's keys that it sets (``table.key=value`` each)."""
 
     name: str
     set: tuple[str, ...] = ()
 
 
-class Row(Column):
+class Column(Keys):
+    """A column.
+
+    Attributes:
+        site: The site whose test examples the figures are of; such columns set nothing,
+            and one run gives the figures of all of them.
+    """
+
+    site: str = ""
+
+    @model_validator(mode="after")
+    def _shares_its_run(self) -> Self:
+        if self.site and self.set:
+            raise ValueError("a column of one site sets no keys: its run is that of the others")
+        return self
+
+
+class Row(Keys):
     """A row; rows of one group are adjacent, and share a panel of the curves.
 
     Attributes:
@@ -146,7 +163,8 @@ class Cell:
     @property
     def name(self) -> str:
         """Return the name of its folder."""
-        words = [self.row.group, self.row.name, self.column.name]
+        column = "" if self.column.site else self.column.name
+        words = [self.row.group, self.row.name, column]
         swept = [] if self.value is None else [f"{self.value:g}"]
         return "--".join([_slug(word) for word in words if word] + swept + [f"seed-{self.seed}"])
 

@@ -190,7 +190,9 @@ def test_every_table_describes_scenarios_that_are_right() -> None:
     for name in names():
         table = load_table(name)
         cells = cells_of(table, table.seeds)
-        assert len({cell.name for cell in cells}) == len(cells), f"{name}: two cells share a folder"
+        assert len({(c.name, c.column.site) for c in cells}) == len(cells), (
+            f"{name}: two cells share a folder"
+        )
         for cell in cells:
             cell.scenario(table)
         for row in table.rows:

@@ -65,12 +65,16 @@ class Fitted:
 
     Attributes:
         fill: (slots,) what stands in for a missing value; for a category the place of its value.
-        offset, scale: (slots,) stored = (raw − offset) / scale; 0 and 1 for categories.
+        offset, scale: (slots,) feature = (raw − offset) / scale; 0 and 1 for categories.
+        mean, deviation: (features,) stored = (feature − mean) / deviation, where features are
+            scaled one-hot, too; else ().
     """
 
     fill: tuple[float, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,14 @@ class TableEncoding:
             gone = np.asarray(absent[:, taken].any(axis=1))
             found.append(_features(column, known[:, taken], gone))
             slot = taken.stop
-        return np.concatenate(found, axis=1).astype(np.float32)
+        features = np.concatenate(found, axis=1)
+        if self.fitted.mean:
+            mean, deviation = (
+                np.array([getattr(fitted, name) for fitted in statistics])[chosen + 1]
+                for name in ("mean", "deviation")
+            )
+            features = (features - mean) / deviation
+        return features.astype(np.float32)
 
 
 def _features(column: TableColumn, known: FloatArray, gone: npt.NDArray[np.bool_]) -> FloatArray:

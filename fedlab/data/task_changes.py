@@ -65,7 +65,7 @@ def _table(recorded: TableEncoding | None, found: TableEncoding | None) -> Itera
     moved = any(
         not all(map(_near, getattr(before, name), getattr(now, name)))
         for before, now in pairs
-        for name in ("fill", "offset", "scale")
+        for name in ("fill", "offset", "scale", "mean", "deviation")
     )
     if moved:
         yield "columns are scaled, or missing values filled, by other numbers"

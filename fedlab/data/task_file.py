@@ -89,10 +89,14 @@ def _table_misfits(table: TableEncoding | None, features: int) -> Iterator[str]:
         parts = (fitted.fill, fitted.offset, fitted.scale)
         if any(len(part) != slots for part in parts):
             yield f"{key}: fill, offset and scale have {slots} numbers each"
-        elif not all(math.isfinite(value) for part in parts for value in part):
+        wanted = features if table.fitted.mean else 0
+        if {len(fitted.mean), len(fitted.deviation)} != {wanted}:
+            yield f"{key}: mean and deviation have {wanted} numbers each"
+        every = (*parts, fitted.mean, fitted.deviation)
+        if not all(math.isfinite(value) for part in every for value in part):
             yield f"{key}: all of its numbers must be finite"
-        elif not all(fitted.scale):
-            yield f"{key}.scale: inputs are divided by it, so that none may be 0"
+        if not all((*fitted.scale, *fitted.deviation)):
+            yield f"{key}: inputs are divided by scale and deviation, so that none may be 0"
 
 
 def _misfits(key: str, scaling: Scaling | None, columns: int) -> Iterator[str]:

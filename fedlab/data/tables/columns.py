@@ -21,6 +21,7 @@ MOSTLY = 0.8
 """A column with this share of numbers is one of numbers; what else it holds is a mistake."""
 FEWEST_ROWS = 20
 """In fewer rows nothing is taken for an identifier: values differ by chance."""
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 _ID = re.compile(r"(^|[ _.-])(id|uuid|guid|key|index|number|nr|no)$|[a-z]ID$|^Unnamed", re.I)
 
 
@@ -142,9 +143,18 @@ def column_of(
         return TableColumn(name, kind, (), indicator)
     fields = frame.columns[name]
     # Clients send how often each of their categories occurs; the union of those is what is known.
-    counts = Counter(class_name(fields[row]) for row in np.flatnonzero(~absent))
+    counts = Counter(category_name(fields[row]) for row in np.flatnonzero(~absent))
     kept = sorted(counts, key=lambda value: (-counts[value], value))[:most_values]
     return TableColumn(name, kind, tuple(sorted(kept, key=in_order)), indicator)
+
+
+def category_name(text: str) -> str:
+    """Return a category as it counts: whole numbers without a point, as "1.0" beside "1".
+
+    Programs write the whole numbers of a column with gaps as fractions.
+    """
+    name = class_name(text)
+    return _WHOLE.sub(r"\1", name) if _WHOLE.fullmatch(name) else name
 
 
 def in_order(value: str) -> tuple[float, str]:
@@ -186,7 +196,7 @@ def raw_of(
         absent = is_missing(fields)
         if column.kind == "category":
             places = {value: float(place) for place, value in enumerate(column.values)}
-            found = np.array([places.get(class_name(text), UNSEEN) for text in fields])[:, None]
+            found = np.array([places.get(category_name(text), UNSEEN) for text in fields])[:, None]
         else:
             kind_of(frame, column.name, absent, column.kind)
             found = (
