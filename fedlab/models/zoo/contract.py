@@ -16,7 +16,7 @@ _SUITED: dict[Modality, str] = {
     "image": "cnn, lenet, vit and mlp take pictures",
     "text": "rnn, lstm, gru and transformer take text",
     "series": "rnn, lstm, gru, transformer and mlp take series, speech-lstm takes recordings",
-    "tabular": "linear and mlp take tables",
+    "tabular": "linear, mlp, ft-transformer and table-resnet take tables",
 }
 _PLURALS: dict[Modality, str] = {
     "image": "pictures",
