@@ -36,7 +36,8 @@ def by_time(table: Table, column: str, groups: IntArray) -> IntArray:
             raise FedlabError(
                 f"{table.place(later, column)}: the time {table.of(column)[later].strip()!r} is "
                 f"on line {table.lines[earlier]}, too; "
-                "a series has one row for each time (data.group tells series apart)"
+                "a series has one row for each time (data.clients_by and data.series "
+                "tell series apart)"
             )
     return np.array(order, dtype=np.int64)
 

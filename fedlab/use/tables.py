@@ -6,23 +6,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from fedlab.data.dataset import IntArray, Task
+from fedlab.data.dataset import Task
 from fedlab.data.formats.table import (
     Row,
-    Table,
     check_length,
     find_columns,
     finite,
-    header_table,
     read_rows,
 )
 from fedlab.data.names import shown
-from fedlab.data.time_order import by_time, unordered
 from fedlab.errors import FedlabError
-from fedlab.use.notes import tell
 
 
 @dataclass(frozen=True)
@@ -102,42 +97,6 @@ class CsvFile:
             else:
                 values = torch.tensor(numbers, dtype=torch.float64)
                 yield ((values - offset) / scale).float()
-
-    def order(self, time: str | None, group: str | None) -> IntArray:
-        """Return the order of the rows, which are one series, in time.
-
-        Without a column of times the rows stay as they are.
-
-        Args:
-            time: The column of times that the run sorted its series by.
-            group: The column that told its series apart.
-
-        Raises:
-            FedlabError: If a time is unreadable or there twice, or the rows are several series.
-        """
-        rows = np.arange(len(self.rows))
-        if self.header is None:
-            return rows
-        table = header_table(self.where, self.header, self.rows)
-        self._check_is_one_series(table, group)
-        one = np.zeros(len(self.rows), dtype=np.int64)
-        if time is not None and time.strip() in table.columns:
-            find_columns(self.header, [time], self.where)
-            return by_time(table, time, one)
-        if note := unordered(table, (), one):
-            tell([note.partition("; data.time")[0]])
-        return rows
-
-    def _check_is_one_series(self, table: Table, group: str | None) -> None:
-        if group is None or group.strip() not in table.columns:
-            return
-        names = sorted(set(table.named(group)))
-        if len(names) > 1:
-            raise FedlabError(
-                f"{self.where}: column '{group}' tells {len(names)} series apart ('{names[0]}', "
-                f"'{names[1]}'{', ...' if len(names) > 2 else ''}), and a file is one series; give "
-                "each a file of its own"
-            )
 
     def _places(self, task: Task) -> Collection[int]:
         """Return the place of each feature in a row."""

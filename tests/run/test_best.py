@@ -263,8 +263,7 @@ def test_the_models_are_as_readable_as_other_files_and_say_what_they_are(tmp_pat
         about = file.metadata()
     assert about["title"] == "Digits, naïve"
     assert json.loads(about["labels"]) == [str(digit) for digit in range(10)]
-    assert about["outputs"] == "logits, before any softmax"
     assert json.loads(about["task"]) == json.loads((folder.path / "task.json").read_text())
-    preprocessing = json.loads(about["preprocessing"])
-    assert preprocessing["shape"] == ["batch", 1, 8, 8]
-    assert preprocessing["divide_by"] == 255
+    described = json.loads(about["preprocessing"])
+    assert described["inputs"]["shape"] == ["batch", 1, 8, 8]
+    assert described["outputs"]["are"] == "logits"

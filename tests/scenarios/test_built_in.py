@@ -40,6 +40,8 @@ HEAVY = {
     "quickstart",
     "shakespeare",
 }
+# Their data have no address that fedlab fetches from.
+UNFETCHED = {"spoken-digits"}
 
 
 # Their data have no address that fedlab fetches from.

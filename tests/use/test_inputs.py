@@ -114,10 +114,14 @@ def test_a_series_is_sorted_as_those_of_the_run(tmp_path, capsys):
         read_inputs(SERIES, [str(path)], columns(time="day"))
 
 
-def test_a_file_of_several_series_is_refused(tmp_path):
-    path = write(tmp_path / "x.csv", "site,level\na,1\na,2\nb,3\nb,4\n")
-    with pytest.raises(FedlabError, match=r"column 'site' tells 2 series apart \('a', 'b'\)"):
-        read_inputs(SERIES, [str(path)], columns(group="site"))
+def test_several_series_of_a_file_are_told_apart_as_those_of_the_run(tmp_path):
+    path = write(tmp_path / "x.csv", "site,level\na,1\na,2\nb,3\na,3\nb,4\nb,5\nb,6\n")
+    found = read_inputs(SERIES, [str(path)], columns(group="site"))
+    assert [item.row for item in found] == ["1 to 3 of 'a'", "2 to 4 of 'b'"]
+    assert levels(found) == [1, 2, 3, 4, 5, 6]
+    path = write(tmp_path / "x.csv", "site,level\na,1\na,2\na,3\nb,4\n")
+    with pytest.raises(FedlabError, match=r"x\.csv has 1 rows of 'b', and the network reads 3"):
+        read_inputs(SERIES, [str(path)], columns(clients_by="site"))
 
 
 def test_evaluation_takes_the_part_that_is_held_out(tmp_path, capsys):

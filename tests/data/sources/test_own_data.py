@@ -433,7 +433,7 @@ def test_series_csv_is_silent_of_times_that_ascend_and_other_columns(tmp_path):
 
 def test_series_csv_refuses_a_row_without_a_group(tmp_path):
     path = write_series(tmp_path / "x.csv", HOURS, groups=["a"] * 20 + [" "] * 4)
-    with pytest.raises(FedlabError, match=r"line 22, column 'site': there is no group"):
+    with pytest.raises(FedlabError, match=r"line 22, column 'site': there is no name"):
         load("series-csv", path=str(path), group="site", **SERIES)
 
 
