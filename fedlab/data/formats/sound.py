@@ -50,6 +50,16 @@ def read_samples(path: Path | ZipEntry, rate: int) -> FloatArray:
     Raises:
         FedlabError: If the file is missing, is no whole recording, or is empty; it is named.
     """
+    found = read_recording(path)
+    return resampled(found.samples.mean(1, dtype=np.float32), found.rate, rate)
+
+
+def read_recording(path: Path | ZipEntry) -> Recording:
+    """Return what a file holds.
+
+    Raises:
+        FedlabError: As :func:`read_samples`.
+    """
     name = shown(str(path))
     if not path.is_file():
         raise FedlabError(f"there is no sound file {name}")
@@ -58,20 +68,6 @@ def read_samples(path: Path | ZipEntry, rate: int) -> FloatArray:
     except (OSError, BadZipFile, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise FedlabError(f"{name} cannot be read: {reason}") from error
-    return decoded(content, name, rate)
-
-
-def decoded(content: bytes, name: str, rate: int) -> FloatArray:
-    """Return the samples, as :func:`read_samples`, of a file's content.
-
-    Args:
-        content: The whole file.
-        name: What messages call it.
-        rate: Samples a second.
-
-    Raises:
-        FedlabError: As :func:`read_samples`.
-    """
     if not content:
         raise FedlabError(f"{name} is not a recording: the file is empty")
     found = _wav(content, name) if content[:4] in (b"RIFF", b"RIFX") else None
@@ -85,7 +81,7 @@ def decoded(content: bytes, name: str, rate: int) -> FloatArray:
         raise FedlabError(f"{name} is not a whole recording: it holds no samples")
     if not np.isfinite(found.samples).all():
         raise FedlabError(f"{name} is not a whole recording: some samples are no finite numbers")
-    return resampled(found.samples.mean(1, dtype=np.float32), found.rate, rate)
+    return found
 
 
 def resampled(samples: FloatArray, rate: int, wanted: int) -> FloatArray:

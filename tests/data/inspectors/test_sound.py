@@ -1,0 +1,63 @@
+"""What is found in folders of recordings, and the scenario that is proposed for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from fedlab.data.inspection import inspect
+from fedlab.errors import FedlabError
+from fedlab.scenario.loading import check
+
+
+def speak(path: Path, seconds: float = 0.2, rate: int = 8000) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tone = np.sin(np.arange(int(seconds * rate)) / 3) * 9000
+    wavfile.write(path, rate, tone.astype(np.int16))
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "keys"),
+    [
+        ("{word}/{who}{n}.wav", "<class>", {}),
+        ("{who}/{word}/{n}.wav", "<client>/<class>", {"clients_by": "folder"}),
+        (
+            "{word}_{who}_{n}.wav",
+            "names: {label}_{client}_{}",
+            {"pattern": "{label}_{client}_{}"},
+        ),
+    ],
+)
+def test_each_layout_is_told_with_the_keys_that_read_it(tmp_path, name, layout, keys):
+    for word in ("yes", "no"):
+        for who in ("ann", "bob"):
+            for n in range(3):
+                speak(tmp_path / name.format(word=word, who=who, n=n), 0.1 + 0.1 * n)
+    (tmp_path / "list.txt").write_text("x")
+    found = inspect(tmp_path)
+    assert (found.kind, found.layout, found.examples) == ("sound", layout, 12)
+    assert found.classes == {"no": 6, "yes": 6}
+    assert found.sites == ({} if layout == "<class>" else {"ann": 6, "bob": 6})
+    assert dict(found.facts)["length in seconds"] == "0.10 to 0.30, 0.20 in the middle"
+    data = found.scenario["data"]
+    assert {key: data[key] for key in keys} == keys
+    partition = {} if found.sites else {"partition": {"name": "iid", "clients": 2}}
+    check({**found.scenario, "data": data | partition}, "scenario")
+
+
+def test_damaged_recordings_are_told_and_left_out_by_the_scenario(tmp_path):
+    for word in ("yes", "no"):
+        for n in range(3):
+            speak(tmp_path / word / f"{n}.wav")
+    (tmp_path / "no/damaged.wav").write_bytes(b"RIFF")
+    found = inspect(tmp_path)
+    assert "1 of the 7 recordings that were read are damaged" in " ".join(found.notes)
+    assert found.scenario["data"]["on_error"] == "skip"
+
+
+def test_recordings_that_nothing_says_anything_of_are_refused(tmp_path):
+    for n in range(3):
+        speak(tmp_path / f"{n}.wav")
+    with pytest.raises(FedlabError, match=r"no names that say it; data\.pattern or a CSV file"):
+        inspect(tmp_path)
