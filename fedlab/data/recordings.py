@@ -78,6 +78,11 @@ class SoundSettings(DataSettings):
             raise ValueError("lowest: it is below the frequency where the last band ends")
         return self
 
+    @property
+    def name_pattern(self) -> str | None:
+        """Return what the names of files say (see :mod:`fedlab.data.sound_files`), if anything."""
+        return None
+
     def log_mel(self, samples: int) -> LogMel:
         """Return how recordings become spectrograms, of so many samples each."""
         window, hop = (round(self.rate * ms / 1000) for ms in (self.window, self.hop))

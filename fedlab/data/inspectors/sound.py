@@ -84,9 +84,7 @@ def _laid(path: Path) -> tuple[str, dict[str, Any], Recordings]:
         found = by_pattern(path, pattern, key)
         classes = {row.label for row in found.train}
         if not found.faults and 2 <= len(classes) <= min(_MOST_CLASSES, len(found.train) // 2):
-            note = (
-                f"the names look like '{pattern}': change data.pattern if they do not"
-            )
+            note = f"the names look like '{pattern}': change data.pattern if they do not"
             named = found._replace(notes=(*found.notes, note))
             return f"names: {pattern}", {"pattern": pattern}, named
     raise FedlabError(
@@ -134,6 +132,8 @@ def _facts(
 def _scenario(path: Path, keys: dict[str, Any], is_damaged: bool) -> dict[str, Any]:
     """Return tables that learn from these recordings, as a start."""
     skip = {"on_error": "skip"} if is_damaged else {}
+    if "{client}" in keys.get("pattern", ""):
+        keys = keys | {"partition": {"name": "natural"}}
     return {
         "title": f"{path.absolute().name}: a start",
         "rounds": 10,

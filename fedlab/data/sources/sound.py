@@ -88,6 +88,11 @@ class Sound:
                     raise ValueError("sites say who is a client; write {} for {client} in pattern")
             return self
 
+        @property
+        def name_pattern(self) -> str | None:
+            """Return what the names of files say, if anything."""
+            return self.pattern
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 

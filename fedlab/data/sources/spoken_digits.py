@@ -44,6 +44,11 @@ class SpokenDigits:
             "spoken-digits.zip, fsdd or fsdd.zip in $FEDLAB_DATA",
         )
 
+        @property
+        def name_pattern(self) -> str | None:
+            """Return what the names of files say."""
+            return PATTERN
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 

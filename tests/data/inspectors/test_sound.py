@@ -8,7 +8,7 @@ from scipy.io import wavfile
 
 from fedlab.data.inspection import inspect
 from fedlab.errors import FedlabError
-from fedlab.scenario.loading import check
+from fedlab.use.starting import starting_scenario
 
 
 def speak(path: Path, seconds: float = 0.2, rate: int = 8000) -> None:
@@ -42,8 +42,9 @@ def test_each_layout_is_told_with_the_keys_that_read_it(tmp_path, name, layout, 
     assert dict(found.facts)["length in seconds"] == "0.10 to 0.30, 0.20 in the middle"
     data = found.scenario["data"]
     assert {key: data[key] for key in keys} == keys
-    partition = {} if found.sites else {"partition": {"name": "iid", "clients": 2}}
-    check({**found.scenario, "data": data | partition}, "scenario")
+    content = starting_scenario(found)
+    name = "natural" if found.sites else "iid"
+    assert content["data"].get("partition", {"name": "natural"})["name"] == name
 
 
 def test_damaged_recordings_are_told_and_left_out_by_the_scenario(tmp_path):

@@ -226,3 +226,18 @@ def test_spoken_digits_are_found_as_folder_or_zip_and_speakers_are_clients(tmp_p
     monkeypatch.delenv("FEDLAB_DATA")
     with pytest.raises(FedlabError, match=r"github\.com/Jakobovski/free-spoken-digit-dataset"):
         load("spoken-digits")
+
+
+def test_labelled_recordings_are_read_by_names_or_a_table_as_well(tmp_path):
+    lay(tmp_path, "{label}_{client}_{n}.wav")
+    source = datasets.get("sound")
+    keys = source.Settings(name="sound", path=str(tmp_path), pattern="{label}_{client}_{}")
+    reader = reader_of(source(keys).load(0).task, keys)
+    assert sum(item.target == 0 for item in reader.labelled(tmp_path)) == 10
+    (tmp_path / "list.csv").write_text("path,label\nlow_ann_1.wav,low\nhigh_bob_2.wav,high\n")
+    assert [int(item.target) for item in reader.labelled(tmp_path / "list.csv")] == [1, 0]
+    (tmp_path / "list.csv").write_text("path,label\nlow_ann_1.wav,lo\n")
+    with pytest.raises(
+        FedlabError, match=r"--data: .*low_ann_1\.wav: unknown class 'lo'"
+    ):
+        list(reader.labelled(tmp_path / "list.csv"))
