@@ -237,7 +237,5 @@ def test_labelled_recordings_are_read_by_names_or_a_table_as_well(tmp_path):
     (tmp_path / "list.csv").write_text("path,label\nlow_ann_1.wav,low\nhigh_bob_2.wav,high\n")
     assert [int(item.target) for item in reader.labelled(tmp_path / "list.csv")] == [1, 0]
     (tmp_path / "list.csv").write_text("path,label\nlow_ann_1.wav,lo\n")
-    with pytest.raises(
-        FedlabError, match=r"--data: .*low_ann_1\.wav: unknown class 'lo'"
-    ):
+    with pytest.raises(FedlabError, match=r"--data: .*low_ann_1\.wav: unknown class 'lo'"):
         list(reader.labelled(tmp_path / "list.csv"))
