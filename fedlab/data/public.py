@@ -14,6 +14,7 @@ from pydantic import Field
 
 from fedlab import registry, seeding
 from fedlab.data.dataset import Dataset, Examples, Task
+from fedlab.data.loaded import load_checked
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 from fedlab.settings import Settings
@@ -70,7 +71,8 @@ def _of_another(settings: Any, own: str, task: Task, seed: int) -> tuple[Example
             f"data.public.name: '{name}' is what clients hold; leave the key out, and examples are "
             "drawn before it is split"
         )
-    other: Dataset = registry.datasets.get(name)(settings).load(seed)
+    source = registry.datasets.get(name)
+    other = load_checked(name, lambda: source(settings).load(seed))
     kinds = [_kind(task), _kind(other.task)]
     if kinds[0] != kinds[1]:
         raise FedlabError(

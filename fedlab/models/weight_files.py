@@ -85,7 +85,21 @@ def _content(path: Path) -> object:
     except Exception as error:
         # A damaged file can make torch's unpickler raise any exception.
         reason = str(error).strip().partition("\n")[0]
-        raise FedlabError(f"{KEY}: '{path}' cannot be read as weights ({reason})") from error
+        raise FedlabError(
+            f"{KEY}: '{path}' cannot be read as weights ({reason or type(error).__name__}); "
+            f"{_kind_of(path)}"
+        ) from error
+
+
+def _kind_of(path: Path) -> str:
+    """Return what a file that cannot be read may be."""
+    with path.open("rb") as file:
+        begin = file.read(9)
+    if begin.startswith(TORCH):
+        return "it begins as a torch file does, and is damaged or cut off"
+    if begin[8:9] == b"{":
+        return "it begins as a safetensors file does, and is damaged or cut off"
+    return "it begins neither as a safetensors file nor as a torch file"
 
 
 def _is_safetensors(path: Path) -> bool:

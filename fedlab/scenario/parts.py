@@ -14,6 +14,7 @@ from fedlab.attacks.attack import Attack
 from fedlab.data.class_counts import with_class_counts
 from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
+from fedlab.data.loaded import load_checked
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import reporting
@@ -96,7 +97,8 @@ def load_dataset(scenario: Scenario) -> Dataset:
         FedlabError: If it cannot be had, or classes shall be weighed that it has not.
     """
     settings = scenario.data
-    dataset: Dataset = registry.datasets.get(settings.name)(settings).load(scenario.seed)
+    found = registry.datasets.get(settings.name)
+    dataset = load_checked(settings.name, lambda: found(settings).load(scenario.seed))
     if scenario.client.class_weights == "balanced":
         return with_class_counts(dataset)
     return dataset
