@@ -1,4 +1,4 @@
-"""``fedlab finetune``: write and run a scenario for a folder of pictures."""
+"""``fedlab finetune``: write and run a scenario that fine-tunes a backbone on a user's own data."""
 
 from __future__ import annotations
 
@@ -14,17 +14,51 @@ if TYPE_CHECKING:
 
 
 def finetune(
-    data: Annotated[Path, typer.Option(help="folder with one subfolder of pictures per class")],
-    backbone: Annotated[str, typer.Option(help="any timm or torchvision model, or a zoo model")],
-    clients: Annotated[int, typer.Option(help="number of clients")] = 5,
+    data: Annotated[
+        Path,
+        typer.Option(help="your data: a folder of pictures by class or by site, a CSV file, ..."),
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="a pretrained model ('fedlab list backbones'), or one of the zoo")
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="'auto': the head first, then the network; 'probe': the head alone; 'full': the "
+            "whole network at once"
+        ),
+    ] = "auto",
+    clients: Annotated[
+        int | None, typer.Option(help="number of clients; default: the data's own sites, else 5")
+    ] = None,
     partition: Annotated[
-        str, typer.Option(help="partitioner that distributes the pictures")
-    ] = "iid",
-    rounds: Annotated[int, typer.Option(help="rounds of federated training")] = 5,
+        str | None,
+        typer.Option(help="partitioner that distributes the data; default: sites, else 'iid'"),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="rounds of federated training; default: by the recipe")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="local epochs a round of the last phase; default: by the data"),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="learning rate of the last phase (AdamW)")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="examples per step of the last phase")
+    ] = None,
     image_size: Annotated[
-        int, typer.Option(help="side of the model's square inputs in pixels")
-    ] = 112,
-    trainable: Annotated[str, typer.Option(help="'all', 'head', 'last:K' or 'norm+head'")] = "all",
+        int | None,
+        typer.Option(
+            help="side of the model's square inputs in pixels; default: as in pretraining, up to "
+            "224; smaller is faster"
+        ),
+    ] = None,
+    trainable: Annotated[
+        str | None,
+        typer.Option(help="what the last phase trains: 'all', 'head', 'last:K', 'norm+head', ..."),
+    ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(
@@ -32,6 +66,7 @@ def finetune(
             "folder; by default a package's weights where there are any, else the hub's"
         ),
     ] = None,
+    seed: Annotated[int, typer.Option(help="every random draw derives from it")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="the scenario file; by default named after the data")
     ] = None,
@@ -40,39 +75,52 @@ def finetune(
     ] = None,
     runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="write the scenario, and do not run it")
+    ] = False,
 ) -> None:
-    """Fine-tune a pretrained network on a folder of pictures, federated over clients."""
+    """Fine-tune a pretrained network on your own data, federated over clients."""
     from fedlab.use.finetune import FineTuning
+    from fedlab.use.recipes import Wishes
 
     wanted = FineTuning(
         data=data,
         backbone=backbone,
+        recipe=recipe,
         clients=clients,
         partition=partition,
-        rounds=rounds,
         image_size=image_size,
-        trainable=trainable,
+        wishes=Wishes(rounds, epochs, lr, batch_size, trainable),
         pretrained={"true": True, "false": False}.get(pretrained or "", pretrained),
+        seed=seed,
         overrides=tuple(overrides or ()),
     )
     with machine_output(json) as stream:
-        _finetune(wanted, output, runs, stream if json else None)
+        _finetune(wanted, output, runs, stream if json else None, dry_run)
 
 
-def _finetune(wanted: FineTuning, output: Path | None, runs: Path, stream: TextIO | None) -> None:
+def _finetune(
+    wanted: FineTuning, output: Path | None, runs: Path, stream: TextIO | None, dry_run: bool
+) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.use.finetune import compose, write
 
-    content, scenario = compose(wanted)
-    start_early(scenario.engine.model_dump())
+    composed = compose(wanted)
+    for line in composed.understood:
+        typer.echo(line, err=stream is not None)
+    if dry_run:
+        path = write(composed.content, wanted.name, output)
+        typer.echo(f"Scenario    {path}", err=stream is not None)
+        return
+    start_early(composed.scenario.engine.model_dump())
 
     from fedlab.cli.session import execute
     from fedlab.run.folder import RunFolder
 
-    path = write(content, wanted.name, output)
+    path = write(composed.content, wanted.name, output)
     folder = None
     try:
-        folder = RunFolder.create(runs, path.stem, scenario)
+        folder = RunFolder.create(runs, path.stem, composed.scenario)
         execute(folder, stream)
     finally:
         if folder is not None and folder.path.exists():

@@ -9,7 +9,7 @@ from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models import timm_backbone, torchvision_backbone
 from fedlab.models.backbone import Backbone, BackboneSettings
-from fedlab.models.backbone_names import describe, unknown_model
+from fedlab.models.backbone_names import describe, resolved, unknown_model
 
 __all__ = ["Backbone", "BackboneSettings", "describe", "load_backbone", "unknown_model"]
 
@@ -22,6 +22,16 @@ def check_weights(settings: BackboneSettings) -> None:
     """
     library = timm_backbone if describe(settings.name) == "timm" else torchvision_backbone
     library.check_hub(settings.name.rpartition("/")[2])
+
+
+def input_side(name: str) -> int | None:
+    """Return the side in pixels of the pictures of a model's pretraining; None of other models."""
+    library = describe(name)
+    if library is None:
+        return None
+    about = timm_backbone if library == "timm" else torchvision_backbone
+    bare = resolved(name).rpartition("/")[2]
+    return int(about.input_side(bare))
 
 
 def load_backbone(settings: BackboneSettings, task: Task) -> Backbone:

@@ -162,7 +162,17 @@ def bare_module(settings: ModelSettings, task: Task) -> nn.Module:
     Raises:
         FedlabError: If the model does not fit the task, or its weights are not available.
     """
-    return _backbone(settings, task).module
+    return module_and_stages(settings, task)[0]
+
+
+def module_and_stages(settings: ModelSettings, task: Task) -> tuple[nn.Module, tuple[str, ...]]:
+    """Return a scenario's module, and the prefixes of its blocks from input to output.
+
+    Raises:
+        FedlabError: As in :func:`bare_module`.
+    """
+    built = _backbone(settings, task)
+    return built.module, built.stages
 
 
 def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Network]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.backbone import BackboneSettings
-from fedlab.models.network import bare_module
+from fedlab.models.network import bare_module, module_and_stages
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 
@@ -49,6 +54,45 @@ def count_parameters(settings: ModelSettings, task: Task) -> int | None:
             ) from error
         return None
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model takes, by its shape alone.
+
+    Attributes:
+        operations: Floating-point operations of one example's forward pass; 0 where unknown.
+        stages: Blocks that can be trained by themselves.
+        is_transformer: Whether it attends.
+    """
+
+    operations: float
+    stages: int
+    is_transformer: bool
+
+
+def cost_of(settings: ModelSettings, task: Task) -> Cost:
+    """Return what a model takes, without weights or memory.
+
+    Raises:
+        FedlabError: If the model does not fit the task.
+    """
+    with torch.device("meta"):
+        module, stages = module_and_stages(settings.model_copy(update={"pretrained": False}), task)
+    attends = any(re.search(r"\battn?\b|attention", name) for name, _ in module.named_modules())
+    return Cost(_operations(module, task), len(stages), attends)
+
+
+def _operations(module: nn.Module, task: Task) -> float:
+    """Return the operations of a forward pass; 0 where that cannot be counted."""
+    kind = torch.int64 if task.modality == "text" else torch.float32
+    inputs = torch.zeros((1, *task.input_shape), dtype=kind, device="meta")
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module.eval()(inputs)
+    except Exception:  # whatever a model does that has no meaning without values
+        return 0.0
+    return float(counter.get_total_flops())
 
 
 def worker_bytes(parameters: int, trainable: object, optimizer: str, momentum: float) -> int:

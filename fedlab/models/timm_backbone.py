@@ -118,6 +118,11 @@ def _pretraining(name: str) -> PretrainedCfg:
         raise _cannot_build(name, error) from error
 
 
+def input_side(name: str) -> int:
+    """Return the side in pixels of the pictures of a model's pretraining."""
+    return int(_pretraining(name).input_size[-1])
+
+
 def _cannot_build(name: str, error: Exception) -> FedlabError:
     reason = str(error).partition("\n")[0]
     return FedlabError(f"model.name: timm cannot build '{name}': {reason}")

@@ -92,10 +92,14 @@ def _set_drop_path(module: nn.Module, rate: float, name: str) -> None:
         branch.p = rate * number / max(len(branches) - 1, 1)
 
 
+def input_side(name: str) -> int:
+    """Return the side in pixels of the pictures of a model's pretraining."""
+    return int(library.get_model_weights(name).DEFAULT.transforms().crop_size[0])
+
+
 def about(name: str, counted: bool = True) -> About:
     """Return what torchvision says about a model; ``counted`` is timm's alone."""
-    weights = library.get_model_weights(name).DEFAULT
-    side = weights.transforms().crop_size[0]
+    weights, side = library.get_model_weights(name).DEFAULT, input_side(name)
     place = "in the hub's cache" if is_cached(name) else "hub"
     shown = f"torchvision/{name}" if timm.is_model(name) else name
     parameters = int(weights.meta["num_params"])

@@ -88,7 +88,11 @@ def _evaluation(setup: Setup) -> Iterator[str]:
     on_test = stopping is not None and stopping.on == "test"
     if on_test and not len(setup.federation.dataset.test):
         yield "evaluation.early_stopping has nothing to look at: the server has no test set"
-    elif stopping is not None and stopping.threshold is None and stopping.patience >= evaluated:
+    elif (
+        stopping is not None
+        and stopping.threshold is None
+        and (stopping.patience or 0) >= evaluated
+    ):
         yield (
             f"evaluation.early_stopping.patience = {stopping.patience} cannot end a run of "
             f"{evaluated} evaluated rounds early; lower it, or raise rounds"

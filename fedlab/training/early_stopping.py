@@ -25,7 +25,8 @@ class EarlyStoppingSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> EarlyStoppingSettings:
-        if self.patience is None and self.threshold is None:
+        is_idle = self.patience is None and self.threshold is None
+        if is_idle and not getattr(self, "restore_best", False):
             raise ValueError("early stopping needs patience, threshold, or both")
         return self
 
@@ -41,7 +42,7 @@ class RunStoppingSettings(EarlyStoppingSettings):
     restore_best: bool = Field(
         False,
         description="end with the weights of the best round by the validation parts, not the last "
-        "one's; goes with on = 'validation'",
+        "one's; goes with on = 'validation', and needs no rule to stop by",
     )
 
     @model_validator(mode="after")

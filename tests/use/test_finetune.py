@@ -1,4 +1,4 @@
-"""A folder of pictures becomes a scenario that runs, or one sentence says what is wrong."""
+"""A user's own data become a scenario by a recipe, or one sentence says what is wrong."""
 
 from __future__ import annotations
 
@@ -7,22 +7,44 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fedlab.errors import FedlabError
 from fedlab.scenario import load
+from fedlab.use import recipes
 from fedlab.use.finetune import FineTuning, compose, write
+from fedlab.use.recipes import Wishes
+
+LITE = "tf_efficientnet_lite0"
+
+
+def paint(folder: Path, grey: bool = False, count: int = 4, side: int = 20) -> None:
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        colours = draw.integers(0, 255, (side, side, 1 if grey else 3), np.uint8)
+        picture = Image.fromarray(np.broadcast_to(colours, (side, side, 3)).copy())
+        picture.save(folder / f"{number}.png")
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     for name in ("cat", "dog"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
+        paint(tmp_path / "pets" / name)
     return tmp_path / "pets"
 
 
 def fine_tuning(pictures: Path, **changes: Any) -> FineTuning:
-    return FineTuning(**{"data": pictures, "backbone": "lenet", **changes})
+    wishes = {key: changes.pop(key) for key in list(changes) if key in Wishes.__annotations__}
+    return FineTuning(
+        **{"data": pictures, "backbone": "lenet", "wishes": Wishes(**wishes), **changes}
+    )
+
+
+def content_of(pictures: Path, **changes: Any) -> dict[str, Any]:
+    return compose(fine_tuning(pictures, **changes)).content
 
 
 def test_the_written_file_is_the_scenario_that_runs(pictures: Path, tmp_path: Path) -> None:
@@ -34,9 +56,9 @@ def test_the_written_file_is_the_scenario_that_runs(pictures: Path, tmp_path: Pa
         trainable="head",
         overrides=("data.partition.alpha=0.3", "client.epochs=2"),
     )
-    content, scenario = compose(wanted)
-    path = write(content, wanted.name, tmp_path / "pets.toml")
-    assert load(str(path)).model_dump() == scenario.model_dump()
+    composed = compose(wanted)
+    path = write(composed.content, wanted.name, tmp_path / "pets.toml")
+    assert load(str(path)).model_dump() == composed.scenario.model_dump()
     found = tomllib.loads(path.read_text())
     assert found["data"]["path"] == str(pictures)
     assert found["data"]["partition"] == {"name": "dirichlet", "clients": 7, "alpha": 0.3}
@@ -45,17 +67,91 @@ def test_the_written_file_is_the_scenario_that_runs(pictures: Path, tmp_path: Pa
     assert found["model"]["trainable"] == "head"
 
 
+def test_by_default_the_head_is_trained_first_and_the_network_then(pictures: Path) -> None:
+    scenario = compose(fine_tuning(pictures, backbone=LITE)).scenario
+    head, network = scenario.phases
+    assert (head.trainable, network.trainable) == ("head", None)
+    assert (head.augmentation, network.augmentation) == (False, True)
+    assert scenario.model.batch_norm == "frozen"
+    assert scenario.data.image_size == 224
+    assert scenario.evaluation.early_stopping.restore_best
+    assert network.client.clip_norm == 1.0  # type: ignore[union-attr]
+
+
+def test_a_probe_trains_the_head_alone_on_inputs_as_they_are(pictures: Path) -> None:
+    scenario = compose(fine_tuning(pictures, backbone=LITE, recipe="probe")).scenario
+    assert (scenario.model.trainable, scenario.phases, scenario.data.augmentation) == (
+        "head",
+        (),
+        None,
+    )
+
+
+def test_full_fine_tuning_has_one_phase(pictures: Path) -> None:
+    scenario = compose(fine_tuning(pictures, backbone=LITE, recipe="full")).scenario
+    assert (scenario.model.trainable, scenario.phases) == ("all", ())
+    assert scenario.data.augmentation is not None
+
+
+def test_a_network_without_pretrained_weights_is_trained_as_a_whole(pictures: Path) -> None:
+    scenario = compose(fine_tuning(pictures)).scenario
+    assert (scenario.model.trainable, scenario.phases) == ("all", ())
+    assert scenario.data.image_size == 20
+
+
+def test_wishes_are_those_of_the_last_phase_and_rounds_of_all(pictures: Path) -> None:
+    wishes = {"rounds": 7, "epochs": 3, "rate": 0.5, "batch_size": 4, "trainable": "last:2"}
+    head, last = compose(fine_tuning(pictures, backbone=LITE, **wishes)).scenario.phases
+    assert head.rounds + last.rounds == 7
+    client: Any = last.client
+    assert (client.epochs, client.optimizer.lr, client.batch_size) == (3, 0.5, 4)
+    assert last.trainable == "last:2"
+    first: Any = head.client
+    assert first.optimizer.lr != 0.5
+
+
+def test_a_vision_transformer_of_large_pictures_gets_smaller_ones(pictures: Path) -> None:
+    backbone = "vit_small_patch14_dinov2"
+    assert content_of(pictures, backbone=backbone)["data"]["image_size"] == 224
+    assert content_of(pictures, backbone=backbone, image_size=56)["data"]["image_size"] == 56
+
+
+def test_where_the_whole_network_costs_too_much_its_last_third_is_trained(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "AFFORDABLE", 1e9)
+    scenario = compose(fine_tuning(pictures, backbone=LITE)).scenario
+    assert scenario.phases[-1].trainable == "last:3"
+    assert scenario.data.augmentation is None
+
+
+def test_grey_pictures_are_not_mirrored(pictures: Path, tmp_path: Path) -> None:
+    for name in ("b", "d"):
+        paint(tmp_path / "letters" / name, grey=True)
+    assert content_of(pictures)["data"]["augmentation"]["flip"]
+    assert "flip" not in content_of(tmp_path / "letters")["data"]["augmentation"]
+
+
+def test_sites_are_the_clients_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    for site in ("north", "south", "west"):
+        for name in ("cat", "dog"):
+            paint(tmp_path / "sites" / site / name)
+    composed = compose(fine_tuning(tmp_path / "sites"))
+    assert composed.scenario.data.partition.name == "natural"
+    assert composed.content["data"]["clients_by"] == "folder"
+    assert "3 sites" in composed.understood[0]
+
+
 @pytest.mark.parametrize(
     ("backbone", "pretrained"),
-    [("tf_efficientnet_lite0", "package"), ("resnet18", True), ("lenet", False)],
+    [(LITE, "package"), ("resnet18", True), ("lenet", False), ("efficientnet-lite0", "package")],
 )
 def test_weights_come_from_a_package_where_one_ships_them(
     pictures: Path, backbone: str, pretrained: bool | str
 ) -> None:
-    content, _ = compose(fine_tuning(pictures, backbone=backbone))
-    assert content["model"]["pretrained"] == pretrained
-    content, _ = compose(fine_tuning(pictures, backbone=backbone, pretrained=False))
-    assert content["model"]["pretrained"] is False
+    assert content_of(pictures, backbone=backbone)["model"]["pretrained"] == pretrained
+    without = content_of(pictures, backbone=backbone, pretrained=False)
+    assert without["model"]["pretrained"] is False
 
 
 @pytest.mark.parametrize(
@@ -65,10 +161,14 @@ def test_weights_come_from_a_package_where_one_ships_them(
         ({"partition": "dirichle"}, "Did you mean 'dirichlet'"),
         ({"clients": 0}, r"data\.partition\.clients"),
         ({"rounds": 0}, "rounds"),
+        ({"epochs": -1}, r"client\.epochs"),
+        ({"batch_size": 0}, r"client\.batch_size"),
+        ({"rate": -0.1}, r"client\.optimizer\.lr"),
         ({"image_size": 2}, r"data\.image_size"),
+        ({"recipe": "probing"}, "--recipe: 'probing' is none of 'auto', 'probe', 'full'"),
         ({"overrides": ("client.epoch=1",)}, "Did you mean 'epochs'"),
         ({"overrides": ("rounds",)}, r"write it as table\.key=value"),
-        ({"data": Path("absent")}, "there is no folder absent"),
+        ({"data": Path("absent")}, "there is no folder or file absent"),
     ],
 )
 def test_a_mistake_is_reported_before_anything_is_written(
@@ -76,6 +176,12 @@ def test_a_mistake_is_reported_before_anything_is_written(
 ) -> None:
     with pytest.raises(FedlabError, match=sentence):
         compose(fine_tuning(pictures, **changes))
+
+
+def test_pictures_without_classes_are_refused(tmp_path: Path) -> None:
+    paint(tmp_path / "loose")
+    with pytest.raises(FedlabError, match="pictures without classes"):
+        compose(fine_tuning(tmp_path / "loose"))
 
 
 def test_a_folder_that_no_scenario_can_name_is_refused(tmp_path: Path) -> None:
@@ -89,7 +195,7 @@ def test_a_folder_that_no_scenario_can_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_there_is_not_overwritten(pictures: Path, tmp_path: Path) -> None:
-    content, _ = compose(fine_tuning(pictures))
+    content = content_of(pictures)
     path = write(content, "pets", tmp_path / "pets.toml")
     before = path.read_text()
     with pytest.raises(FedlabError, match="is there already"):
@@ -100,8 +206,8 @@ def test_a_file_that_is_there_is_not_overwritten(pictures: Path, tmp_path: Path)
 def test_without_a_file_name_a_free_one_is_taken(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    content = content_of(pictures)
     monkeypatch.chdir(tmp_path)
-    content, _ = compose(fine_tuning(pictures))
     assert [str(write(content, "pets", None)) for _ in range(3)] == [
         "pets.toml",
         "pets-2.toml",
@@ -110,13 +216,12 @@ def test_without_a_file_name_a_free_one_is_taken(
 
 
 def test_a_file_that_is_no_toml_file_is_refused(pictures: Path, tmp_path: Path) -> None:
-    content, _ = compose(fine_tuning(pictures))
     with pytest.raises(FedlabError, match=r"should end in \.toml"):
-        write(content, "pets", tmp_path / "pets.txt")
+        write(content_of(pictures), "pets", tmp_path / "pets.txt")
 
 
 def test_no_folder_is_made_and_no_link_followed(pictures: Path, tmp_path: Path) -> None:
-    content, _ = compose(fine_tuning(pictures))
+    content = content_of(pictures)
     with pytest.raises(FedlabError, match=f"there is no folder {tmp_path / 'absent'}"):
         write(content, "pets", tmp_path / "absent" / "pets.toml")
     (tmp_path / "link.toml").symlink_to(tmp_path / "target.toml")
@@ -129,5 +234,5 @@ def test_a_file_of_weights_is_written_with_its_whole_path(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    content, _ = compose(fine_tuning(pictures, pretrained="weights.pt"))
+    content = content_of(pictures, pretrained="weights.pt")
     assert content["model"]["pretrained"] == str(tmp_path / "weights.pt")

@@ -1,0 +1,200 @@
+"""Recipes: how to fine-tune a backbone on so many examples over so many clients.
+
+A recipe is chosen once and written out in the scenario, key by key; nothing of it is hidden.
+
+``probe`` trains the new head alone, on features that are computed once. ``full`` trains the whole
+network. ``auto`` trains the head first and the network then, from that head: a head of random
+weights sends gradients into the network that spoil what it knows (Kumar et al. 2022, "Fine-Tuning
+can Distort Pretrained Features and Underperform Out-of-Distribution"). Steps are AdamW's, clipped,
+over one cosine; batch norm keeps its statistics, which small batches of few clients would spoil.
+Without pretrained weights there is nothing to preserve, and one phase trains everything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Recipe = Literal["auto", "probe", "full"]
+RECIPES: tuple[str, ...] = get_args(Recipe)
+
+HEAD_ROUNDS, WHOLE_ROUNDS, SCRATCH_ROUNDS = 5, 5, 20
+HEAD_STEPS, WHOLE_STEPS, SCRATCH_STEPS = 60, 20, 30
+"""Least local steps of a client in a round: fewer, and rounds are spent on too little."""
+MOST_EPOCHS = 20
+AFFORDABLE = 5e13
+"""Operations of training the whole network, some ten minutes on two cores: more, and the last third
+of its blocks is trained, on features of the others that are computed once."""
+HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a recipe depends on.
+
+    Attributes:
+        examples: Training examples of a client, on average.
+        is_pretrained: Whether the backbone's weights are.
+        is_transformer: Whether it is a Transformer, which wants smaller steps than a CNN.
+        stages: How many blocks it has that can be trained by themselves.
+        operations: Of one example's forward pass.
+        clients: How many there are.
+        augmentation: Keys of ``[data.augmentation]`` that keep what these data are.
+        metric: What rounds are compared by.
+    """
+
+    examples: float
+    is_pretrained: bool
+    is_transformer: bool = False
+    stages: int = 0
+    operations: float = 0.0
+    clients: int = 1
+    augmentation: dict[str, Any] | None = None
+    metric: str = "accuracy"
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user says of the training, None where the recipe decides.
+
+    Attributes:
+        rounds: Of the whole run.
+        epochs: Local epochs a round of the last phase.
+        rate: Learning rate of the last phase.
+        batch_size: Of the last phase.
+        trainable: What the last phase trains.
+    """
+
+    rounds: int | None = None
+    epochs: int | None = None
+    rate: float | None = None
+    batch_size: int | None = None
+    trainable: str | None = None
+
+
+AS_THE_RECIPE_SAYS = Wishes()
+
+
+def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, Any]:
+    """Return the tables of a scenario that train by a recipe.
+
+    Args:
+        recipe: One of ``RECIPES``.
+        situation: What is trained, on what.
+        wishes: What the user says of it.
+    """
+    if not situation.is_pretrained and recipe != "probe":
+        return _scratch(situation, wishes)
+    if recipe == "auto" and wishes.trainable == "head":
+        recipe = "probe"
+    if recipe == "probe":
+        head = _head(situation, wishes, _or(wishes.rounds, 2 * HEAD_ROUNDS))
+        tables = {"rounds": head.pop("rounds"), "model": _frozen(head.pop("trainable"))}
+        return tables | {"client": head["client"], "evaluation": _evaluation(situation.metric)}
+    whole = _whole(situation, wishes)
+    if recipe == "full" or _or(wishes.rounds, 2) < 2:
+        whole["rounds"] = _or(wishes.rounds, 2 * WHOLE_ROUNDS)
+        tables = {"rounds": whole.pop("rounds"), "model": _frozen(whole.pop("trainable"))}
+        tables |= {"client": whole["client"], "evaluation": _evaluation(situation.metric)}
+        return tables | _augmented(situation, tables["model"].get("trainable", "all"))
+    rounds = _or(wishes.rounds, HEAD_ROUNDS + WHOLE_ROUNDS)
+    whole["rounds"] = math.ceil(rounds / 2)
+    head = _head(situation, AS_THE_RECIPE_SAYS, rounds - whole["rounds"])
+    phases = [
+        {"name": "head", **head, "augmentation": False},
+        {"name": "network" if whole["trainable"] == "all" else "last blocks", **whole},
+    ]
+    for phase in phases:
+        if phase["trainable"] == "all":
+            del phase["trainable"]
+    tables = {
+        "model": _frozen("all"),
+        "evaluation": _evaluation(situation.metric),
+        "phases": phases,
+    }
+    return tables | _augmented(situation, whole["trainable"])
+
+
+def _or(wish: Any, usual: Any) -> Any:
+    """Return what the user says, and else what is usual; 0 is refused where it is checked."""
+    return usual if wish is None else wish
+
+
+def _frozen(trainable: str) -> dict[str, Any]:
+    """Return keys of [model]: statistics of small batches would spoil those of pretraining."""
+    return {"batch_norm": "frozen"} | ({} if trainable == "all" else {"trainable": trainable})
+
+
+def _augmented(situation: Situation, trainable: str) -> dict[str, Any]:
+    """Return the augmentation, where inputs have to be computed anew in any case."""
+    if trainable != "all" or not situation.augmentation:
+        return {}
+    return {"data": {"augmentation": dict(situation.augmentation)}}
+
+
+def _evaluation(metric: str) -> dict[str, Any]:
+    """Return keys of [evaluation]: the run ends with the round that clients found best."""
+    stopping = {"on": "validation", "metric": metric, "restore_best": True}
+    return {"federated": True, "early_stopping": stopping}
+
+
+def _head(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
+    batch = _or(wishes.batch_size, 32)
+    return {
+        "rounds": rounds,
+        "trainable": "head",
+        "client": {
+            "epochs": _or(wishes.epochs, _epochs(situation, batch, HEAD_STEPS)),
+            "batch_size": batch,
+            "optimizer": {"name": "adamw", "lr": _or(wishes.rate, HEAD_RATE)},
+            "schedule": {"name": "cosine", "floor": 0.1},
+        },
+    }
+
+
+def _whole(situation: Situation, wishes: Wishes) -> dict[str, Any]:
+    batch = _or(wishes.batch_size, 16)
+    epochs = _or(wishes.epochs, _epochs(situation, batch, WHOLE_STEPS))
+    usual = TRANSFORMER_RATE if situation.is_transformer else CNN_RATE
+    cost = 3 * situation.operations * situation.examples * situation.clients * epochs
+    rounds = _or(wishes.rounds, WHOLE_ROUNDS)
+    is_affordable = cost * rounds <= AFFORDABLE or situation.stages < 3
+    usually = "all" if is_affordable else f"last:{math.ceil(situation.stages / 3)}"
+    return {
+        "rounds": rounds,
+        "trainable": wishes.trainable or usually,
+        "client": {
+            "epochs": epochs,
+            "batch_size": batch,
+            "clip_norm": 1.0,
+            "label_smoothing": 0.1,
+            "optimizer": {"name": "adamw", "lr": _or(wishes.rate, usual), "weight_decay": 0.05},
+            "schedule": {"name": "cosine", "floor": 0.1},
+        },
+    }
+
+
+def _scratch(situation: Situation, wishes: Wishes) -> dict[str, Any]:
+    batch = _or(wishes.batch_size, 32)
+    rounds = _or(wishes.rounds, SCRATCH_ROUNDS)
+    tables: dict[str, Any] = {
+        "rounds": rounds,
+        "client": {
+            "epochs": _or(wishes.epochs, _epochs(situation, batch, SCRATCH_STEPS)),
+            "batch_size": batch,
+            "clip_norm": 1.0,
+            "optimizer": {"name": "adamw", "lr": _or(wishes.rate, SCRATCH_RATE)},
+            "schedule": {"name": "cosine", "floor": 0.1},
+        },
+        "evaluation": _evaluation(situation.metric),
+    }
+    if wishes.trainable is not None:
+        tables["model"] = {"trainable": wishes.trainable}
+    return tables | _augmented(situation, "all")
+
+
+def _epochs(situation: Situation, batch: int, steps: int) -> int:
+    """Return local epochs that make so many steps of a client's examples."""
+    an_epoch = max(1, math.ceil(situation.examples / max(1, batch)))
+    return min(MOST_EPOCHS, math.ceil(steps / an_epoch))
