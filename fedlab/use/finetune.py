@@ -99,6 +99,7 @@ def compose(wanted: FineTuning) -> Composed:
             f"--data: the name of {shown(wanted.data)} is not UTF-8, as a scenario file has to be; "
             "rename it"
         )
+    _check_options(wanted)
     finding = _found(wanted)
     model = {"name": wanted.backbone, "pretrained": _pretrained(wanted)}
     data = _data(wanted, finding, bool(model["pretrained"]))
@@ -106,9 +107,9 @@ def compose(wanted: FineTuning) -> Composed:
         "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
         "seed": wanted.seed,
     }
-    # A first look finds mistakes in names and options before anything is computed from them.
     first = {**raw, "rounds": wanted.wishes.rounds or 1, "data": data, "model": model}
-    first_checked = check(_overridden(first, wanted), "finetune", folders=[str(Path.cwd())])
+    early = _overridden(first, wanted, ("data.", "model."))
+    first_checked = check(early, "finetune", folders=[str(Path.cwd())])
     situation = _situation(wanted, finding, data, first_checked)
     tables = tables_of(wanted.recipe, situation, wanted.wishes)
     raw |= {key: tables.pop(key) for key in ("rounds",) if key in tables}
@@ -121,9 +122,24 @@ def compose(wanted: FineTuning) -> Composed:
     return Composed(content, scenario, _understood(finding, content, scenario))
 
 
-def _overridden(raw: dict[str, Any], wanted: FineTuning) -> dict[str, Any]:
-    """Return the first look's content with what overrides say of data and model."""
-    early = (o for o in wanted.overrides if o.startswith(("data.", "model.")))
+def _check_options(wanted: FineTuning) -> None:
+    """Check what does not depend on the data, before they are looked at, which may take long.
+
+    Raises:
+        FedlabError: With every problem found.
+    """
+    partition: dict[str, Any] = {"name": wanted.partition or "iid"}
+    if wanted.clients is not None or wanted.partition is None:
+        partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients
+    stand_in = {"name": "digits", "partition": partition}
+    raw = {"rounds": 1, "data": stand_in, "model": {"name": wanted.backbone}}
+    early = _overridden(raw, wanted, ("data.partition.", "model."))
+    check(early, "finetune", folders=[str(Path.cwd())])
+
+
+def _overridden(raw: dict[str, Any], wanted: FineTuning, begin: tuple[str, ...]) -> dict[str, Any]:
+    """Return content with those overrides that begin so."""
+    early = (override for override in wanted.overrides if override.startswith(begin))
     return overridden(copy.deepcopy(raw), tuple(early))
 
 

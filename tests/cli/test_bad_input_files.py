@@ -46,7 +46,10 @@ def write(path: str, content: str | bytes) -> None:
         (["assets", "get", "usps"], "type `FEDLAB_OFFLINE=0 fedlab assets get usps`"),
         (["run", "scenario.toml", "--set", "data.name=usps"], "fedlab assets get usps`"),
         (["data", "partition", "scenario.toml", "--output", "no/a.png"], "no/a.png cannot be wri"),
-        (["finetune", "--data", "no", "--backbone", "resnet18"], "--data: there is no folder no"),
+        (
+            ["finetune", "--data", "no", "--backbone", "resnet18"],
+            "--data: there is no folder or fi",
+        ),
         (["finetune", "--data", ".", "--backbone", "resnet8"], "Did you mean 'resnet18'?"),
         (["finetune", "--data", ".", "--backbone", "mlp", "--clients", "0"], "data.partition.clie"),
     ],

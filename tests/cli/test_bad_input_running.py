@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.serverapp.strategy import FedAvg
+from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 from fedlab.errors import is_out_of_memory
@@ -298,6 +299,7 @@ def test_a_finetune_that_never_begins_leaves_nothing(refused) -> None:
 def test_a_finetune_keeps_a_scenario_that_was_there(refused) -> None:
     for name in ("a", "b"):
         Path("pets", name).mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(Path("pets", name, "1.png"))
     Path("own.toml").write_text("mine")
     words = ("finetune", "--data", "pets", "--backbone", "lenet", "--output", "own.toml")
     (told,) = refused(*words)

@@ -138,7 +138,7 @@ def test_export_says_where_the_file_is(folder: Path, run: Path) -> None:
         (("predict", "RUN", "pictures", "--output", "no/x.csv"), "there is no folder no"),
         (("evaluate", "RUN", "--data", "absent"), "there is no folder absent"),
         (("export", "RUN", "--format", "onxx"), "Did you mean 'onnx'?"),
-        (("finetune", "--data", "absent", "--backbone", "lenet"), "there is no folder absent"),
+        (("finetune", "--data", "absent", "--backbone", "lenet"), "no folder or file absent"),
         (("finetune", "--data", "pictures", "--backbone", "lente"), "unknown model 'lente'"),
     ],
 )
