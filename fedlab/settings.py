@@ -67,10 +67,12 @@ class IsPath:
         prefix: What stands before the path, in a text that may also be something else: with
             "transformers:" only "transformers:./folder", an absolute path, one from the home folder
             or one that leads to a folder is taken for a path, and the prefix stays.
+        or_name: Whether the text may be a name instead, of what a hub has: then the same holds.
     """
 
     words: tuple[str, ...] = ()
     prefix: str = ""
+    or_name: bool = False
 
 
 FilePath = Annotated[str, Field(min_length=1), IsPath()]

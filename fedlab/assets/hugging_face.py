@@ -105,6 +105,21 @@ def check_reachable(model: str, key: str) -> None:
     Raises:
         AssetMissing: If not.
     """
+    try:
+        check_hub()
+    except AssetMissing as error:
+        raise AssetMissing(
+            f"{key}: '{model}' is not on this machine and cannot be fetched from the hub "
+            f"({error}); {offline_models()}, or name the folder of a model of yours"
+        ) from error
+
+
+def check_hub() -> None:
+    """Check, within seconds, that the hub may be asked and answers.
+
+    Raises:
+        AssetMissing: If not; the message is the reason alone.
+    """
     from huggingface_hub import constants
 
     if is_offline():
@@ -114,11 +129,7 @@ def check_reachable(model: str, key: str) -> None:
     else:
         reason = unreachable(constants.ENDPOINT)
     if reason is not None:
-        raise AssetMissing(
-            f"{key}: '{model}' is not on this machine and cannot be fetched from the hub "
-            f"({one_line(reason, 200)}); {offline_models()}, or name the folder of a model of "
-            "yours"
-        )
+        raise AssetMissing(one_line(reason, 200))
 
 
 def offline_models() -> str:

@@ -49,13 +49,15 @@ def _absolute(value: Any, mark: IsPath, folder: Path) -> Any:
         if rest == value or not _is_path(rest, folder):
             return value
         return mark.prefix + str(_absolute(rest, IsPath(), folder))
+    if mark.or_name and not _is_path(value, folder):
+        return value
     whole = folder / os.path.expanduser(value)
     return os.path.abspath(whole) if here().is_absolute() else str(whole)
 
 
 def _is_path(text: str, folder: Path) -> bool:
     """Return whether a text that may be a name instead is meant as a path."""
-    return text.startswith((".", "/", "~")) or bool(text and (folder / text).is_dir())
+    return text.startswith((".", "/", "~")) or bool(text and (folder / text).exists())
 
 
 def here() -> Path:

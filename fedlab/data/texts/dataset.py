@@ -102,6 +102,34 @@ def _parts(
     rows: TextRows, targets: Targets, settings: TextSettings, where: str, seed: int
 ) -> tuple[Parts, tuple[str, ...]]:
     """Return the rows of the training and of the test part, and notes."""
+    parts = drawn_parts(rows, targets, settings.test_fraction, where, seed)
+    notes: tuple[str, ...] = ()
+    if rows.held_out and any(rows.held_out) and not _draws(rows):
+        reason = "the data have a part of their own that is held out"
+        if not rows.is_table:
+            reason = "the folder has a part of its own that is held out"
+        notes = without_effect(settings, ["test_fraction"], reason)
+    if not rows.is_table:
+        keys = ("text_column", "label_column", "missing", "encoding", "separator")
+        reason = "only a CSV file has columns, not a folder"
+        notes += without_effect(settings, keys, reason)
+    return parts, notes
+
+
+def drawn_parts(rows: TextRows, targets: Targets, fraction: float, where: str, seed: int) -> Parts:
+    """Return the rows of the training and of the test part, each ascending.
+
+    Args:
+        rows: The examples; what is held out already is the test part, but that of clients with
+            nothing held out a fraction is drawn.
+        targets: Their targets, of which both parts hold equal shares.
+        fraction: What is drawn.
+        where: How messages call the data.
+        seed: Decides which rows are drawn.
+
+    Raises:
+        FedlabError: If nothing is left to learn from, or a class is tested and not learned.
+    """
     held_out = np.array(rows.held_out)
     groups = None if rows.clients is None else groups_of(rows.clients)[0]
     free = np.flatnonzero(~held_out)
@@ -112,21 +140,19 @@ def _parts(
         free = free[:0]
     chosen: IntArray = np.empty(0, np.int64)
     if len(free):
-        chosen = free[_drawn(free, targets, settings.test_fraction, groups, seed)]
+        chosen = free[_drawn(free, targets, fraction, groups, seed)]
     test = np.union1d(np.flatnonzero(held_out), chosen)
     train = np.setdiff1d(np.arange(len(rows)), test)
     _check(train, test, targets, where)
-    notes: tuple[str, ...] = ()
-    if not len(free):
-        reason = "the data have a part of their own that is held out"
-        if not rows.is_table:
-            reason = "the folder has a part of its own that is held out"
-        notes = without_effect(settings, ["test_fraction"], reason)
-    if not rows.is_table:
-        keys = ("text_column", "label_column", "missing", "encoding", "separator")
-        reason = "only a CSV file has columns, not a folder"
-        notes += without_effect(settings, keys, reason)
-    return (train, test), notes
+    return train, test
+
+
+def _draws(rows: TextRows) -> bool:
+    """Return whether there are clients that have held out nothing."""
+    if rows.clients is None:
+        return False
+    own = {name for name, flag in zip(rows.clients, rows.held_out, strict=True) if flag}
+    return bool(set(rows.clients) - own)
 
 
 def _drawn(
