@@ -39,6 +39,7 @@ HEAVY = {
     "pretrained-vit",
     "quickstart",
     "shakespeare",
+    "text-transformer-head",
 }
 # Their data have no address that fedlab fetches from.
 UNFETCHED = {"spoken-digits"}

@@ -40,3 +40,21 @@ def speeches(text: str) -> dict[str, str]:
 def _speaker(words: str) -> str | None:
     match = _NAME.fullmatch(words)
     return None if match is None else (match["dotted"] or match["capitals"]).upper()
+
+
+def single_speeches(text: str) -> list[tuple[str, str]]:
+    """Return the speeches of a play in order: who speaks, in capitals, and what, in one line."""
+    found: list[tuple[str, list[str]]] = []
+    begun, after_gap, speaks = False, True, False
+    for line in text.splitlines():
+        words = line.strip()
+        if _HEADING.match(words):
+            begun, speaks = True, False
+        elif begun and after_gap and (name := _speaker(words)):
+            speaks = True
+            found.append((name, []))
+        elif words and speaks:
+            found[-1][1].append(words)
+        after_gap = not words
+    spoken = ((name, _DIRECTION.sub("", " ".join(lines)).strip()) for name, lines in found)
+    return [(name, words) for name, words in spoken if words]
