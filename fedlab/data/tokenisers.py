@@ -30,6 +30,8 @@ ENOUGH = 0.95
 """Of the training texts are not cut where the scenario names no length."""
 MOST_WORDS, MOST_CHARACTERS = 256, 512
 """Tokens to which longer ones are cut then."""
+SHORT = 64
+"""Tokens of which none is cut where no training text has more."""
 FEW_WORDS = 3
 """In texts of so many words, characters tell more: names, places, products."""
 _PADDING_WORDS = ("[PAD]", "<pad>", "<|padding|>", "<|endoftext|>", "</s>")
@@ -260,6 +262,8 @@ def lengths_for(tokeniser: Tokeniser, texts: Sequence[str], asked: int | None) -
     counts = np.maximum(tokeniser.counts(texts), 1)
     most = MOST_CHARACTERS if _counts_characters(tokeniser) else MOST_WORDS
     fitting = int(np.quantile(counts, ENOUGH, method="inverted_cdf"))
+    if counts.max() <= SHORT:
+        fitting = int(counts.max())
     chosen = min(fitting, most) if asked is None else asked
     least, median, longest = int(counts.min()), int(np.median(counts)), int(counts.max())
     return Lengths(chosen, least, median, longest, float((counts > chosen).mean()))
