@@ -27,6 +27,7 @@ AFFORDABLE = 5e13
 """Operations of training the whole network, some ten minutes on two cores: more, and the last third
 of its blocks is trained, on features of the others that are computed once."""
 HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
+LAYER_DECAY = 0.8
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _head(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
             "epochs": _or(wishes.epochs, _epochs(situation, batch, HEAD_STEPS)),
             "batch_size": batch,
             "optimizer": {"name": "adamw", "lr": _or(wishes.rate, HEAD_RATE)},
-            "schedule": {"name": "cosine", "floor": 0.1},
+            "schedule": {"name": "cosine", "over": "run"},
         },
     }
 
@@ -169,8 +170,14 @@ def _whole(situation: Situation, wishes: Wishes) -> dict[str, Any]:
             "batch_size": batch,
             "clip_norm": 1.0,
             "label_smoothing": 0.1,
-            "optimizer": {"name": "adamw", "lr": _or(wishes.rate, usual), "weight_decay": 0.05},
-            "schedule": {"name": "cosine", "floor": 0.1},
+            "optimizer": {
+                "name": "adamw",
+                "lr": _or(wishes.rate, usual),
+                "layer_decay": LAYER_DECAY,
+                "weight_decay": 0.05,
+                "decay_norms_and_biases": False,
+            },
+            "schedule": {"name": "cosine", "over": "run", "warmup": 0.1},
         },
     }
 
@@ -185,7 +192,7 @@ def _scratch(situation: Situation, wishes: Wishes) -> dict[str, Any]:
             "batch_size": batch,
             "clip_norm": 1.0,
             "optimizer": {"name": "adamw", "lr": _or(wishes.rate, SCRATCH_RATE)},
-            "schedule": {"name": "cosine", "floor": 0.1},
+            "schedule": {"name": "cosine", "over": "run", "warmup": 0.05},
         },
         "evaluation": _evaluation(situation.metric),
     }
