@@ -39,5 +39,5 @@ def export(
 
     chosen = known_format(form)
     with own_code(trust):
-        path = write(load_trained(run, best), chosen, output)
+        path = write(load_trained(run, best), chosen, output, with_preprocessing)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

@@ -139,6 +139,7 @@ def test_export_says_where_the_file_is(folder: Path, run: Path) -> None:
         (("evaluate", "RUN", "--data", "absent"), "there is no folder absent"),
         (("export", "RUN", "--format", "onxx"), "Did you mean 'onnx'?"),
         (("finetune", "--data", "absent", "--backbone", "lenet"), "no folder or file absent"),
+        (("export", "RUN", "--with-preprocessing"), "'onnx' alone has it, and --format is 'saf"),
         (("finetune", "--data", "pictures", "--backbone", "lente"), "unknown model 'lente'"),
     ],
 )
