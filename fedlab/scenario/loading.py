@@ -24,7 +24,7 @@ from fedlab.scenario.overrides import (
     without_taken,
 )
 from fedlab.scenario.paths import here, make_absolute
-from fedlab.scenario.phases import lay_clients, said_once, set_rounds
+from fedlab.scenario.phases import fit_rounds, lay_clients, said_once, set_rounds
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
 from fedlab.scenario.schema import Scenario, schema_for
 from fedlab.scenario.toml_text import parsed
@@ -241,6 +241,7 @@ class _Content:
     def lay(self, over: dict[str, Any], origin: str, folder: Path) -> None:
         """Lay ``over`` on the content; its relative paths begin in ``folder``."""
         _merge(self.raw, over, self.inherited)
+        fit_rounds(self.raw, over)
         for key in _leaves(over):
             self.origins[".".join(key)] = origin
             self.beside[".".join(key)] = folder

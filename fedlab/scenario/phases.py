@@ -42,6 +42,26 @@ def _name(table: Any) -> Any:
     return table.get("name") if isinstance(table, dict) else None
 
 
+def fit_rounds(raw: dict[str, Any], over: dict[str, Any]) -> None:
+    """Fit the rounds of phases to those of the run, or the other way, in place.
+
+    What is laid over a scenario of phases may say ``rounds`` alone: the last phase gets what the
+    others leave. Or it changes phases alone: the run has their rounds.
+
+    Args:
+        raw: A scenario's content, with ``over`` already laid on it.
+        over: What was laid on it.
+    """
+    phases = _tables(raw)
+    if "phases" in over and "rounds" not in over:
+        raw.pop("rounds", None)
+    elif "rounds" in over and "phases" not in over and phases:
+        counts: list[Any] = [phase.get("rounds") for phase in phases[:-1]]
+        if all(type(count) is int for count in (*counts, raw["rounds"])):
+            left = raw["rounds"] - sum(counts)
+            phases[-1]["rounds"] = left if left > 0 else phases[-1].get("rounds")
+
+
 def set_rounds(raw: dict[str, Any]) -> list[str]:
     """Let a scenario have the rounds of its phases; return what is wrong with those that it has."""
     found = [phase.get("rounds") for phase in _tables(raw)]

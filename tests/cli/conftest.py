@@ -79,8 +79,9 @@ def refused(desk: Path, typed: Typed) -> Refused:
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
-    """Return every file's bytes, and None for every folder, by path."""
+    """Return every file's bytes, and None for every folder, by path; Python's own cache aside."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
+        if "__pycache__" not in path.parts
     }

@@ -6,7 +6,8 @@ import tracemalloc
 
 import pytest
 
-from fedlab.data.dataset import Task
+from fedlab.data.dataset import Encoding, Scaling, Task
+from fedlab.data.log_mel import LogMel
 from fedlab.errors import FedlabError
 from fedlab.models.network import build_network
 from fedlab.models.settings import ModelSettings
@@ -19,6 +20,8 @@ from tests.shared import scenario_with
 TASK = Task("classification", "image", (1, 8, 8), 10)
 
 
+SOUND = LogMel(16_000, 1600, 400, 160, 40, 0.0, 8000.0, -30.0)
+BANDS = Scaling(tuple(map(str, range(40))), (-3.0,) * 40, (2.0,) * 40)
 PICTURES = Task("classification", "image", (1, 32, 32), 10)
 TASKS = (
     PICTURES,
@@ -27,13 +30,14 @@ TASKS = (
     Task("sequence-to-sequence", "text", (12,), 20, vocabulary=20),
     Task("reconstruction", "image", (1, 32, 32), 1024),
     Task("regression", "tabular", (4,), 1),
+    Task("classification", "series", (11, 40), 3, encoding=Encoding(features=BANDS, sound=SOUND)),
 )
 MODELS = ["resnet10t", "torchvision/resnet18", *models.names()]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_parameters_are_counted_as_they_are_built(name: str) -> None:
-    keys = {"image_size": 32} if "resnet" in name else {}
+    keys = {"image_size": 32} if name in MODELS[:2] else {}
     model = scenario_with({"model": None}, {"model": {"name": name, **keys}}).model
     tasks = [task for task in TASKS if fits(model, task)]
     assert tasks

@@ -77,6 +77,13 @@ def test_a_scenario_without_phases_is_its_only_one() -> None:
     assert (scenario.first_round, scenario.own_rounds) == (1, 3)
 
 
+def test_rounds_laid_over_phases_are_the_last_ones_rest() -> None:
+    assert [phase.rounds for phase in changed(two(), ["rounds=9"]).phases] == [2, 7]
+    assert changed(two(), ["phases.0.rounds=4"]).rounds == 7
+    with pytest.raises(FedlabError, match="rounds: 2 is not the rounds of all phases"):
+        changed(two(), ["rounds=2"])
+
+
 def test_set_reaches_into_a_list_by_number() -> None:
     scenario = changed(two(), ["phases.1.client.optimizer.lr=0.5"])
     assert scenario.phases[1].client.optimizer.lr == 0.5

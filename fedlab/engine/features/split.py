@@ -63,10 +63,12 @@ def split(network: Network, sample: torch.Tensor) -> Split:
     """
     module = network.model.module
     trained = _changing(network)
+    module.train()
     try:
         graph = _Tracer(trained).trace(module, concrete_args=_defaults(module))
     except Exception as error:
         raise CannotSplit(f"its forward pass cannot be traced ({type(error).__name__})") from error
+    _let_dropout_end(module, graph)
     late = _late(graph, network, trained)
     constant = _constant(graph)
     cut = _cut(graph, late, constant)
@@ -76,6 +78,26 @@ def split(network: Network, sample: torch.Tensor) -> Split:
     )
     _compare(network, parts, sample)
     return parts
+
+
+def _let_dropout_end(module: nn.Module, graph: fx.Graph) -> None:
+    """Put modules in the place of calls of dropout, in which the trace wrote down "training".
+
+    A module follows the mode of the network that it is added to.
+    """
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node.target is not nn.functional.dropout:
+            continue
+        bound = inspect.signature(nn.functional.dropout).bind(*node.args, **node.kwargs)
+        bound.apply_defaults()
+        if bound.arguments["training"] is not True:
+            continue
+        name = f"{node.name}_of_the_trace"
+        module.add_module(name, nn.Dropout(bound.arguments["p"]))
+        with graph.inserting_after(node):
+            instead = graph.call_module(name, (node.args[0],))
+        node.replace_all_uses_with(instead)
+        graph.erase_node(node)
 
 
 def _changing(network: Network) -> set[int]:

@@ -47,7 +47,8 @@ class FeatureTokenizer(nn.Module):
         bound = 1 / math.sqrt(width)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -bound, bound)
-        column = torch.arange(len(widths)).repeat_interleave(torch.tensor(widths))
+        # Numbers that torch's meta device knows, too, on which parameters are counted.
+        column = torch.tensor([n for n, wide in enumerate(widths) for _ in range(wide)])
         member = functional.one_hot(column, len(widths)).float()
         self.register_buffer("member", member, persistent=False)
         self.member: torch.Tensor

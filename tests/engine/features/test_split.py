@@ -135,3 +135,29 @@ def test_a_network_without_one_place_to_cut_is_refused(module: nn.Module, reason
     flat = FlatModel(module, Layout.of(module))
     with pytest.raises(CannotSplit, match=reason):
         split(Network(flat, "head", None, None, 0, ()), torch.ones(2, 3))
+
+
+class DropsInAFunction(Looks):
+    """A forward pass that drops by a function, as timm's networks do before their heads."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = nn.functional.dropout(self.first(inputs), 0.5, training=self.training)
+        outputs: torch.Tensor = self.head(hidden)
+        return outputs
+
+
+def test_dropout_that_is_a_function_follows_the_mode_of_the_network() -> None:
+    module = DropsInAFunction()
+    flat = FlatModel(module, Layout.of(module))
+    sample = torch.randn(4, 3)
+    parts = split(Network(flat, "head", None, None, 0, ()), sample)
+    features = parts.prefix(sample)
+    module.eval()
+    torch.testing.assert_close(parts.rest(features), module(sample))
+    module.train()
+    draws = []
+    for call, given in ((module, sample), (parts.rest, features)):
+        torch.manual_seed(1)
+        draws.append(call(given))
+    torch.testing.assert_close(*draws)
+    assert not torch.equal(parts.rest(features), parts.rest(features))
