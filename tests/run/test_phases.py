@@ -120,8 +120,14 @@ def test_ray_ends_in_the_bits_of_one_process(tmp_path: Path) -> None:
     [
         {"strategy": {"name": "fedavgm"}},
         {"client": {"name": "scaffold"}, "strategy": {"name": "scaffold"}},
+        {
+            "client": {"name": "scaffold"},
+            "strategy": {"name": "scaffold"},
+            "evaluation": {"federated": True},
+        },
+        {"client": {"name": "moon"}, "strategy": {"name": "fedmedian"}},
     ],
-    ids=["server momentum", "control variates"],
+    ids=["server momentum", "control variates", "evaluated on clients", "no sums"],
 )
 def test_phases_that_train_the_same_keep_strategy_and_client_states(
     tmp_path: Path, keys: dict[str, Any]

@@ -242,7 +242,7 @@ class FlowerEngine(FlowerGridEngine):
             with started as private:
                 run_simulation(
                     server,
-                    client_app(_WorkerFromText(text)),
+                    client_app(_WorkerFromText(text), nodes_keep_states=True),
                     population,
                     backend_config={**backend, "init_args": {**initial, **private}},
                 )

@@ -47,8 +47,14 @@ WorkerSource = Callable[[Context, int], Worker]
 """Returns the worker for a client's context and a phase of the run."""
 
 
-def client_app(worker_source: WorkerSource) -> ClientApp:
-    """Return the ClientApp whose messages are worked on by ``worker_source``'s worker."""
+def client_app(worker_source: WorkerSource, nodes_keep_states: bool = False) -> ClientApp:
+    """Return the ClientApp whose messages are worked on by ``worker_source``'s worker.
+
+    Args:
+        worker_source: Finds it.
+        nodes_keep_states: Whether what a client keeps stays on its node, where nobody but this app
+            can drop what an earlier phase of the run kept; other engines hold it themselves.
+    """
 
     def limited(message: Message, context: Context, call_next: Any) -> Message:
         """Stop a client that takes longer than the scenario allows."""
@@ -61,17 +67,20 @@ def client_app(worker_source: WorkerSource) -> ClientApp:
     app = ClientApp(mods=[limited])
     decode = Decoder()
 
+    def worker_for(message: Message, context: Context) -> Worker:
+        """Return the worker for a message, with the client's state as its phase has it."""
+        config = config_of(message.content)
+        if nodes_keep_states:
+            forget_other_phase(context.state, config)
+        return worker_source(context, phase_of(config))
+
     @app.train()
     def train(message: Message, context: Context) -> Message:
-        return _train(
-            worker_source(context, phase_of(config_of(message.content))), decode, message, context
-        )
+        return _train(worker_for(message, context), decode, message, context)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _evaluate(
-            worker_source(context, phase_of(config_of(message.content))), decode, message, context
-        )
+        return _evaluate(worker_for(message, context), decode, message, context)
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
@@ -103,7 +112,6 @@ def _evaluate(worker: Worker, decode: Decoder, message: Message, context: Contex
 
 
 def _asked(worker: Worker, decode: Decoder, message: Message, context: Context) -> Assignment:
-    forget_other_phase(context.state, config_of(message.content))
     client = int(context.node_config[PARTITION_ID])
     return assignment(worker, decode, client, message.content, context.state)
 
@@ -112,4 +120,4 @@ def _worker_from_run_config(context: Context, phase: int) -> Worker:
     return worker_of(str(context.run_config["scenario"]), phase)
 
 
-app = client_app(_worker_from_run_config)
+app = client_app(_worker_from_run_config, nodes_keep_states=True)

@@ -115,7 +115,7 @@ class Decoder:
 def forget_other_phase(state: RecordDict, config: Mapping[str, Any]) -> None:
     """Drop what a client kept in a phase in which other weights travelled, in place.
 
-    Engines that hold clients' states do so themselves; Flower's nodes hold their own.
+    For nodes that hold their clients' states; engines that hold these forget them themselves.
     """
     if PHASE not in config:
         return

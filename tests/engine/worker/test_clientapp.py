@@ -13,7 +13,7 @@ from fedlab.errors import FedlabError
 from fedlab.scenario.parts import load_federation
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import BadReply
-from fedlab.wire.protocol import CLIENT_STATE
+from fedlab.wire.protocol import CLIENT_STATE, KEPT_WITH
 from fedlab.wire.records import LentArray
 from tests.shared import scenario_with
 
@@ -83,6 +83,24 @@ def test_personal_layers_stay_in_the_clients_state_and_come_back() -> None:
     assert found["loss"] != found["global_loss"]
     assert stranger.metric_records["metrics"]["loss"] == found["global_loss"]
     assert np.array_equal(own.state.array_records[CLIENT_STATE]["personal"].numpy(), kept)
+
+
+@pytest.mark.parametrize("nodes_keep_states", [True, False])
+def test_only_nodes_that_keep_states_drop_those_of_a_phase_with_another_layout(
+    nodes_keep_states: bool,
+) -> None:
+    layers = "layers = [{channels = 4, batch_norm = true}]"
+    held = worker(f'name = "cnn"\nbatch_norm = "local"\n{layers}')
+    app = client_app(lambda _, phase: held, nodes_keep_states)
+    weights, layout = held.network.model.wire().numpy().copy(), held.network.model.layout
+    own = context()
+    app(message(weights, phase=0, layout=layout.fingerprint), own)
+    asked = message(weights, MessageType.EVALUATE, phase=1, layout=layout.fingerprint)
+    app(asked, own)
+    assert CLIENT_STATE in own.state
+    own.state[KEPT_WITH] = ConfigRecord({"layout": "another"})
+    app(asked, own)
+    assert (CLIENT_STATE in own.state) != nodes_keep_states
 
 
 def test_a_client_without_state_keeps_none() -> None:
