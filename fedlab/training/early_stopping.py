@@ -25,10 +25,13 @@ class EarlyStoppingSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> EarlyStoppingSettings:
-        is_idle = self.patience is None and self.threshold is None
-        if is_idle and not getattr(self, "restore_best", False):
+        if not self._does_something():
             raise ValueError("early stopping needs patience, threshold, or both")
         return self
+
+    def _does_something(self) -> bool:
+        """Return whether the keys have any effect."""
+        return self.patience is not None or self.threshold is not None
 
 
 class RunStoppingSettings(EarlyStoppingSettings):
@@ -53,6 +56,9 @@ class RunStoppingSettings(EarlyStoppingSettings):
                 "they were chosen by; set on = 'validation'"
             )
         return self
+
+    def _does_something(self) -> bool:
+        return self.restore_best or super()._does_something()
 
 
 class EarlyStopping:
