@@ -130,7 +130,6 @@ class Engine(Grid):
         self.scenario = scenario
         if not keep_states:
             self.states.forget()
-        self.features = Decision.against("this engine does not share files with its clients")
         self._prepare_workers()
         self.settle(network)
 

@@ -144,23 +144,27 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 def _trained_alone(simulation: Simulation, clients: Sequence[int]) -> Exchange:
     """Let clients train by themselves, phase after phase; return what the last phase led to."""
-    content = _content(simulation, simulation.initial_weights)
+    content = _content(simulation, _record(simulation.initial_weights))
     messages = [Message(content, node_of(c), MessageType.TRAIN) for c in clients]
     exchange = simulation.engine.exchange(messages)
     for number in range(1, len(simulation.phases)):
         reached = [_weights(reply) for reply in exchange.replies]
-        begun = simulation.enter_with_each(number, reached)
+        nodes = [reply.metadata.src_node_id for reply in exchange.replies]
+        begun = map(_record, simulation.enter_with_each(number, reached))
         messages = [
-            Message(_content(simulation, weights), reply.metadata.src_node_id, MessageType.TRAIN)
-            for weights, reply in zip(begun, exchange.replies, strict=True)
+            Message(_content(simulation, arrays), node, MessageType.TRAIN)
+            for arrays, node in zip(begun, nodes, strict=True)
         ]
         exchange = simulation.engine.exchange(messages)
     return exchange
 
 
-def _content(simulation: Simulation, weights: torch.Tensor) -> RecordDict:
+def _record(weights: torch.Tensor) -> ArrayRecord:
+    return ArrayRecord({WEIGHTS: Array(weights.numpy())})
+
+
+def _content(simulation: Simulation, arrays: ArrayRecord) -> RecordDict:
     """Return a message's content with weights, for the first round of the present phase."""
-    arrays = ArrayRecord({WEIGHTS: Array(weights.numpy())})
     config = ConfigRecord({ROUND: simulation.phase.first_round})
     return RecordDict({ARRAYS: arrays, CONFIG: config})
 
@@ -174,9 +178,7 @@ def _on_their_own_parts(simulation: Simulation, trained: Exchange) -> dict[int, 
     """Return the metrics of each client's weights on its own part, by client."""
     messages = []
     for reply in trained.replies:
-        arrays = reply.content.array_records[ARRAYS]
-        config = ConfigRecord({ROUND: simulation.phase.first_round})
-        content = RecordDict({ARRAYS: arrays, CONFIG: config})
+        content = _content(simulation, reply.content.array_records[ARRAYS])
         messages.append(Message(content, reply.metadata.src_node_id, MessageType.EVALUATE))
     reports = simulation.engine.exchange(messages).reports
     return {

@@ -19,6 +19,7 @@ from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.root_data import train_on_root
+from fedlab.models.layout import Layout
 from fedlab.models.network import Network, load_state, whole_state
 from fedlab.own_modules import own_modules
 from fedlab.run.callbacks import Callback
@@ -73,13 +74,20 @@ def assemble(scenario: Scenario, federation: Federation | None = None) -> Assemb
         own_modules.look_in(scenario.module_folders)
     federation = federation or load_federation(scenario)
     phases = phases_of(scenario)
-    parts = [_assemble_phase(phase, federation) for phase in phases]
-    check_phases([part.network.model.layout for part in parts])
-    notes = list(parts[0].notes)
-    for phase, part in zip(phases[1:], parts[1:], strict=True):
-        own = (note for note in part.notes if note not in parts[0].notes)
-        notes += [f"phases.{phase.phase.number}: {note}" for note in own if phase.phase]
-    return replace(parts[0], notes=notes)
+    first = _assemble_phase(phases[0], federation)
+    layouts, notes = [first.network.model.layout], list(first.notes)
+    for number, phase in enumerate(phases[1:], 1):
+        layout, own = _tried(phase, federation)
+        layouts.append(layout)
+        notes += [f"phases.{number}: {note}" for note in own if note not in first.notes]
+    check_phases(layouts)
+    return replace(first, notes=notes)
+
+
+def _tried(phase: Scenario, federation: Federation) -> tuple[Layout, list[str]]:
+    """Put a later phase together; return its layout and notes, so that its network is freed."""
+    parts = _assemble_phase(phase, federation)
+    return parts.network.model.layout, parts.notes
 
 
 def _assemble_phase(scenario: Scenario, federation: Federation) -> Assembly:
@@ -155,7 +163,7 @@ class Simulation:
         before, self.phase = self.network, self.phases[number]
         self.network = network_of(self.phase, self.federation.dataset.task)
         if weights is not None:
-            load_state(self.network, whole_state(before, weights))
+            self._take_over(before, weights)
         same = before.model.layout == self.network.model.layout
         if not same:
             self.strategy = self._begun(build_strategy(self.scenario.strategy))
@@ -169,12 +177,9 @@ class Simulation:
             number: The phase, from 0.
             several: (wire_size,) each, as in :meth:`enter`.
         """
-        before, begun = self.network, []
+        before = self.network
         self.enter(number)
-        for weights in several:
-            load_state(self.network, whole_state(before, weights))
-            begun.append(self.initial_weights)
-        return begun
+        return [self._take_over(before, weights) for weights in several]
 
     def in_present_phase(self, server_round: int, weights: torch.Tensor) -> torch.Tensor:
         """Return the weights of an earlier round as the present phase has them.
@@ -186,8 +191,16 @@ class Simulation:
         phase = self.phases[phase_at(self.phases, server_round)]
         if phase is self.phase:
             return weights
-        earlier = network_of(phase, self.federation.dataset.task)
-        load_state(self.network, whole_state(earlier, weights))
+        return self._take_over(network_of(phase, self.federation.dataset.task), weights)
+
+    def _take_over(self, network: Network, weights: torch.Tensor) -> torch.Tensor:
+        """Give the server's network the state of another phase's; return what travels of it.
+
+        Args:
+            network: The other phase's.
+            weights: (wire_size,) as that one has them.
+        """
+        load_state(self.network, whole_state(network, weights))
         return self.initial_weights
 
     def _server_context(self, strategy: Strategy) -> ServerContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from fedlab.errors import FedlabError
+from fedlab.models.network import Network
 from fedlab.run.baselines import run_baselines
 from fedlab.run.crossval import cross_validate
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation, assemble
 from fedlab.scenario import Scenario
+from fedlab.scenario.parts import network_of
 from tests.shared import scenario_with
 from tests.stopping import StopAfter
 
@@ -214,6 +217,23 @@ def test_a_personal_part_needs_phases_that_train_the_same() -> None:
                 client={"name": "fedper"},
             )
         )
+
+
+def test_putting_phases_together_holds_the_network_of_the_first_one_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[weakref.ref[Network]] = []
+    alive: list[int] = []
+
+    def counted(*arguments: Any) -> Network:
+        alive.append(sum(network() is not None for network in made))
+        network = network_of(*arguments)
+        made.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr("fedlab.run.simulation.network_of", counted)
+    assemble(phased("[[phases]]\nrounds = 1\n" * 3))
+    assert alive == [0, 1, 1]
 
 
 def test_a_problem_says_in_which_phase_it_is() -> None:
