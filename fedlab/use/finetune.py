@@ -128,6 +128,12 @@ def _check_options(wanted: FineTuning) -> None:
     Raises:
         FedlabError: With every problem found.
     """
+    trainable = wanted.wishes.trainable
+    if wanted.recipe == "probe" and trainable not in (None, "head"):
+        raise FedlabError(
+            f"--recipe probe trains the head alone, and --trainable {trainable} something else; "
+            "leave one of them out"
+        )
     partition: dict[str, Any] = {"name": wanted.partition or "iid"}
     if wanted.clients is not None or wanted.partition is None:
         partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients

@@ -23,9 +23,9 @@ HEAD_ROUNDS, WHOLE_ROUNDS, SCRATCH_ROUNDS = 5, 5, 20
 HEAD_STEPS, WHOLE_STEPS, SCRATCH_STEPS = 60, 20, 30
 """Least local steps of a client in a round: fewer, and rounds are spent on too little."""
 MOST_EPOCHS = 20
-AFFORDABLE = 5e13
-"""Operations of training the whole network, some ten minutes on two cores: more, and the last third
-of its blocks is trained, on features of the others that are computed once."""
+AFFORDABLE = 2e13
+"""Operations of training the whole network, some minutes on two cores: more, and the last third of
+its blocks is trained, on features of the others that are computed once."""
 HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
 LAYER_DECAY = 0.8
 
@@ -87,34 +87,52 @@ def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, An
     """
     if not situation.is_pretrained and recipe != "probe":
         return _scratch(situation, wishes)
-    if recipe == "auto" and wishes.trainable == "head":
-        recipe = "probe"
-    if recipe == "probe":
-        head = _head(situation, wishes, _or(wishes.rounds, 2 * HEAD_ROUNDS))
-        tables = {"rounds": head.pop("rounds"), "model": _frozen(head.pop("trainable"))}
-        return tables | {"client": head["client"], "evaluation": _evaluation(situation.metric)}
-    whole = _whole(situation, wishes)
-    if recipe == "full" or _or(wishes.rounds, 2) < 2:
-        whole["rounds"] = _or(wishes.rounds, 2 * WHOLE_ROUNDS)
-        tables = {"rounds": whole.pop("rounds"), "model": _frozen(whole.pop("trainable"))}
-        tables |= {"client": whole["client"], "evaluation": _evaluation(situation.metric)}
-        return tables | _augmented(situation, tables["model"].get("trainable", "all"))
+    # A single round is one phase, and a new head comes first.
+    usual = "head" if wishes.rounds == 1 else None
+    if recipe == "probe" or (recipe == "auto" and (wishes.trainable or usual) == "head"):
+        return _one_phase(situation, _head(situation, wishes, _or(wishes.rounds, 2 * HEAD_ROUNDS)))
     rounds = _or(wishes.rounds, HEAD_ROUNDS + WHOLE_ROUNDS)
-    whole["rounds"] = math.ceil(rounds / 2)
-    head = _head(situation, AS_THE_RECIPE_SAYS, rounds - whole["rounds"])
-    phases = [
-        {"name": "head", **head, "augmentation": False},
-        {"name": "network" if whole["trainable"] == "all" else "last blocks", **whole},
-    ]
-    for phase in phases:
-        if phase["trainable"] == "all":
-            del phase["trainable"]
-    tables = {
+    if recipe == "full" or rounds < 2:
+        return _one_phase(situation, _whole(situation, wishes, rounds, wishes.trainable or "all"))
+    return _head_first(situation, wishes, rounds)
+
+
+def _one_phase(situation: Situation, phase: dict[str, Any]) -> dict[str, Any]:
+    """Return the tables of a run that trains the same throughout."""
+    trainable = phase["trainable"]
+    return {
+        "rounds": phase["rounds"],
+        "model": _frozen(trainable),
+        "client": phase["client"],
+        "evaluation": _evaluation(situation.metric),
+    } | _augmented(situation, trainable)
+
+
+def _head_first(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
+    """Return the tables of a run in two phases: the head, and then more of the network."""
+    last = math.ceil(rounds / 2)
+    trainable = wishes.trainable or _affordable(situation, wishes, last)
+    whole = _whole(situation, wishes, last, trainable)
+    if trainable == "all":
+        del whole["trainable"]
+    head = _head(situation, AS_THE_RECIPE_SAYS, rounds - last)
+    return {
         "model": _frozen("all"),
         "evaluation": _evaluation(situation.metric),
-        "phases": phases,
-    }
-    return tables | _augmented(situation, whole["trainable"])
+        "phases": [
+            {"name": "head", **head, "augmentation": False},
+            {"name": "network" if trainable == "all" else "last blocks", **whole},
+        ],
+    } | _augmented(situation, trainable)
+
+
+def _affordable(situation: Situation, wishes: Wishes, rounds: int) -> str:
+    """Return what can be trained at a cost that most can afford: all, or the last third."""
+    epochs = _whole_epochs(situation, wishes)
+    examples = situation.examples * situation.clients * epochs * rounds
+    if 3 * situation.operations * examples <= AFFORDABLE or situation.stages < 3:
+        return "all"
+    return f"last:{math.ceil(situation.stages / 3)}"
 
 
 def _or(wish: Any, usual: Any) -> Any:
@@ -154,25 +172,22 @@ def _head(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
     }
 
 
-def _whole(situation: Situation, wishes: Wishes) -> dict[str, Any]:
-    batch = _or(wishes.batch_size, 16)
-    epochs = _or(wishes.epochs, _epochs(situation, batch, WHOLE_STEPS))
-    usual = TRANSFORMER_RATE if situation.is_transformer else CNN_RATE
-    cost = 3 * situation.operations * situation.examples * situation.clients * epochs
-    rounds = _or(wishes.rounds, WHOLE_ROUNDS)
-    is_affordable = cost * rounds <= AFFORDABLE or situation.stages < 3
-    usually = "all" if is_affordable else f"last:{math.ceil(situation.stages / 3)}"
+def _whole_epochs(situation: Situation, wishes: Wishes) -> int:
+    return _or(wishes.epochs, _epochs(situation, _or(wishes.batch_size, 16), WHOLE_STEPS))
+
+
+def _whole(situation: Situation, wishes: Wishes, rounds: int, trainable: str) -> dict[str, Any]:
     return {
         "rounds": rounds,
-        "trainable": wishes.trainable or usually,
+        "trainable": trainable,
         "client": {
-            "epochs": epochs,
-            "batch_size": batch,
+            "epochs": _whole_epochs(situation, wishes),
+            "batch_size": _or(wishes.batch_size, 16),
             "clip_norm": 1.0,
             "label_smoothing": 0.1,
             "optimizer": {
                 "name": "adamw",
-                "lr": _or(wishes.rate, usual),
+                "lr": _or(wishes.rate, TRANSFORMER_RATE if situation.is_transformer else CNN_RATE),
                 "layer_decay": LAYER_DECAY,
                 "weight_decay": 0.05,
                 "decay_norms_and_biases": False,

@@ -93,6 +93,28 @@ def test_full_fine_tuning_has_one_phase(pictures: Path) -> None:
     assert scenario.data.augmentation is not None
 
 
+def test_full_fine_tuning_trains_the_whole_network_whatever_it_costs(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "AFFORDABLE", 1e9)
+    scenario = compose(fine_tuning(pictures, backbone=LITE, recipe="full")).scenario
+    assert (scenario.model.trainable, scenario.phases) == ("all", ())
+
+
+def test_a_single_round_trains_the_head_unless_something_else_is_asked_for(pictures: Path) -> None:
+    alone = compose(fine_tuning(pictures, backbone=LITE, rounds=1)).scenario
+    assert (alone.model.trainable, alone.phases, alone.rounds) == ("head", (), 1)
+    asked = compose(fine_tuning(pictures, backbone=LITE, rounds=1, trainable="last:2")).scenario
+    assert (asked.model.trainable, asked.phases, asked.rounds) == ("last:2", (), 1)
+    scratch = compose(fine_tuning(pictures, rounds=1)).scenario
+    assert (scratch.model.trainable, scratch.rounds) == ("all", 1)
+
+
+def test_a_probe_of_more_than_the_head_is_refused(pictures: Path) -> None:
+    with pytest.raises(FedlabError, match="--recipe probe trains the head alone, and --trainable"):
+        compose(fine_tuning(pictures, backbone=LITE, recipe="probe", trainable="last:2"))
+
+
 def test_a_network_without_pretrained_weights_is_trained_as_a_whole(pictures: Path) -> None:
     scenario = compose(fine_tuning(pictures)).scenario
     assert (scenario.model.trainable, scenario.phases) == ("all", ())
