@@ -47,8 +47,9 @@ def main() -> None:
     known = RESULTS / "recipes.json"
     content: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {"cells": {}}
     with tempfile.TemporaryDirectory() as place:
-        for name, data in _folders(arguments, Path(place)):
-            for key, options in _runs(arguments):
+        folders = dict(_folders(arguments, Path(place)))
+        for key, options in _runs(arguments):
+            for name, data in folders.items():
                 cell = f"{name}/{key}"
                 if cell in content["cells"]:
                     continue

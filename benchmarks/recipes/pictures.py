@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fedlab.scenario.parts import load_dataset
 
 SIDE = 32
 FEW = 1000
+EVERY = 5
 
 
 def digits(folder: Path) -> Path:
@@ -35,21 +37,26 @@ def fashion(folder: Path) -> Path:
 
 
 def pacs(folder: Path) -> Path:
-    """Return the user's folder ``pacs/<domain>/<class>``: nothing ships these pictures.
+    """Write a fifth of PACS, 2,000 pictures: ``<domain>/<class>/*.jpg``. Nothing ships these.
 
     Raises:
-        FedlabError: If there is none.
+        FedlabError: If there is no folder ``pacs`` of the user's.
     """
     place = Path(os.environ.get("FEDLAB_DATA", ".")) / "pacs"
     if not place.is_dir():
         raise FedlabError(f"there is no folder {place}: put PACS there, <domain>/<class>/*.jpg")
-    return place
+    for of_class in sorted(place.glob("*/*/")):
+        own = folder / of_class.relative_to(place)
+        own.mkdir(parents=True)
+        for file in sorted(of_class.iterdir())[::EVERY]:
+            shutil.copyfile(file, own / file.name)
+    return folder
 
 
 FOLDERS: dict[str, Callable[[Path], Path]] = {
     "digits": digits,
     "fashion-1000": fashion,
-    "pacs": pacs,
+    "pacs-fifth": pacs,
 }
 
 

@@ -173,7 +173,8 @@ def _head(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
 
 
 def _whole_epochs(situation: Situation, wishes: Wishes) -> int:
-    return _or(wishes.epochs, _epochs(situation, _or(wishes.batch_size, 16), WHOLE_STEPS))
+    epochs: int = _or(wishes.epochs, _epochs(situation, _or(wishes.batch_size, 16), WHOLE_STEPS))
+    return epochs
 
 
 def _whole(situation: Situation, wishes: Wishes, rounds: int, trainable: str) -> dict[str, Any]:
