@@ -27,19 +27,15 @@ def resume(
     With --rounds 20 it goes on longer, also if it has ended.
     """
     with machine_output(json) as stream:
-        _resume(run, overrides, rounds, stream if json else None)
+        _resume(run, with_rounds(overrides, rounds), stream if json else None)
 
 
-def _resume(
-    run: Path, overrides: list[str] | None, rounds: int | None, stream: TextIO | None
-) -> None:
+def _resume(run: Path, changes: list[str], stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.run.changes import with_overrides
     from fedlab.run.folder import RunFolder
 
     folder = RunFolder.open(run)
-    phases = [phase.rounds for phase in folder.scenario.phases]
-    changes = with_rounds(overrides, rounds, phases)
     if changes:
         folder = with_overrides(folder, changes)
     start_early(folder.scenario.engine.model_dump())

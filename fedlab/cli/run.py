@@ -20,19 +20,13 @@ def run(
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
     with machine_output(json) as stream:
-        _run(scenario, overrides or [], rounds, runs, stream if json else None)
+        _run(scenario, with_rounds(overrides, rounds), runs, stream if json else None)
 
 
-def _run(
-    scenario: str, given: list[str], rounds: int | None, runs: Path, stream: TextIO | None
-) -> None:
+def _run(scenario: str, overrides: list[str], runs: Path, stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.scenario import load_with_origins, read_table
 
-    phases = read_table(scenario, "phases", given) if rounds is not None else None
-    listed = phases if isinstance(phases, list) else []
-    counts = [phase.get("rounds") if isinstance(phase, dict) else None for phase in listed]
-    overrides = with_rounds(given, rounds, counts)
     # Ray takes seconds to start: it does so while other modules are imported.
     start_early(read_table(scenario, "engine", overrides))
 

@@ -28,6 +28,7 @@ from fedlab.scenario.changes import (
     told,
 )
 from fedlab.scenario.loading import changed
+from fedlab.scenario.phases import phases_of
 
 
 def with_overrides(folder: RunFolder, overrides: Sequence[str]) -> RunFolder:
@@ -113,13 +114,17 @@ def _between(before: Scenario, after: Scenario) -> Any:
 
 def _stretched(scenario: Scenario, done: int) -> list[str]:
     """Tell where a change of the number of rounds leads to another run than from the start."""
-    schedule = scenario.client.schedule
+    last = phases_of(scenario)[-1]
+    schedule = last.client.schedule
     spread = schedule.name in ("cosine", "linear") or schedule.warmup > 0
-    if schedule.over == "steps" or not spread:
+    if schedule.over == "steps" or not spread or done < last.first_round:
         return []
+    key, whole = "client.schedule", "run"
+    if last.phase is not None:
+        key, whole = f"phases.{last.phase.number}.{key}", "phase"
     return [
-        f"client.schedule: '{schedule.name}' is spread over all rounds: from round {done + 1} on "
-        f"rates are those of a run of {scenario.rounds} rounds, and until then they were not"
+        f"{key}: '{schedule.name}' is spread over all rounds of the {whole}: from round {done + 1} "
+        f"on rates are those of a {whole} of {last.own_rounds} rounds, and until then they were not"
     ]
 
 

@@ -172,7 +172,7 @@ def _features(setup: Setup) -> Iterator[str]:
 
 def _client(setup: Setup) -> Iterator[str]:
     """Tell which keys of ``[client]`` do nothing beside the others."""
-    client, rounds = setup.scenario.client, setup.scenario.rounds
+    client, rounds = setup.scenario.client, setup.scenario.own_rounds
     stopping, schedule, optimizer = client.early_stopping, client.schedule, client.optimizer
     if client.steps is not None and client.epochs != 1:
         yield f"client.epochs = {client.epochs}: client.steps = {client.steps} takes its place"
@@ -184,7 +184,7 @@ def _client(setup: Setup) -> Iterator[str]:
         )
     is_short = rounds == 1 or (schedule.name == "step" and schedule.every >= rounds)
     if schedule.over == "rounds" and schedule.name != "constant" and is_short:
-        yield f"client.schedule: the rate does not change within {rounds} rounds"
+        yield f"client.schedule: the rate does not change within {rounds} round{'s' * (rounds > 1)}"
     yield from _fine_tuning(setup)
     for key, users in _OPTIMIZER_KEYS.items():
         usual = type(optimizer).model_fields[key].default

@@ -172,10 +172,9 @@ def check(
     """
     said = _text_list(raw.get("module_folders"))
     own_modules.look_in([*said, *folders])
-    inherited, taken = set(inherited), take_out(raw)
+    inherited = set(inherited)
     lay_clients(raw, lambda base, own, path: _merge(base, own, inherited, path))
-    schema, problems = schema_for(raw)
-    put_back(raw, schema, taken)
+    schema, problems = _settle(raw)
     problems += set_rounds(raw)
     _drop_unknown(raw, schema, inherited)
     make_absolute(raw, schema, folder_of)

@@ -14,6 +14,7 @@ from copy import deepcopy
 from itertools import accumulate
 from typing import Any
 
+from fedlab.scenario.overrides import Taken
 from fedlab.scenario.phase_settings import EarlierPhase, PhaseSpan
 from fedlab.scenario.schema import Scenario
 
@@ -23,19 +24,29 @@ MODEL_KEYS = ("trainable", "batch_norm", "dropout", "drop_path")
 def lay_clients(raw: dict[str, Any], merge: Any) -> None:
     """Complete the phases' client tables from the scenario's own, in place.
 
+    What overrides take out is still there, so that a phase can be without a key of the scenario's;
+    phases that are taken out themselves go.
+
     Args:
         raw: A scenario's content.
         merge: Lays a table over another, in place, at the path that is given to it.
     """
-    base, phases = raw.get("client", {}), raw.get("phases")
-    for number, phase in enumerate(phases if isinstance(phases, list) else []):
-        own = phase.get("client", {}) if isinstance(phase, dict) else None
+    base, phases = _present(raw.get("client", {})), raw.get("phases")
+    if not isinstance(phases, list):
+        return
+    phases[:] = [phase for phase in phases if not isinstance(phase, Taken)]
+    for number, phase in enumerate(phases):
+        own = _present(phase.get("client", {})) if isinstance(phase, dict) else None
         if isinstance(base, dict) and isinstance(own, dict):
             phase["client"] = deepcopy(base)
             if _name(own.get("optimizer")) not in (None, _name(base.get("optimizer"))):
                 # Rates and momenta of another optimiser say nothing of this one's.
                 phase["client"].pop("optimizer", None)
             merge(phase["client"], own, ("phases", number, "client"))
+
+
+def _present(table: Any) -> Any:
+    return {} if isinstance(table, Taken) else table
 
 
 def _name(table: Any) -> Any:
@@ -45,21 +56,44 @@ def _name(table: Any) -> Any:
 def fit_rounds(raw: dict[str, Any], over: dict[str, Any]) -> None:
     """Fit the rounds of phases to those of the run, or the other way, in place.
 
-    What is laid over a scenario of phases may say ``rounds`` alone: the last phase gets what the
-    others leave. Or it changes phases alone: the run has their rounds.
+    Where the rounds of a run are laid over a scenario of phases, the last phase has what the ones
+    before it leave, unless its own rounds are laid over it with them. Where only those of phases
+    are, the run has their sum.
 
     Args:
         raw: A scenario's content, with ``over`` already laid on it.
         over: What was laid on it.
     """
-    phases = _tables(raw)
-    if "phases" in over and "rounds" not in over:
-        raw.pop("rounds", None)
-    elif "rounds" in over and "phases" not in over and phases:
-        counts: list[Any] = [phase.get("rounds") for phase in phases[:-1]]
-        if all(type(count) is int for count in (*counts, raw["rounds"])):
-            left = raw["rounds"] - sum(counts)
-            phases[-1]["rounds"] = left if left > 0 else phases[-1].get("rounds")
+    phases, laid = _tables(raw), over.get("phases")
+    if "rounds" not in over:
+        if phases and _sets_rounds(laid):
+            raw.pop("rounds", None)
+        return
+    if not phases or isinstance(laid, list) or _sets_rounds(_laid_on_last(raw["phases"], laid)):
+        return
+    counts: list[Any] = [raw["rounds"], *(phase.get("rounds") for phase in phases[:-1])]
+    if all(type(count) is int for count in counts):
+        left = counts[0] - sum(counts[1:])
+        if left > 0:
+            phases[-1]["rounds"] = left
+
+
+def _sets_rounds(laid: Any) -> bool:
+    """Return whether what is laid on phases decides how many rounds they have.
+
+    Args:
+        laid: A list of phases, or tables by number; None where nothing is laid on them.
+    """
+    if not isinstance(laid, dict):
+        return isinstance(laid, list)
+    return any(not isinstance(phase, dict) or "rounds" in phase for phase in laid.values())
+
+
+def _laid_on_last(phases: list[Any], laid: Any) -> dict[str, Any]:
+    """Return those of the tables laid on phases, by number, that are laid on the last phase."""
+    last = max(number for number, phase in enumerate(phases) if isinstance(phase, dict))
+    tables = laid if isinstance(laid, dict) else {}
+    return {number: table for number, table in tables.items() if int(number) == last}
 
 
 def set_rounds(raw: dict[str, Any]) -> list[str]:
@@ -70,12 +104,15 @@ def set_rounds(raw: dict[str, Any]) -> list[str]:
         if raw.get("phases"):
             raw.setdefault("rounds", 1)  # What is wrong with the phases is said already.
         return []
-    total = sum(counts)
-    if raw.setdefault("rounds", total) == total:
+    total, before = sum(counts), sum(counts[:-1])
+    wanted = raw.setdefault("rounds", total)
+    if wanted == total or type(wanted) is not int:
         return []
     added = " + ".join(map(str, counts)) + (f" = {total}" if len(counts) > 1 else "")
+    if wanted <= before:
+        added += f" (the phases before the last one have {before} round{'s' * (before > 1)})"
     return [
-        f"rounds: {raw['rounds']} is not the rounds of all phases, {added}; leave rounds out, or "
+        f"rounds: {wanted} is not the rounds of all phases, {added}; leave rounds out, or "
         "change those of a phase (phases.0.rounds is the first one's)"
     ]
 

@@ -6,6 +6,10 @@ import pytest
 
 from fedlab.cli.options import with_rounds
 from fedlab.errors import FedlabError
+from fedlab.scenario.loading import changed
+from tests.shared import scenario_with
+
+PHASES = {"rounds": None, "phases": [{"rounds": 2}, {"rounds": 3}]}
 
 
 def test_rounds_are_an_override_after_all_others() -> None:
@@ -13,7 +17,16 @@ def test_rounds_are_an_override_after_all_others() -> None:
     assert with_rounds(["seed=1"], 5) == ["seed=1", "rounds=5"]
 
 
-def test_rounds_of_a_scenario_with_phases_are_those_of_its_last_one() -> None:
-    assert with_rounds([], 7, [2, 3]) == ["rounds=7", "phases.1.rounds=5"]
-    with pytest.raises(FedlabError, match="the phases before the last one have 2 rounds"):
-        with_rounds([], 2, [2, 3])
+@pytest.mark.parametrize(("overrides", "rounds"), [([], [2, 5]), (["phases.0.rounds=4"], [4, 3])])
+def test_rounds_of_a_scenario_with_phases_are_those_of_its_last_one(
+    overrides: list[str], rounds: list[int]
+) -> None:
+    longer = changed(scenario_with(PHASES), with_rounds(overrides, 7))
+    assert longer.rounds == 7
+    assert [phase.rounds for phase in longer.phases] == rounds
+
+
+def test_rounds_that_the_phases_before_the_last_one_take_up_are_too_few() -> None:
+    sentence = r"rounds: 2 is not .*, 2 \+ 3 = 5 \(the phases before the last one have 2 rounds\)"
+    with pytest.raises(FedlabError, match=sentence):
+        changed(scenario_with(PHASES), with_rounds([], 2))

@@ -13,6 +13,7 @@ from fedlab.run.changes import with_overrides
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 IRIS = {"rounds": 2, "data": {"name": "iris"}, "model": {"hidden": [4]}}
 
@@ -123,6 +124,28 @@ def test_a_schedule_over_all_rounds_is_told(tmp_path: Path) -> None:
     notes = json.loads((path / "notes.json").read_text())["notes"]
     assert notes[0] == "from round 3 on, rounds is 3 and was 2"
     assert notes[1].startswith("client.schedule: 'cosine' is spread over all rounds")
+
+
+def test_the_schedule_of_the_phase_that_goes_on_longer_is_told(tmp_path: Path) -> None:
+    phases = {"rounds": None, "client": {"schedule": {"name": "cosine"}}}
+    last = {"rounds": 1, "client": {"schedule": {"name": "linear"}}}
+    path = begun(tmp_path, {**phases, "phases": [{"rounds": 1}, last]})
+    go_on(path, "rounds=3")
+    notes = json.loads((path / "notes.json").read_text())["notes"]
+    assert notes[1] == (
+        "phases.1.client.schedule: 'linear' is spread over all rounds of the phase: from round 3 "
+        "on rates are those of a phase of 2 rounds, and until then they were not"
+    )
+
+
+def test_the_schedule_of_a_phase_that_has_not_begun_is_not_told(tmp_path: Path) -> None:
+    last = {"rounds": 1, "client": {"schedule": {"name": "linear"}}}
+    scenario = scenario_with(IRIS, {"rounds": None, "phases": [{"rounds": 1}, last]})
+    folder = RunFolder.create(tmp_path / "runs", "iris", scenario)
+    run(folder, [StopAfter(1)])
+    go_on(folder.path, "rounds=3")
+    notes = json.loads((folder.path / "notes.json").read_text())["notes"]
+    assert not any("is spread over" in note for note in notes)
 
 
 def test_baselines_of_fewer_rounds_are_made_again(tmp_path: Path) -> None:

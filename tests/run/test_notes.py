@@ -82,6 +82,11 @@ def test_some_clients_without_examples_are_counted() -> None:
         ("client = {steps = 3, epochs = 4}", "client.epochs = 4: client.steps = 3 takes its place"),
         ('client.schedule = {name = "step", every = 2}', "client.schedule: the rate does not"),
         (
+            'client.schedule.name = "cosine"\nrounds = 3\n'
+            "[[phases]]\nrounds = 2\n[[phases]]\nrounds = 1",
+            "phases.1: client.schedule: the rate does not change within 1 round",
+        ),
+        (
             'client.optimizer = {name = "adam", momentum = 0.5}',
             "client.optimizer.momentum: 'adam' has no such key",
         ),

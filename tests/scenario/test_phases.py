@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedlab.errors import FedlabError
-from fedlab.scenario import dumps, loads
+from fedlab.scenario import dumps, load, loads
 from fedlab.scenario.loading import changed
 from fedlab.scenario.phases import phase_at, phases_of
 from tests.shared import scenario_with
@@ -82,6 +83,48 @@ def test_rounds_laid_over_phases_are_the_last_ones_rest() -> None:
     assert changed(two(), ["phases.0.rounds=4"]).rounds == 7
     with pytest.raises(FedlabError, match="rounds: 2 is not the rounds of all phases"):
         changed(two(), ["rounds=2"])
+
+
+def test_a_phase_whose_rounds_are_laid_over_with_those_of_the_run_keeps_them() -> None:
+    longer = changed(two(), ["rounds=9", "phases.1.rounds=7"])
+    assert [phase.rounds for phase in longer.phases] == [2, 7]
+    with pytest.raises(
+        FedlabError, match=r"rounds: 9 is not the rounds of all phases, 2 \+ 4 = 6;"
+    ):
+        changed(two(), ["rounds=9", "phases.1.rounds=4"])
+
+
+def test_rounds_go_to_the_last_phase_that_is_left_or_added() -> None:
+    shorter = changed(two(), ["rounds=9", "phases.1=none"])
+    assert [phase.rounds for phase in shorter.phases] == [9]
+    longer = changed(two(), ["rounds=9", "phases.2.dropout=0.2"])
+    assert [phase.rounds for phase in longer.phases] == [2, 3, 4]
+
+
+def test_a_run_whose_phases_are_taken_out_keeps_its_rounds() -> None:
+    scenario = changed(two(), ["phases=none"])
+    assert (scenario.rounds, scenario.phases) == (5, ())
+
+
+def test_other_keys_of_a_phase_leave_a_mistake_in_the_rounds_to_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "two.toml"
+    path.write_text(dumps(two()).replace("rounds = 5", "rounds = 7"))
+    with pytest.raises(FedlabError, match="rounds: 7 is not the rounds of all phases"):
+        load(str(path), ["phases.0.client.epochs=2"])
+
+
+def test_a_scenario_that_extends_one_of_phases_changes_its_rounds(tmp_path: Path) -> None:
+    (tmp_path / "two.toml").write_text(dumps(two()))
+    path = tmp_path / "more.toml"
+    path.write_text('extends = "two.toml"\nrounds = 9\n[phases.0]\nrounds = 4\n')
+    assert [phase.rounds for phase in load(str(path)).phases] == [4, 5]
+
+
+def test_a_phase_can_be_without_a_key_of_the_client_table() -> None:
+    stopping = {"client": {"early_stopping": {"patience": 2}}}
+    first, second = changed(two(stopping), ["phases.1.client.early_stopping=none"]).phases
+    assert first.client.early_stopping.patience == 2
+    assert second.client.early_stopping is None
 
 
 def test_set_reaches_into_a_list_by_number() -> None:
