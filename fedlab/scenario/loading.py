@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from fedlab.errors import FedlabError, FedlabErrors, unknown
 from fedlab.own_modules import own_modules
+from fedlab.scenario.named_tables import schema_for
 from fedlab.scenario.overrides import (
     are_numbers,
     entries_set,
@@ -26,7 +27,7 @@ from fedlab.scenario.overrides import (
 from fedlab.scenario.paths import here, make_absolute
 from fedlab.scenario.phases import fit_rounds, lay_clients, said_once, set_rounds
 from fedlab.scenario.problems import dotted, known_keys, sentences, shown
-from fedlab.scenario.schema import Scenario, schema_for
+from fedlab.scenario.schema import Scenario
 from fedlab.scenario.toml_text import parsed
 
 Origins = dict[str, str]

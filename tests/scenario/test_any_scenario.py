@@ -30,7 +30,7 @@ from fedlab.errors import FedlabError
 from fedlab.run import memory
 from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import Scenario, load
-from fedlab.scenario.schema import schema_for
+from fedlab.scenario.named_tables import schema_for
 
 MORE = int(os.environ.get("FEDLAB_EXAMPLES", "0"))
 SECONDS = 60
