@@ -1,10 +1,9 @@
 """Scenarios: the schema, loading, overrides, messages."""
 
+from fedlab.scenario.files import built_in, find
 from fedlab.scenario.loading import (
     Loaded,
-    built_in,
     dumps,
-    find,
     from_run_config,
     load,
     load_resolved,

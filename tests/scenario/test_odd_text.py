@@ -10,7 +10,8 @@ import tomli_w
 
 from fedlab.errors import FedlabError
 from fedlab.scenario import load
-from fedlab.scenario.loading import MOST_BYTES, MOST_PROBLEMS
+from fedlab.scenario.files import MOST_BYTES
+from fedlab.scenario.loading import MOST_PROBLEMS
 from fedlab.scenario.toml_text import MOST_LEVELS
 from tests.shared import SMALL, scenario_with
 
