@@ -104,7 +104,7 @@ class Party:
 
 def test_the_first_round_is_transfer_learning_and_scores() -> None:
     party = Party()
-    first = party.worker._others[0][0].model.initial
+    first = party.worker._architectures[1].network.model.initial
     update = party.train(1, {}, public_rows=[2.0, 7.0, 11.0])
     model = party.alone(first)
     np.testing.assert_allclose(update.state["personal"], model.weights, rtol=1e-4, atol=1e-6)
@@ -143,7 +143,7 @@ def test_later_rounds_digest_the_consensus_and_revisit_own_data() -> None:
 
 def test_a_latecomer_learns_alone_first_and_then_digests() -> None:
     party = Party()
-    first = party.worker._others[0][0].model.initial
+    first = party.worker._architectures[1].network.model.initial
     update = party.train(2, {}, public_rows=[0.0], consensus=[0.5, -0.5, 1.0], consensus_rows=[6.0])
     model = party.alone(first)
     before = model.weights
@@ -169,7 +169,7 @@ def test_its_model_is_reported_beside_the_one_before() -> None:
 
 def test_clients_are_dealt_the_architectures_in_turn() -> None:
     worker = Party().worker
-    sizes = [worker._architecture(client)[0].model.layout.size for client in range(3)]
+    sizes = [worker._architecture(client).network.model.layout.size for client in range(3)]
     assert sizes == [3 * 4 + 3 + 3 * 3 + 3, 15, 3 * 4 + 3 + 3 * 3 + 3]
 
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -17,33 +16,30 @@ from fedlab import registry, seeding
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import (
-    Augmentation,
     Preparation,
-    build_augmentation,
 )
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
 from fedlab.engine.stacked.loop import fit_stacked
+from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.contained import SharedChanged, contained
+from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
-from fedlab.metrics.evaluation import Evaluation, undefined_metrics
+from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
 from fedlab.metrics.sites import reported_groups
-from fedlab.models.network import Network, other_networks
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
 from fedlab.scenario.parts import (
     adversary_of,
     load_federation,
-    network_of,
-    preparation,
     update_chain,
 )
 from fedlab.scenario.phases import phases_of
 from fedlab.systems.stragglers import local_epochs
-from fedlab.training.evaluation import classes_of, evaluate, predict
+from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit
 from fedlab.training.task import Assignment, LocalTask, Update, is_update
 from fedlab.wire.checks import (
@@ -58,9 +54,9 @@ from fedlab.wire.protocol import SQUARED_CHANGE, UPDATE
 logger = logging.getLogger(__name__)
 
 PERSONAL = "personal"
+"""What clients keep of their own part of the model."""
 WEIGHTS = "the weights"
-RECEIVED = "received"
-"""What clients keep of themselves and, where an attack remembers it, of what they were sent."""
+"""What messages call the vector that travels."""
 
 
 class Worker:
@@ -84,38 +80,23 @@ class Worker:
         task = federation.dataset.task
         self.scenario = scenario
         self.federation = federation
-        self.network = network_of(scenario, task)
+        self._architectures = architectures_of(scenario, task)
+        self.network = self._architectures[0].network
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
-        self.prepare, self.augment = self._inputs_of(self.network, scenario.model)
-        others = other_networks(scenario.model, task, scenario.seed)
-        self._others = [
-            (network, *self._inputs_of(network, model))
-            for network, model in zip(others, scenario.model.others, strict=True)
-        ]
-        if getattr(scenario.client, "l2_sp", 0.0):
-            for network in (self.network, *others):
-                network.model.keep_start()
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
         # A module's own first weights were freed when it was bound to one vector.
         give_back_freed_memory()
 
-    def _inputs_of(self, network: Network, model: Any) -> tuple[Preparation, Augmentation | None]:
-        """Return how inputs are prepared, and augmented, for a network with these settings."""
-        settings = self.scenario
-        task = self.federation.dataset.task
-        augmentation = settings.data.augmentation
-        return preparation(network, task, model), build_augmentation(
-            augmentation, task, network.mean, network.std
-        )
+    @property
+    def prepare(self) -> Preparation:
+        """Return what turns stored inputs into what the network takes."""
+        return self._architectures[0].prepare
 
-    def _architecture(self, client: int) -> tuple[Network, Preparation, Augmentation | None]:
-        """Return a client's network, and how its inputs are prepared and augmented."""
-        number = client % (1 + len(self._others))
-        own = self.network, self.prepare, self.augment
-        return self._others[number - 1] if number else own
+    def _architecture(self, client: int) -> Architecture:
+        return self._architectures[client % len(self._architectures)]
 
     def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
@@ -128,7 +109,7 @@ class Worker:
         parts, _ = split_network(self.scenario, self.network, self.federation)
         self.network.model.call = parts.rest
         self.federation = with_features(self.federation, paths)
-        self.prepare = AS_STORED
+        self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
 
     def train(self, assignment: Assignment) -> Update:
@@ -138,9 +119,7 @@ class Worker:
             BadReply: If the update is of another shape than the weights, or not finite.
         """
         with self._contained(assignment), self._seeded("client", assignment):
-            task = self._poisoned(
-                self._task(assignment, *self.federation.examples(assignment.client))
-            )
+            task = self._training_task(assignment)
             start = time.perf_counter()
             update = is_update(self.algorithm.train(task))
             update.metrics["seconds"] = time.perf_counter() - start
@@ -158,44 +137,17 @@ class Worker:
         stored = [] if isinstance(train, GeneratedExamples) else train.shared
         return contained([*shared.values(), *stored], draws=draws)
 
-    def _poisoned(self, task: LocalTask) -> LocalTask:
-        """Return a task with the examples that a malicious client trains on."""
-        adversary = self.adversary
-        if adversary is None or not adversary.controls(task.client, task.round):
-            return task
-        draw = seeding.torch_generator(self.scenario.seed, "poison", task.round, task.client)
-        return replace(task, examples=adversary.attack.poisoned(task.examples, task.task, draw))
-
-    def _corrupt(self, update: Update, assignment: Assignment) -> None:
-        """Put in an update what a malicious client sends and remembers."""
-        adversary, client, number = self.adversary, assignment.client, assignment.round
-        if adversary is None or client not in adversary.clients:
-            return
-        received = assignment.wire if update.origin is None else update.origin
-        if adversary.is_active(number):
-            draw = seeding.torch_generator(self.scenario.seed, "corruption", number, client)
-            before = assignment.state.get(RECEIVED)
-            count = self._architecture(client)[0].model.layout.wire_parameters
-            parameters = adversary.attack.corrupted(
-                update.weights[:count],
-                received[:count],
-                None if before is None else before[:count],
-                draw,
-            )
-            statistics = update.weights[count:]
-            update.weights = torch.cat([parameters, statistics]) if len(statistics) else parameters
-        if adversary.attack.remembers:
-            update.state = {**update.state, RECEIVED: received}
-
     def _checked(self, update: Update, assignment: Assignment) -> Update:
         """Return what leaves the client, and what it keeps with its own part added.
 
         Raises:
             BadReply: If its weights are not of this model's size, or anything is not finite.
         """
-        self._corrupt(update, assignment)
-        model = self._architecture(assignment.client)[0].model
+        model = self._architecture(assignment.client).network.model
         layout = model.layout
+        if self.adversary is not None:
+            seed = self.scenario.seed
+            corrupt(update, assignment, layout.wire_parameters, self.adversary, seed)
         if layout.personal_size:
             update.state = {**update.state, PERSONAL: model.personal()}
         vectors = {WEIGHTS: update.weights, **update.arrays}
@@ -249,9 +201,7 @@ class Worker:
         tasks, terms, vectors = [], [], []
         ordered = sorted(assignments, key=self._work, reverse=True)
         for assignment in ordered:
-            task = self._poisoned(
-                self._task(assignment, *self.federation.examples(assignment.client), True)
-            )
+            task = self._training_task(assignment, is_stacked=True)
             tasks.append(task)
             terms.append(self.algorithm.parameter_terms(task))
             vectors.append(task.received)
@@ -322,21 +272,20 @@ class Worker:
         sites = None if groups is None else groups[start:stop]
         evaluation = evaluate(self.network, part, task, self.prepare, criterion, sites=sites)
         if self.adversary is not None and self.adversary.attack.has_trigger:
-            self._count_success(evaluation, part)
+            count_success(evaluation, self.network, part, self.prepare, self.adversary)
         state: dict[str, torch.Tensor] = evaluation.state()
         return state
 
-    def _count_success(self, evaluation: Evaluation, examples: Examples) -> None:
-        """Count which pictures of other classes a trigger turns into the wanted one."""
-        assert self.adversary is not None
-        attack = self.adversary.attack
-        others = examples.take(torch.nonzero(examples.targets != attack.wanted_class).flatten())
-        if len(others):
-            outputs = predict(self.network, attack.triggered(others.inputs), self.prepare)
-            evaluation.count_success(classes_of(outputs) == attack.wanted_class)
-
     def _seeded(self, purpose: str, assignment: Assignment) -> AbstractContextManager[None]:
         return seeding.scope(self.scenario.seed, purpose, assignment.round, assignment.client)
+
+    def _training_task(self, assignment: Assignment, is_stacked: bool = False) -> LocalTask:
+        """Return a client's task on its own examples, or on what it poisons of them."""
+        examples, validation = self.federation.examples(assignment.client)
+        task = self._task(assignment, examples, validation, is_stacked)
+        if self.adversary is None:
+            return task
+        return poisoned(task, self.adversary, self.scenario.seed)
 
     def _task(
         self,
@@ -350,7 +299,8 @@ class Worker:
             for name, t in assignment.state.items()
             if name != RECEIVED and not name.startswith(f"{UPDATE}.")
         }
-        network, prepare, augment = self._architecture(assignment.client)
+        architecture = self._architecture(assignment.client)
+        network = architecture.network
         personal = own.pop(PERSONAL, None)
         if not is_stacked or network.model.layout.personal_size:
             network.model.reset(assignment.wire, personal)
@@ -371,8 +321,8 @@ class Worker:
             state=own,
             generator=generator,
             task=self.federation.dataset.task,
-            prepare=prepare,
-            augment=augment,
+            prepare=architecture.prepare,
+            augment=architecture.augment,
             public=self.federation.public,
         )
 

@@ -1,0 +1,49 @@
+"""The architectures of a run's clients: one for all, or several that are dealt in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedlab.data.dataset import Task
+from fedlab.data.transforms import Augmentation, Preparation, build_augmentation
+from fedlab.models.network import Network, other_networks
+from fedlab.scenario import Scenario
+from fedlab.scenario.parts import network_of, preparation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A resident network, and what happens to inputs on their way into it.
+
+    Attributes:
+        network: The network.
+        prepare: Turns stored inputs into what it takes.
+        augment: Changes prepared inputs at random while it is trained; None where nothing does.
+    """
+
+    network: Network
+    prepare: Preparation
+    augment: Augmentation | None
+
+
+def architectures_of(scenario: Scenario, task: Task) -> list[Architecture]:
+    """Return a scenario's architectures: its model's, and those of ``model.others``.
+
+    Raises:
+        FedlabError: If a model does not fit the task, or its weights are not available.
+    """
+    model = scenario.model
+    networks = [network_of(scenario, task), *other_networks(model, task, scenario.seed)]
+    if getattr(scenario.client, "l2_sp", 0.0):
+        for network in networks:
+            network.model.keep_start()
+    return [
+        _with_inputs(network, settings, scenario, task)
+        for network, settings in zip(networks, (model, *model.others), strict=True)
+    ]
+
+
+def _with_inputs(network: Network, settings: Any, scenario: Scenario, task: Task) -> Architecture:
+    augment = build_augmentation(scenario.data.augmentation, task, network.mean, network.std)
+    return Architecture(network, preparation(network, task, settings), augment)
