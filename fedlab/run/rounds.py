@@ -12,33 +12,30 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.app import Array, ArrayRecord, Message
 from flwr.serverapp.strategy import Strategy
 
-from fedlab import seeding
 from fedlab.algorithm.strategy import traits_of
 from fedlab.arrays import in_shared_memory
-from fedlab.engine.base import Engine
-from fedlab.engine.reports import Exchange, Report
+from fedlab.engine.reports import Exchange
 from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.evaluation import Evaluation
-from fedlab.metrics.names import NOT_METRICS, metric_name
 from fedlab.metrics.sites import measured_sites
-from fedlab.metrics.spread import describe
-from fedlab.models.network import Network
 from fedlab.process import frozen_heap
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.checkpoint import Checkpoint
-from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
+from fedlab.run.parts import Parts
+from fedlab.run.round_record import cost, spread_over_clients
+from fedlab.run.strategy_calls import StrategyCalls
 from fedlab.run.validation import validation_means
 from fedlab.scenario import Scenario
 from fedlab.scenario.phases import phase_at
 from fedlab.systems.stragglers import slow_down
-from fedlab.wire.protocol import LAYOUT, PHASE, WEIGHTS
+from fedlab.wire.protocol import WEIGHTS
 from fedlab.wire.records import array_bytes, without_copying
 
 logger = logging.getLogger(__name__)
@@ -49,31 +46,6 @@ LARGE = 1 << 25
 
 class TooFewReplies(FedlabError):
     """Fewer clients answered than asked for; the checkpoint of the last round is whole."""
-
-
-class Parts(Protocol):
-    """What rounds are run with, put together (:class:`fedlab.run.simulation.Simulation`).
-
-    Attributes:
-        scenario: What is run.
-        phases: A scenario for each phase; without phases, the scenario alone.
-        phase: The present one.
-        engine: Where clients run.
-        network: The server's copy of the model.
-        strategy: The server's algorithm.
-    """
-
-    scenario: Scenario
-    phases: tuple[Scenario, ...]
-    phase: Scenario
-    engine: Engine
-    network: Network
-    strategy: Strategy
-
-    @property
-    def initial_weights(self) -> torch.Tensor: ...  # noqa: D102
-
-    def enter(self, number: int, weights: torch.Tensor | None) -> torch.Tensor: ...  # noqa: D102
 
 
 class Rounds:
@@ -96,6 +68,7 @@ class Rounds:
         self.reason: str | None = None
         self.signal: int | None = None
         self._parts = parts
+        self._calls = StrategyCalls(parts)
         self._callbacks = list(callbacks)
         self._is_restored = False
         self._told_phase: Scenario | None = None
@@ -124,8 +97,7 @@ class Rounds:
 
     def checkpoint(self, record: dict[str, Any]) -> Checkpoint:
         """Return all that the run needs to continue from here."""
-        with self._told("state_dict", self.round):
-            state = checked_state(getattr(self.strategy, "state_dict", dict)())
+        state = self._calls.state(self.round)
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         kept = self.engine.states.save()
         updates = self.engine.updates.state_dict() if self.engine.updates else []
@@ -146,9 +118,7 @@ class Rounds:
             )
         self.round, self._is_restored = checkpoint.round, True
         self.weights = torch.from_numpy(np.array(checkpoint.weights))
-        if checkpoint.strategy:
-            with self._told("load_state_dict", checkpoint.round):
-                self.strategy.load_state_dict(checkpoint.strategy)  # type: ignore[attr-defined]
+        self._calls.restore(checkpoint.round, checkpoint.strategy)
         self.engine.states.restore(checkpoint.clients)
         if self.engine.updates and checkpoint.updates:
             self.engine.updates.load_state_dict(checkpoint.updates)
@@ -193,15 +163,14 @@ class Rounds:
         if self.phase.phase is not None:
             record["phase"] = self.phase.phase.name
         record |= self._tested(server_round) if due else {}
-        with self._told("record", server_round):
-            recorded = checked_state(getattr(self.strategy, "record", dict)(), "record")
+        recorded = self._calls.record(server_round)
         record |= {"strategy": recorded} if recorded else {}
-        record |= self._described("train", trained.reports)
+        record |= spread_over_clients("train", trained.reports)
         evaluated = self._evaluate_on_clients(server_round) if due else Exchange()
-        record |= self._described("clients", evaluated.reports)
+        record |= spread_over_clients("clients", evaluated.reports)
         means = validation_means(evaluated.reports, self.engine.federation)
         record |= {"validation": means} if means else {}
-        record |= _cost(cohort, dropped, trained, evaluated)
+        record |= cost(cohort, dropped, trained, evaluated)
         self.round = server_round
         record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}
         reports = [*trained.reports, *evaluated.reports]
@@ -211,7 +180,8 @@ class Rounds:
     def _train(self, server_round: int) -> tuple[Exchange, int, int]:
         """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
         arrays = ArrayRecord({WEIGHTS: self._carried()})
-        asked = self._configure(self.strategy.configure_train, server_round, arrays, "train")
+        with self._timed("configure"):
+            asked = self._calls.configure("train", server_round, arrays)
         client = self.phase.client
         messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
         with self._timed("train"):
@@ -239,23 +209,6 @@ class Rounds:
             self._told_phase = self.phase
             self._notify(lambda callback: callback.phase_started(self, self.phase))
 
-    def _configure(
-        self, configure: Any, server_round: int, arrays: ArrayRecord, phase: str
-    ) -> list[Message]:
-        config = ConfigRecord({LAYOUT: self._parts.network.model.layout.fingerprint})
-        if self.phase.phase is not None:
-            config[PHASE] = self.phase.phase.number
-        if phase == "train" and self.engine.updates:
-            for key, value in self.engine.updates.begin_round(server_round).items():
-                config[key] = value
-        with (
-            self._timed("configure"),
-            self._scope(f"configure {phase}", server_round),
-            self._told(f"configure_{phase}", server_round),
-        ):
-            messages = configure(server_round, arrays, config, self.engine)
-            return checked_messages(messages, self.weights.numel(), phase)
-
     def _exchange(
         self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
     ) -> Exchange:
@@ -267,13 +220,8 @@ class Rounds:
         )
 
     def _aggregate(self, server_round: int, replies: Sequence[Message]) -> None:
-        with (
-            self._timed("aggregate"),
-            self._scope("aggregate", server_round),
-            self._told("aggregate_train", server_round),
-        ):
-            result = self.strategy.aggregate_train(server_round, replies)
-            new = new_weights(result, self.weights.numel())
+        with self._timed("aggregate"):
+            new = self._calls.aggregate(server_round, replies)
         if new is None:
             self._warn(
                 "no weights",
@@ -290,16 +238,11 @@ class Rounds:
         if not self.scenario.evaluation.federated:
             return Exchange()
         arrays = ArrayRecord({WEIGHTS: self._carried()})
-        messages = self._configure(
-            self.strategy.configure_evaluate, server_round, arrays, "evaluate"
-        )
+        with self._timed("configure"):
+            messages = self._calls.configure("evaluate", server_round, arrays)
         with self._timed("evaluate"):
             exchange = self._exchange(messages, server_round, "evaluate", False)
-        with (
-            self._scope("aggregate evaluate", server_round),
-            self._told("aggregate_evaluate", server_round),
-        ):
-            self.strategy.aggregate_evaluate(server_round, exchange.replies)
+        self._calls.aggregate_evaluated(server_round, exchange.replies)
         return exchange
 
     def _check_replies(self, server_round: int, trained: Exchange, sent: int) -> None:
@@ -343,23 +286,6 @@ class Rounds:
             self._evaluation = self.engine.evaluate(self.weights)
         return self._evaluation
 
-    def _described(self, phase: str, reports: Sequence[Report]) -> dict[str, Any]:
-        counted = [report.metrics for report in reports if report.examples]
-        if not counted:
-            return {}
-        # A client's examples may not define all of them, as AUROC with a single class.
-        names = [n for n in dict.fromkeys(n for m in counted for n in m) if n not in NOT_METRICS]
-        plain = {name: name.removeprefix("train_") for name in names}
-        return {
-            phase: {
-                plain[name]: describe(
-                    [metrics[name] for metrics in counted if name in metrics],
-                    higher_is_better=metric_name(plain[name]).higher_is_better,
-                )
-                for name in names
-            }
-        }
-
     def _end_round(self, outcome: RoundOutcome) -> None:
         self._notify(lambda callback: callback.round_ended(self, outcome))
 
@@ -373,13 +299,6 @@ class Rounds:
     def _notify(self, call: Callable[[Callback], None]) -> None:
         for callback in self._callbacks:
             call(callback)
-
-    def _scope(self, purpose: str, server_round: int) -> Any:
-        return seeding.scope(self.scenario.seed, purpose, server_round)
-
-    def _told(self, method: str, server_round: int) -> Any:
-        settings = self.phase
-        return told(settings.strategy.name, settings.client.name, method, server_round)
 
     def _warn(self, of: str, sentence: str) -> None:
         """Say what does not end the run, in the first round in which it is so."""
@@ -397,15 +316,3 @@ class Rounds:
 def _values(array: Array) -> torch.Tensor:
     """Return an array's values as float32, where they lie if that is what they are."""
     return in_shared_memory(np.ascontiguousarray(without_copying(array), np.float32))
-
-
-def _cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> dict[str, Any]:
-    return {
-        "cohort": cohort,
-        "replies": len(trained.reports),
-        **({"dropped": dropped} if dropped else {}),
-        "failures": len(trained.failures) + len(evaluated.failures),
-        "bytes_down": trained.bytes_down + evaluated.bytes_down,
-        "bytes_up": trained.bytes_up + evaluated.bytes_up,
-        **({"bytes_saved": trained.bytes_saved} if trained.bytes_saved else {}),
-    }
