@@ -54,7 +54,8 @@ def hold_out_by_group(
 
     Of a group of n rows, ``fraction`` · n are tested on, rounded, and at least one where it has
     two; its classes keep their shares (largest remainders, Hamilton's method). A class of which a
-    group has a single row keeps it for training where another class can give one.
+    group has a single row keeps it for training where another class can give one, and of a class
+    that is in no other group one row is learned from at least.
 
     Args:
         groups: (count,) the group of each row.
@@ -66,14 +67,16 @@ def hold_out_by_group(
         FedlabError: If no group has two rows.
     """
     chosen: list[IntArray] = []
+    every = np.zeros(len(groups), np.int64) if classes is None else classes
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        own = np.zeros(len(rows), np.int64) if classes is None else classes[rows]
+        own = every[rows]
         wanted = min(len(rows) - 1, max(1, round(fraction * len(rows))))
         draw = seeding.numpy_generator(seed, "test set", int(group))
         order = draw.permutation(len(rows))
         kinds, counts = np.unique(own, return_counts=True)
-        shares = _largest_remainders(counts, wanted)
+        totals = np.array([(every == kind).sum() for kind in kinds], np.int64)
+        shares = _largest_remainders(counts, wanted, totals)
         for kind, share in zip(kinds, shares, strict=True):
             chosen.append(rows[order[own[order] == kind][:share]])
     test = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
@@ -85,14 +88,20 @@ def hold_out_by_group(
     return np.setdiff1d(np.arange(len(groups)), test), test
 
 
-def _largest_remainders(counts: IntArray, wanted: int) -> IntArray:
-    """Return how many of each class are taken, ``wanted`` in all, in proportion to ``counts``."""
+def _largest_remainders(counts: IntArray, wanted: int, totals: IntArray) -> IntArray:
+    """Return how many of each class are taken, in proportion to ``counts``.
+
+    Args:
+        counts: (classes,) rows of the group.
+        wanted: Rows that are taken in all, unless they were all there are of a class.
+        totals: (classes,) rows of all groups.
+    """
     exact = counts * wanted / counts.sum()
     shares: IntArray = np.floor(exact).astype(np.int64)
     # Classes of one row come last, then those with small remainders, then the small ones.
-    order = np.lexsort((-counts, shares - exact, counts == 1))
+    order = np.lexsort((-counts, shares - exact, counts == 1, totals == 1))
     shares[order[: wanted - shares.sum()]] += 1
-    return shares
+    return np.minimum(shares, totals - 1)
 
 
 def _rarest(classes: IntArray | None, names: Sequence[str]) -> str:

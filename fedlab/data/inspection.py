@@ -31,7 +31,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,7 @@ from fedlab.errors import FedlabError
 
 HEAD = 1 << 16
 """Bytes of a single file that claims look at."""
+_PATH = "data.path: "
 MOST_FILES = 20_000
 """Files whose names claims look at; a folder of more is judged by the first ones."""
 
@@ -168,13 +169,21 @@ def inspect(path: Path, kind: str | None = None) -> Finding:
     """
     contents = Contents(path)
     if kind is not None:
-        chosen: Inspector = registry.inspectors.get(kind)()
-        return chosen.inspect(contents)
+        return _inspected(kind, contents)
     claims = {name: _made(name).claim(contents) for name in registry.inspectors.names()}
     best = max(claims, key=lambda name: claims[name])
     if claims[best] <= 0:
         raise FedlabError(f"{shown(path)} holds {_held(contents)}; fedlab reads {_known()}")
-    return _made(best).inspect(contents)
+    return _inspected(best, contents)
+
+
+def _inspected(name: str, contents: Contents) -> Finding:
+    """Return what an inspector found; nobody has set a key that its errors could name."""
+    try:
+        found = _made(name).inspect(contents)
+    except FedlabError as error:
+        raise FedlabError(str(error).removeprefix(_PATH)) from error
+    return replace(found, notes=tuple(note.removeprefix(_PATH) for note in found.notes))
 
 
 def _made(name: str) -> Inspector:

@@ -13,8 +13,11 @@ import numpy.typing as npt
 
 from fedlab.data.clients_by import groups_of
 from fedlab.data.dataset import IntArray
-from fedlab.data.formats.table import MISSING, Table, finite, is_missing, read_table
+from fedlab.data.formats.columns import Table, read_table
+from fedlab.data.formats.table import MISSING, is_missing
 from fedlab.data.names import listed
+from fedlab.data.tables.columns import MOSTLY
+from fedlab.data.tables.fields import numbers
 from fedlab.data.time_order import by_time, unordered
 from fedlab.errors import FedlabError
 
@@ -113,14 +116,14 @@ def series_of(
 ) -> tuple[list[Series], SeriesColumns, tuple[str, ...]]:
     """Return the series of a table; see :func:`read_series`."""
     absent = is_missing(columns.missing)
-    notes: list[str] = []
+    notes = list(table.notes)
     inputs = columns.inputs or _numeric(table, columns, absent)
     if not columns.inputs:
         notes.append(f"{table.where}: the inputs are {listed(inputs)} (data.columns)")
     columns = SeriesColumns(**{**vars(columns), "inputs": inputs})
     values = np.array([_numbers(table, name, columns, absent) for name in inputs]).T
     target = (
-        np.array(_numbers(table, columns.target, columns, absent))
+        _numbers(table, columns.target, columns, absent)
         if columns.target
         else np.empty((len(values), 0))
     )
@@ -147,23 +150,53 @@ def series_of(
 def _numeric(
     table: Table, columns: SeriesColumns, absent: Callable[[str], bool]
 ) -> tuple[str, ...]:
-    """Return the columns that hold numbers and are nothing else."""
+    """Return the columns that hold numbers and are nothing else.
+
+    Raises:
+        FedlabError: If there is none, or most fields of a column are numbers and some are not.
+    """
     other = {name.strip() for name in columns.named}
-    found = tuple(
-        name
-        for name, fields in table.columns.items()
-        if name not in other
-        and any(finite(field) is not None for field in fields)
-        and all(finite(field) is not None or absent(field) for field in fields)
-    )
+    found = []
+    for name, fields in table.columns.items():
+        if name in other:
+            continue
+        present = np.array([not absent(field) for field in fields])
+        are_numbers = ~np.isnan(numbers(fields, table.separator))[present]
+        if are_numbers.any() and (are_numbers.all() or are_numbers.mean() > MOSTLY):
+            _check_numbers(table, name, present, are_numbers)
+            found.append(name)
     if not found:
         raise FedlabError(f"{table.where} has no column of numbers to read; name some")
-    return found
+    return tuple(found)
+
+
+def _check_numbers(
+    table: Table, column: str, present: npt.NDArray[np.bool_], are_numbers: npt.NDArray[np.bool_]
+) -> None:
+    """Refuse a column of numbers in which something else stands, too.
+
+    Args:
+        table: The table.
+        column: The column.
+        present: (rows,) where it holds something.
+        are_numbers: Of those rows, where that is a number.
+
+    Raises:
+        FedlabError: If it is none somewhere; the line is named.
+    """
+    if are_numbers.all():
+        return
+    row = int(np.flatnonzero(present)[~are_numbers][0])
+    raise FedlabError(
+        f"{table.place(row, column)}: {table.of(column)[row]!r} is not a number, and "
+        f"{100 * are_numbers.mean():.3g} % of the column's values are; correct it, let "
+        "data.missing_words list it, or name the inputs in data.columns"
+    )
 
 
 def _numbers(
     table: Table, column: str, columns: SeriesColumns, absent: Callable[[str], bool]
-) -> list[float]:
+) -> FloatArray:
     """Return a column's numbers, NaN for missing ones.
 
     Raises:
@@ -176,12 +209,16 @@ def _numbers(
                     f"{table.place(row, column)}: there is no number; data.missing = "
                     "'interpolate', 'previous' or 'mean' says what stands there"
                 )
-    found = []
-    for row, field in enumerate(table.of(column)):
-        number = float("nan") if absent(field) else finite(field)
-        if number is None:
-            raise FedlabError(f"{table.place(row, column)}: {field!r} is not a number")
-        found.append(number)
+    fields = table.of(column)
+    found = numbers(fields, table.separator)
+    gone = np.array([absent(field) for field in fields])
+    stray = np.flatnonzero(np.isnan(found) & ~gone)
+    if len(stray):
+        row = int(stray[0])
+        raise FedlabError(f"{table.place(row, column)}: {fields[row]!r} is not a number")
+    if gone.all():
+        raise FedlabError(f"{table.where}: column '{column}' holds no number in any row")
+    found[gone] = np.nan
     return found
 
 

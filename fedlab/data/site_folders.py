@@ -98,16 +98,8 @@ def sites_listed(
     check_sites(sites)
     found: list[SiteFolder] = []
     notes: list[str] = []
-    owners: dict[Path, str] = {}
     for number, site in enumerate(sites):
         own = OwnFolder(Path(site.path).expanduser(), suffixes, f"data.sites.{number}.path")
-        real = own.root.resolve()
-        if real in owners:
-            raise FedlabError(
-                f"data.sites: '{owners[real]}' and '{site.name}' have one folder, "
-                f"{shown(own.root)}; each site needs its own"
-            )
-        owners[real] = site.name
         folder, further = _site(site.name, own)
         found.append(folder)
         notes += further
@@ -168,7 +160,7 @@ def read_sites(
     notes = [f"{key}: the site '{name}' holds no {what}, and is left out" for name in empty]
     notes += whole.notes(classes)
     if with_classes:
-        notes += _lacking(classes, [train[n] for n in kept], names, key)
+        notes += _lacking(classes, [train[n] for n in kept], names, key, what)
     return SiteFiles(
         classes if with_classes else (),
         names,
@@ -251,7 +243,7 @@ def _check_classes(
 
 
 def _lacking(
-    classes: tuple[str, ...], parts: Sequence[Labelled], names: Sequence[str], key: str
+    classes: tuple[str, ...], parts: Sequence[Labelled], names: Sequence[str], key: str, what: str
 ) -> list[str]:
     """Return a note on the sites that lack classes, if there are any."""
     lacks = [
@@ -264,7 +256,7 @@ def _lacking(
     told = [f"'{name}' lacks {listed(missing)}" for name, missing in lacks[:_SITES_NAMED]]
     more = len(lacks) - _SITES_NAMED
     told += [f"and {more} more sites lack some"] if more > 0 else []
-    return [f"{key}: not every site has pictures of every class: {'; '.join(told)}"]
+    return [f"{key}: not every site has {what} of every class: {'; '.join(told)}"]
 
 
 def look_like_sites(own: OwnFolder) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from zipfile import Path as ZipEntry
 
 from fedlab.data.clients_by import Site, check_sites
 from fedlab.data.folders import OwnFolder, case_notes
+from fedlab.data.formats.columns import read_table
 from fedlab.data.formats.sound import SOUND_SUFFIXES
-from fedlab.data.formats.table import is_missing, read_table
+from fedlab.data.formats.table import is_missing
 from fedlab.data.names import class_name, shown
 from fedlab.data.parts import find_parts, read_parts
 from fedlab.data.site_folders import SiteFolder, read_sites, sites_in, sites_listed
@@ -177,7 +178,8 @@ def in_table(path: Path, columns: Columns, key: str) -> Recordings:
             faults.append(f"{table.place(row, lacking[0]).removeprefix(f'{key}: ')}: it is empty")
         else:
             found.append(Named(path.parent / name.strip(), label, client))
-    return Recordings(found, [], tuple(faults), case_notes({row.label for row in found}, key))
+    notes = (*table.notes, *case_notes({row.label for row in found}, key))
+    return Recordings(found, [], tuple(faults), notes)
 
 
 def of_sites(

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from fedlab.data.dataset import IntArray
-from fedlab.data.formats.table import Table, finite
+from fedlab.data.formats.columns import Table
+from fedlab.data.formats.table import finite
 from fedlab.errors import FedlabError
 
 _CALLED_TIME = frozenset({"time", "timestamp", "date", "datetime"})

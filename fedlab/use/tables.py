@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fedlab.data.dataset import Task
-from fedlab.data.formats.table import (
-    Row,
-    check_length,
-    find_columns,
-    finite,
-    read_rows,
-)
+from fedlab.data.formats.columns import take_header
+from fedlab.data.formats.delimited import check_not_repeated, read_fields
+from fedlab.data.formats.table import Row, check_length, find_columns
 from fedlab.data.names import shown
+from fedlab.data.tables.fields import numbers
 from fedlab.errors import FedlabError
 
 
@@ -28,11 +27,15 @@ class CsvFile:
         where: How messages call it.
         header: The names of its columns, or None.
         rows: Its rows, without the header, one or more.
+        separator: What stands between two fields.
+        notes: What the user should know of how it was read.
     """
 
     where: str
     header: list[str] | None
     rows: list[Row]
+    separator: str = ","
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> CsvFile:
@@ -41,24 +44,19 @@ class CsvFile:
         Raises:
             FedlabError: If it cannot be read or is empty.
         """
-        where = shown(path)
-        if not path.is_file():
-            raise FedlabError(f"there is no file {where}")
-        rows = read_rows(path)
-        if not rows:
-            raise FedlabError(f"{where} is empty; rows of numbers are wanted")
+        where, found = shown(path), read_fields(path)
         header = None
-        if not all(_is_number(cell) for cell in rows[0].fields):
-            header = [cell.strip() for cell in rows.pop(0).fields]
-        if not rows:
-            raise FedlabError(f"{where} has a header and no rows")
-        return cls(where, header, rows)
+        first = [cell.strip() for cell in found.rows[0].fields]
+        if np.isnan(numbers(first, found.separator)).any():
+            header = take_header(found, where)
+            check_not_repeated(header, found.rows, where)
+        return cls(where, header, found.rows, found.separator, found.notes)
 
     def without(self, column: int) -> CsvFile:
         """Return the file without one of its columns."""
         rows = [Row(r.line, [*r.fields[:column], *r.fields[column + 1 :]]) for r in self.rows]
         header = self.header and [*self.header[:column], *self.header[column + 1 :]]
-        return CsvFile(self.where, header, rows)
+        return CsvFile(self.where, header, rows, self.separator, self.notes)
 
     def features(self, task: Task) -> torch.Tensor:
         """Return the rows, (rows, features) float32, scaled as in training.
@@ -91,11 +89,11 @@ class CsvFile:
             where = f"{self.where}, line {line}"
             try:
                 check_length(fields, width, where, "first line")
-                numbers = [_number(fields[place], where) for place in places]
+                read = [_number(fields[place], self.separator, where) for place in places]
             except FedlabError as error:
                 yield error
             else:
-                values = torch.tensor(numbers, dtype=torch.float64)
+                values = torch.tensor(read, dtype=torch.float64)
                 yield ((values - offset) / scale).float()
 
     def _places(self, task: Task) -> Collection[int]:
@@ -113,16 +111,8 @@ class CsvFile:
         return range(features)
 
 
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(field: str, where: str) -> float:
-    number = finite(field)
-    if number is None:
+def _number(field: str, separator: str, where: str) -> float:
+    number = float(numbers([field.strip()], separator)[0])
+    if math.isnan(number):
         raise FedlabError(f"{where}: '{field}' is not a number")
     return number

@@ -156,9 +156,9 @@ def test_evaluation_counts_the_files_that_cannot_be_read(tmp_path):
     [
         ("level,label\n1,yes\n2,\n", "line 3: there is no class"),
         ("level,label\n1,yes\n2,NaN\n", r"line 3: unknown class 'NaN'"),
-        ("level,label,label\n1,yes,no\n", "the column 'label' more than once"),
+        ("level,label,label\n1,yes,no\n", "two columns are called 'label'"),
         ("level,label\n1,yes\n2\n", "line 3: this row has too few fields"),
-        ("level,level,label\n1,2,yes\n", "the column 'level' more than once"),
+        ("level,level,label\n1,2,yes\n", "two columns are called 'level'"),
     ],
 )
 def test_a_labelled_table_is_refused_by_its_line(tmp_path, rows, sentence):

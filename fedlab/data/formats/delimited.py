@@ -24,8 +24,22 @@ _MARKS = (
 _LINES_LOOKED_AT = 20
 
 
+class Fields(NamedTuple):
+    """The rows of a table as they stand in a text file.
+
+    Attributes:
+        rows: Its rows, one or more, without blank ones; the first may be a header.
+        separator: What stands between two fields.
+        notes: What the user should know of how the file was read.
+    """
+
+    rows: list[Row]
+    separator: str
+    notes: tuple[str, ...] = ()
+
+
 class Delimited(NamedTuple):
-    """A table as it stands in a text file.
+    """A table with a header as it stands in a text file.
 
     Attributes:
         header: The names of its columns.
@@ -40,21 +54,24 @@ class Delimited(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_delimited(path: Path, encoding: str = "auto", separator: Separator = "auto") -> Delimited:
-    """Return the table of a text file.
+def read_fields(path: Path, encoding: str = "auto", separator: Separator = "auto") -> Fields:
+    """Return the rows of a text file.
 
     Args:
-        path: The file; its first line names the columns.
+        path: The file.
         encoding: A name that Python knows, or "auto": what a byte order mark says, else UTF-8,
             else Windows-1252, which is noted.
         separator: What stands between two fields; "auto" takes the one that splits the first
             lines into equally many fields, two at least.
 
     Raises:
-        FedlabError: If the file cannot be read, is empty, or a row has too few fields or too many;
-            the message names file and line.
+        FedlabError: If there is no such file, or it cannot be read or is empty.
     """
     where = shown(path)
+    if not path.exists():
+        raise FedlabError(f"there is no file {where}")
+    if path.is_dir():
+        raise FedlabError(f"{where} is a folder, and a file with a table is wanted")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -64,12 +81,30 @@ def read_delimited(path: Path, encoding: str = "auto", separator: Separator = "a
     rows = [row for row in rows_of(text, where, between) if any(map(str.strip, row.fields))]
     if not rows:
         raise FedlabError(f"{where} is empty; its first line names the columns")
-    line, header = rows.pop(0)
+    return Fields(rows, between, notes)
+
+
+def read_delimited(path: Path, encoding: str = "auto", separator: Separator = "auto") -> Delimited:
+    """Return the table of a text file whose first line names the columns.
+
+    Args:
+        path: The file.
+        encoding: As :func:`read_fields` takes it.
+        separator: Likewise.
+
+    Raises:
+        FedlabError: If the file cannot be read, is empty, or a row has too few fields or too many;
+            the message names file and line.
+    """
+    where = shown(path)
+    (first, *rows), between, notes = read_fields(path, encoding, separator)
+    line, header = first
     if not rows:
         raise FedlabError(f"{where} has a header and no rows")
     for row in rows:
         check_length(row.fields, len(header), f"{where}, line {row.line}")
-    _check_header(header, f"{where}, line {line}")
+    check_header(header, f"{where}, line {line}")
+    check_not_repeated(header, rows, where)
     return Delimited([class_name(name) for name in header], rows, between, notes)
 
 
@@ -103,17 +138,28 @@ def decode(content: bytes, where: str, encoding: str = "auto") -> tuple[str, tup
         odd = text.splitlines()[line - 1].strip()[:60]
         return text, (
             f"{where} is not UTF-8 (line {line}), and is read as Windows-1252: '{odd}'; "
-            "data.encoding says another",
+            "if that is wrong, save the file as UTF-8",
         )
+
+
+def known_encoding(encoding: str) -> str:
+    """Return the name of an encoding of text, or "auto".
+
+    Raises:
+        ValueError: If Python knows none of that name, as validators of settings do.
+    """
+    try:
+        "".encode("utf-8" if encoding == "auto" else encoding)
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"'{encoding}' is no encoding; utf-8, utf-16, cp1252 and latin-1 are"
+        ) from None
+    return encoding
 
 
 def _decoded(content: bytes, where: str, encoding: str) -> str:
     try:
         return content.decode(encoding)
-    except LookupError as error:
-        raise FedlabError(
-            f"data.encoding: '{encoding}' is no encoding; utf-8, utf-16, cp1252 and latin-1 are"
-        ) from error
     except UnicodeDecodeError as error:
         line = 1 + content[: error.start].count(b"\n")
         raise FedlabError(
@@ -150,8 +196,12 @@ def _width(text: str, separator: str) -> int:
     return found.pop() if len(found) == 1 else min(found, default=0)
 
 
-def _check_header(header: Sequence[str], where: str) -> None:
-    """Refuse a first line without names, and names that are there twice."""
+def check_header(header: Sequence[str], where: str) -> None:
+    """Refuse a first line without names, and names that are there twice.
+
+    Raises:
+        FedlabError: If it is such a line.
+    """
     names = [class_name(name) for name in header]
     if all(_is_number(name) for name in names if name) and any(names):
         raise FedlabError(
@@ -163,6 +213,21 @@ def _check_header(header: Sequence[str], where: str) -> None:
             raise FedlabError(
                 f"{where}: two columns are called '{name}' (columns {names.index(name) + 1} and "
                 f"{place + 1}); rename or remove one"
+            )
+
+
+def check_not_repeated(header: Sequence[str], rows: Sequence[Row], where: str) -> None:
+    """Refuse a row that is the header once more, as where files were put below one another.
+
+    Raises:
+        FedlabError: If there is one; its line is named.
+    """
+    names = [class_name(name) for name in header]
+    for line, fields in rows:
+        if fields[0].strip() == names[0] and [class_name(text) for text in fields] == names:
+            raise FedlabError(
+                f"{where}, line {line}: this row is the header once more, as where files were put "
+                "below one another; remove it"
             )
 
 

@@ -28,6 +28,14 @@ SOUND_SUFFIXES = WAV | {
 """Of the files in a folder that are recordings, in lower case."""
 RATES = 1000, 768_000
 """The lowest and the highest sample rate that a whole recording has."""
+_BEGINNINGS = (
+    (b"fLaC", "FLAC"),
+    (b"OggS", "Ogg"),
+    (b"ID3", "MP3"),
+    (b"FORM", "AIFF"),
+    (b"RIFF", "WAV"),
+    (b"RIFX", "WAV"),
+)
 STREAMED = 0xFFFF_0000
 """The least size that a WAV file states whose writer did not know its end."""
 
@@ -152,6 +160,12 @@ def _by_libsndfile(content: bytes, name: str) -> Recording:
     try:
         samples, rate = soundfile.read(stream, dtype="float32", always_2d=True)
     except Exception as error:
+        kind = next((kind for begin, kind in _BEGINNINGS if content.startswith(begin)), None)
+        if kind is not None:
+            raise FedlabError(
+                f"{name} is not a whole recording: it begins as {kind} does, and is damaged or cut "
+                f"off ({_said(error)})"
+            ) from error
         raise FedlabError(f"{name} is not a recording that can be read: {_said(error)}") from error
     return Recording(samples, int(rate))
 

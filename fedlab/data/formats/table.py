@@ -1,4 +1,4 @@
-"""CSV files, with a header where columns are asked for by name."""
+"""Rows of CSV files, and what their fields hold."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import csv
 import io
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from fedlab.data.formats.text_file import read_whole
-from fedlab.data.names import class_name, shown
+from fedlab.data.names import shown
 from fedlab.errors import FedlabError, unknown
 
 MISSING = ("NaN", "NA", "N/A", "#N/A", "<NA>", "null", "None")
 """What programs write where a value is missing."""
 LARGEST = 3.4028234e38
 """Of what float32 holds, but for rounding."""
-_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 class Row(NamedTuple):
@@ -81,11 +79,11 @@ def find_columns(header: Sequence[str], wanted: Collection[str], where: str) -> 
 
     Args:
         header: The names, as they stand in the file.
-        wanted: Names that the header must hold, once.
+        wanted: Names that the header must hold.
         where: How messages call the file.
 
     Raises:
-        FedlabError: If one is missing, or there twice.
+        FedlabError: If one is missing.
     """
     names = [name.strip() for name in header]
     places = {}
@@ -93,104 +91,9 @@ def find_columns(header: Sequence[str], wanted: Collection[str], where: str) -> 
         found = [place for place, name in enumerate(names) if name == column.strip()]
         if not found:
             sentence = unknown("column", column, filter(None, names))
-            raise FedlabError(f"{where} has an {sentence}{_other_delimiter(header)}")
-        if len(found) > 1:
-            numbers = " and ".join(str(place + 1) for place in found)
-            raise FedlabError(
-                f"{where} names the column '{column}' more than once (columns {numbers}); rename "
-                "all but one"
-            )
+            raise FedlabError(f"{where} has an {sentence}")
         places[column] = found[0]
     return places
-
-
-def _other_delimiter(header: Sequence[str]) -> str:
-    """Return a hint where a header's fields look separated by something else than commas."""
-    for delimiter, name in _OTHER_DELIMITERS.items():
-        if len(header) <= 1 and any(delimiter in field for field in header):
-            return f" Its first line has {name}; fields are separated by commas"
-    return ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Columns of a CSV file by name, as text.
-
-    Attributes:
-        where: The key and the file, for messages.
-        columns: The fields of each column.
-        lines: The line of the file on which each row begins.
-    """
-
-    where: str
-    columns: dict[str, list[str]]
-    lines: list[int]
-
-    def of(self, column: str) -> list[str]:
-        """Return the fields of a column."""
-        return self.columns[column.strip()]
-
-    def place(self, row: int, column: str) -> str:
-        """Return how messages call a field."""
-        return f"{self.where}, line {self.lines[row]}, column '{column}'"
-
-    def numbers(self, column: str) -> list[float]:
-        """Return a column's numbers.
-
-        Raises:
-            FedlabError: If a field is not a finite number; its line is named.
-        """
-        found = []
-        for row, text in enumerate(self.of(column)):
-            number = finite(text)
-            if number is None:
-                raise FedlabError(f"{self.place(row, column)}: {text!r} is not a number")
-            found.append(number)
-        return found
-
-    def named(self, column: str) -> list[str]:
-        """Return a column of names, each as it counts: without spaces around it."""
-        return [class_name(text) for text in self.of(column)]
-
-    def take(self, rows: Sequence[int]) -> Table:
-        """Return the table of these rows."""
-        columns = {name: [c[row] for row in rows] for name, c in self.columns.items()}
-        return Table(self.where, columns, [self.lines[row] for row in rows])
-
-
-def read_table(path: Path, columns: Sequence[str], key: str) -> Table:
-    """Return the columns of a CSV file: those that are wanted, and all others with a name.
-
-    Args:
-        path: The file, UTF-8, commas between fields.
-        columns: Names that the header must hold.
-        key: The scenario's key that names the file, for messages.
-
-    Raises:
-        FedlabError: If the file cannot be read, has no such column, or a row has too few fields or
-            too many.
-    """
-    where = f"{key}: {shown(path)}"
-    try:
-        rows = read_rows(path)
-    except FedlabError as error:
-        raise FedlabError(f"{key}: {error}") from error
-    if not rows:
-        raise FedlabError(f"{where} is empty; its first line names the columns")
-    header = rows.pop(0).fields
-    find_columns(header, columns, where)
-    if not rows:
-        raise FedlabError(f"{where} has a header and no rows")
-    for line, fields in rows:
-        check_length(fields, len(header), f"{where}, line {line}")
-    return header_table(where, header, rows)
-
-
-def header_table(where: str, header: Sequence[str], rows: Sequence[Row]) -> Table:
-    """Return the table of rows that are as long as their header; columns without a name go."""
-    places = {name.strip(): place for place, name in enumerate(header) if name.strip()}
-    found = {name: [row.fields[place] for row in rows] for name, place in places.items()}
-    return Table(where, found, [row.line for row in rows])
 
 
 def check_length(fields: Sequence[str], expected: int, where: str, first: str = "header") -> None:

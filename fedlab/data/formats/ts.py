@@ -103,7 +103,11 @@ def _value(word: str) -> float:
     Raises:
         ValueError: If it is no number, or one that float32 does not hold.
     """
-    number = float("nan") if word.strip() == "?" else float(word)
+    try:
+        number = float("nan") if word.strip() == "?" else float(word)
+    except ValueError:
+        missing = "; a missing value is '?'" if not word.strip() else ""
+        raise ValueError(f"'{word.strip()}' is not a number{missing}") from None
     if abs(number) > LARGEST:
         raise ValueError(f"'{word.strip()}' is not a finite number of 32 bits")
     return number

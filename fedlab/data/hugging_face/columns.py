@@ -38,11 +38,50 @@ class Columns:
 
     def labels(self, split: Any) -> list[str]:
         """Return the label of each row of a split as text; nothing where there is none."""
-        values = split[self.label]
-        if self.classes:
-            known = range(len(self.classes))
-            return [self.classes[v] if v in known else "" for v in values]
-        return ["" if value is None else class_name(str(value)) for value in values]
+        return _names(split, self.label)
+
+    def clients(self, split: Any) -> list[str] | None:
+        """Return whose each row of a split is, if a column says it; nothing where it does not."""
+        return None if self.client is None else _names(split, self.client)
+
+    def check(self, split: Any, name: str) -> None:
+        """Check that another split has the columns that are used, and no further classes.
+
+        Args:
+            split: The split.
+            name: What it is called.
+
+        Raises:
+            FedlabError: If not.
+        """
+        features: dict[str, Any] = dict(split.features)
+        for column in (*self.inputs, self.label, *([self.client] if self.client else [])):
+            if column not in features:
+                raise FedlabError(
+                    f"data.test_split: the split '{name}' has an "
+                    f"{unknown('column', column, features)}"
+                )
+        for one in _classes(features[self.label]) if self.classes else ():
+            if one not in self.classes:
+                raise FedlabError(
+                    f"data.test_split: the split '{name}' has an "
+                    f"{unknown('class', one, self.classes)}"
+                )
+
+
+def _names(split: Any, column: str) -> list[str]:
+    """Return a column of names; those of class labels by the split's own numbers."""
+    classes = _classes(split.features[column])
+    values = split[column]
+    if classes:
+        known = range(len(classes))
+        return [classes[v] if v in known else "" for v in values]
+    return ["" if value is None else class_name(str(value)) for value in values]
+
+
+def _classes(feature: Any) -> tuple[str, ...]:
+    """Return the names of a column's class labels, if it holds such."""
+    return tuple(map(str, getattr(feature, "names", None) or ()))
 
 
 def find_columns(split: Any, inputs: str | None, label: str | None, client: str | None) -> Columns:
@@ -58,14 +97,15 @@ def find_columns(split: Any, inputs: str | None, label: str | None, client: str 
             raise FedlabError(
                 f"data.{key}: the data set has an {unknown('column', name, features)}"
             )
+    is_said = inputs is not None and label is not None
     label = label or _label(features, {name for name in (inputs, client) if name})
     if label == inputs:
         raise FedlabError("data.input_column, data.label_column: they name one column twice")
     kind, found, left_out = _inputs(split, features, inputs, {label, *([client] if client else [])})
-    classes = tuple(map(str, getattr(features[label], "names", None) or ()))
+    classes = _classes(features[label])
     held = {"picture": "pictures are", "text": "texts are", "number": "inputs are"}[kind]
     notes = []
-    if inputs is None or label is None:
+    if not is_said:
         notes.append(f"data: {held} in {listed(found)}, what is predicted in '{label}'")
     if left_out:
         notes.append(f"data: the columns {listed(left_out)} hold no numbers, and are left out")

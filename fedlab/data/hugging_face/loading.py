@@ -4,12 +4,16 @@ here, when the first one is loaded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fedlab.assets import cache_folder, hugging_face
+from fedlab.data.formats.delimited import read_delimited
+from fedlab.data.formats.json_lines import SUFFIXES as JSON_SUFFIXES
+from fedlab.data.formats.json_lines import read_json_lines
 from fedlab.data.names import listed, shown
 from fedlab.data.parts import role_of
 from fedlab.errors import AssetMissing, FedlabError, one_line, unknown
@@ -24,13 +28,26 @@ _FORMATS = {
     ".arrow": "arrow",
 }
 """The builders of single files, by suffix."""
-Splits = tuple[Any, Any | None, tuple[str, ...]]
+
+
+class Splits(NamedTuple):
+    """The splits that are used, by name: to learn from, and perhaps to test on.
+
+    Attributes:
+        train: The name of the split to learn from, and the split.
+        test: The same of the one to test on, or None.
+        notes: What the user should know of that choice.
+    """
+
+    train: tuple[str, Any]
+    test: tuple[str, Any] | None
+    notes: tuple[str, ...]
 
 
 def load_splits(
     path: str, config: str | None, train: str | None = None, test: str | None = None
 ) -> Splits:
-    """Return the split to learn from, the one to test on if there is one, and notes.
+    """Return the split to learn from, and the one to test on if there is one.
 
     Args:
         path: A folder, a file, or the name of a data set on the hub.
@@ -60,15 +77,17 @@ def load_splits(
         )
     tested = test or by_role.get("test") or by_role.get("val")
     tested = None if tested == learned and test is None else tested
-    if not len(found[learned]):
-        raise FedlabError(f"{_KEY}: the split '{learned}' of {shown(path)} is empty")
+    for name in (learned, tested):
+        if name is not None and not len(found[name]):
+            raise FedlabError(f"{_KEY}: the split '{name}' of {shown(path)} is empty")
     unused = [name for name in found if name not in (learned, tested)]
     notes: tuple[str, ...] = ()
     if unused:
         notes = (f"{_KEY}: the splits {listed(unused)} are not used",)
     if tested is not None and test is None and role_of(tested) == "val":
         notes += (f"{_KEY}: '{tested}' is the split that the model is tested on",)
-    return found[learned], found[tested] if tested is not None else None, notes
+    test_part = None if tested is None else (tested, found[tested])
+    return Splits((learned, found[learned]), test_part, notes)
 
 
 def _load(path: str, config: str | None) -> Any:
@@ -86,10 +105,13 @@ def _load(path: str, config: str | None) -> Any:
     except FedlabError:
         raise
     except Exception as error:  # its builders raise errors of every kind
+        _explain(place)
         reason = error.__cause__ or error
+        said = one_line(str(reason), 200)
+        if isinstance(reason, IndexError):
+            said = "a split has no rows"
         raise FedlabError(
-            f"{_KEY}: {shown(place)} cannot be read as a data set of Hugging Face "
-            f"({one_line(str(reason), 200)})"
+            f"{_KEY}: {shown(place)} cannot be read as a data set of Hugging Face ({said})"
         ) from error
     if path.startswith((".", "/", "~")):
         raise FedlabError(f"{_KEY}: there is no file or folder {shown(place)}")
@@ -106,6 +128,25 @@ def _file(place: Path, cache: str) -> Any:
         )
     keys: dict[str, Any] = {"sep": "\t"} if place.suffix.lower() == ".tsv" else {}
     return datasets.load_dataset(builder, data_files=str(place), cache_dir=cache, **keys)
+
+
+def _explain(place: Path) -> None:
+    """Read a file that ``datasets`` refused as fedlab reads it, which names what is wrong.
+
+    Raises:
+        FedlabError: If that is found: the line, and what would be right.
+    """
+    suffix = place.suffix.lower()
+    if not place.is_file() or suffix not in (".csv", ".tsv", *JSON_SUFFIXES):
+        return
+    try:
+        if suffix in JSON_SUFFIXES:
+            read_json_lines(place)
+        else:
+            read_delimited(place, "utf-8", "\t" if suffix == ".tsv" else ",")
+    except FedlabError as error:
+        said = str(error).partition(", or let data.encoding")[0]
+        raise FedlabError(f"{_KEY}: {said}") from error
 
 
 def _from_hub(name: str, config: str | None, cache: str) -> Any:
@@ -147,13 +188,17 @@ def _cached(name: str, config: str | None, cache: str) -> Any | None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let ``datasets`` draw no bars in the block."""
+    """Let ``datasets`` draw no bars and log nothing in the block."""
     import datasets
 
     were_on = datasets.is_progress_bar_enabled()
+    loudness = datasets.logging.get_verbosity()
     datasets.disable_progress_bars()
+    # What its log says of a file that cannot be read, the error says, too.
+    datasets.logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
+        datasets.logging.set_verbosity(loudness)
         if were_on:
             datasets.enable_progress_bars()

@@ -99,7 +99,7 @@ class Pictures:
             dict(sorted(classes.items())),
             dict(sorted(sites.items())),
             facts,
-            tuple(note.removeprefix(f"{_KEY}: ") for note in notes),
+            tuple(notes),
             details,
             _scenario(path, laid, good, int(np.median(sides)), bool(broken)),
         )

@@ -14,7 +14,7 @@ from fedlab.data.formats.sound import SOUND_SUFFIXES, Recording, read_recording
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import shown
 from fedlab.data.parts import find_parts
-from fedlab.data.site_folders import look_like_sites
+from fedlab.data.site_folders import FOLDER, look_like_sites
 from fedlab.data.sound_files import Recordings, by_pattern, in_folders
 from fedlab.errors import FedlabError
 from fedlab.registry import inspectors
@@ -23,6 +23,7 @@ READ = 500
 """Recordings that are read, at even distances; of all others the names are looked at."""
 PATTERNS = ("{label}_{client}_{}", "{label}-{client}-{}", "{label}_{}", "{label}-{}")
 """What names may say, where folders say nothing."""
+_KEY = "data.path"
 _MOST_CLASSES, _NAMED = 100, 3
 
 
@@ -71,17 +72,16 @@ class Sound:
 
 def _laid(path: Path) -> tuple[str, dict[str, Any], Recordings]:
     """Return how recordings are laid out, the keys of ``[data]`` that read them, and which."""
-    key = str(shown(path))
-    own = OwnFolder(path, SOUND_SUFFIXES, key)
+    own = OwnFolder(path, SOUND_SUFFIXES, _KEY)
     place = find_parts(own)
-    if look_like_sites(OwnFolder(path, SOUND_SUFFIXES, key)):
-        return "<client>/<class>", {"clients_by": "folder"}, in_folders(path, True, key)
+    if look_like_sites(OwnFolder(path, SOUND_SUFFIXES, _KEY)):
+        return "<client>/<class>", {"clients_by": FOLDER}, in_folders(path, True, _KEY)
     folders = [f for f in own.inside(place.train).folders() if own.inside(f).files()]
     if len(folders) >= 2:
         layout = "<part>/<class>" if place.test else "<class>"
-        return layout, {}, in_folders(path, False, key)
+        return layout, {}, in_folders(path, False, _KEY)
     for pattern in PATTERNS:
-        found = by_pattern(path, pattern, key)
+        found = by_pattern(path, pattern, _KEY)
         classes = {row.label for row in found.train}
         if not found.faults and 2 <= len(classes) <= min(_MOST_CLASSES, len(found.train) // 2):
             note = f"the names look like '{pattern}': change data.pattern if they do not"

@@ -81,7 +81,7 @@ class TableFiles:
             _classes(frame, found, target),
             dict(sorted(sites.items())),
             facts,
-            tuple(note.removeprefix(f"{_KEY}: ") for note in told),
+            told,
             details,
             scenario,
             "" if scenario else "no column looks like one to learn; set data.target yourself",

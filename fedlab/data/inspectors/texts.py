@@ -99,7 +99,7 @@ def _has_sentences(head: bytes) -> bool:
 
 def _likeliest_label(contents: Contents) -> str | None:
     """Return the column with the fewest values, of a table that has none with a usual name."""
-    frame = read_text_frame(contents.path, TextSettings(path="-"), "")
+    frame = read_text_frame(contents.path, TextSettings(path="-"), "data.path")
     lower = {name.lower() for name in frame.columns}
     if lower & set(LABEL_NAMES):
         return None
@@ -125,6 +125,8 @@ def _scenario(path: Path, rows: TextRows) -> dict[str, Any]:
     data: dict[str, Any] = {"name": "text", "path": str(path.absolute())}
     if rows.columns:
         data |= {"text_column": rows.columns[0], "label_column": rows.columns[1]}
+    if any("left out" in note and "cannot be read" in note for note in rows.notes):
+        data["on_error"] = "skip"
     return {
         "rounds": 10,
         "data": data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +22,7 @@ from fedlab.data.texts.dataset import Parts, drawn_parts, encoded
 from fedlab.data.texts.rows import TextRows
 from fedlab.data.texts.settings import TargetKind, TokenSettings
 from fedlab.data.texts.targets import Targets, scaled, targets_of
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, shortened
 from fedlab.registry import datasets
 from fedlab.settings import IsPath
 
@@ -87,43 +88,64 @@ class HuggingFace:
             FedlabError: If the data set cannot be had, or a column is missing.
         """
         settings = self.settings
-        train, test, notes = load_splits(
+        found = load_splits(
             settings.path, settings.config, settings.train_split, settings.test_split
         )
         columns = find_columns(
-            train, settings.input_column, settings.label_column, settings.clients_by
+            found.train[1], settings.input_column, settings.label_column, settings.clients_by
         )
-        splits = [train] if test is None else [train, test]
-        rows, targets = self._rows(splits, columns)
+        if found.test is not None:
+            columns.check(found.test[1], found.test[0])
+        named = [found.train, *([found.test] if found.test is not None else [])]
+        splits = [split for _, split in named]
+        rows, targets = self._rows(named, columns)
         parts = drawn_parts(rows, targets, settings.test_fraction, _WHERE, seed)
-        notes = (*notes, *columns.notes, *targets.notes)
+        notes = (*found.notes, *columns.notes, *targets.notes)
         if columns.kind == "text":
             return encoded(rows, targets, parts, settings, notes)
         if columns.kind == "picture":
             return self._pictures(splits, columns, rows, targets, parts, notes)
         return _numbers(splits, columns, rows, targets, parts, notes)
 
-    def _rows(self, splits: list[Any], columns: Columns) -> tuple[TextRows, Targets]:
+    def _rows(self, named: Sequence[tuple[str, Any]], columns: Columns) -> tuple[TextRows, Targets]:
         """Return texts (empty ones for other inputs), labels and clients of all splits."""
-        labels = [name for split in splits for name in columns.labels(split)]
-        texts = [""] * len(labels)
-        if columns.kind == "text":
-            texts = [text or "" for split in splits for text in split[columns.inputs[0]]]
-        sizes = [len(split) for split in splits]
-        names = [f"row {row}" for size in sizes for row in range(1, size + 1)]
-        places = [f"{_WHERE}: {name}, column '{columns.label}'" for name in names]
-        clients = None
-        if columns.client is not None:
-            clients = [str(name) for split in splits for name in split[columns.client]]
-        for text, label, place in zip(texts, labels, places, strict=True):
-            if columns.kind == "text" and not text.strip():
-                raise FedlabError(f"{place.partition(', ')[0]}: there is no text")
-            if not label:
-                raise FedlabError(f"{place}: there is no class or number")
-        held_out = [number > 0 for number, size in enumerate(sizes) for _ in range(size)]
+        texts: list[str] = []
+        labels: list[str] = []
+        clients: list[str] = []
+        rows_of: list[str] = []
+        for name, split in named:
+            labels += columns.labels(split)
+            clients += columns.clients(split) or []
+            given = split[columns.inputs[0]] if columns.kind == "text" else [""] * len(split)
+            texts += [text or "" for text in given]
+            rows_of += [f"{_WHERE}: split '{name}', row {row}" for row in range(1, len(split) + 1)]
+        places = [f"{row}, column '{columns.label}'" for row in rows_of]
+        for number, row in enumerate(rows_of):
+            if columns.kind == "text" and not texts[number].strip():
+                raise FedlabError(f"{row}, column '{columns.inputs[0]}': there is no text")
+            if not labels[number]:
+                is_test = number >= len(named[0][1])
+                hint = "; data.test_split names another split to test on" if is_test else ""
+                raise FedlabError(f"{places[number]}: there is no class or number{hint}")
+            if clients and not clients[number]:
+                raise FedlabError(f"{row}, column '{columns.client}': there is no client")
+        learned = len(named[0][1])
+        held_out = [number >= learned for number in range(len(labels))]
         rows = TextRows(
-            texts, labels, places, held_out, clients, (), True, (columns.inputs[0], columns.label)
+            texts,
+            labels,
+            places,
+            held_out,
+            clients or None,
+            (),
+            True,
+            (columns.inputs[0], columns.label),
         )
+        if len({*labels}) < 2:
+            raise FedlabError(
+                f"{_WHERE}: all rows are of one class, '{shortened(labels[0])}' in column "
+                f"'{columns.label}'; two or more are needed"
+            )
         if not columns.classes:
             return rows, targets_of(rows, self.settings.targets, _WHERE)
         numbers = {name: number for number, name in enumerate(columns.classes)}
@@ -186,6 +208,13 @@ def _numbers(
         ],
         dtype=np.float64,
     ).T
+    odd = np.argwhere(np.isinf(table))
+    if len(odd):
+        place = rows.places[odd[0][0]].partition(", column")[0]
+        raise FedlabError(
+            f"{place}, column '{columns.inputs[odd[0][1]]}': {table[tuple(odd[0])]:g} is no number "
+            "to learn from"
+        )
     raw = torch.from_numpy(np.ascontiguousarray(table))
     inputs, scaling = standardise([raw[torch.from_numpy(p)] for p in parts], columns.inputs)
     whole = torch.empty(raw.shape, dtype=torch.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from fedlab.data.clients_by import Site
+from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import Dataset, DataSettings, Examples, IntArray, Task, without_effect
 from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.picture import picture_suffixes
@@ -75,11 +75,7 @@ class ImageFolder:
 
         @model_validator(mode="after")
         def _says_where(self) -> Self:
-            if (self.path is None) == (not self.sites):
-                both = "both path and sites are there" if self.sites else "path is missing"
-                raise ValueError(f"{both}; name one folder (path), or one for each client (sites)")
-            if self.sites and self.clients_by:
-                raise ValueError("sites say who is a client; leave clients_by out")
+            check_path_or_sites(self.path, self.sites, self.clients_by, "folder")
             return self
 
     def __init__(self, settings: Settings) -> None:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 
 from fedlab import seeding
-from fedlab.data.clients_by import Site, check_sites, groups_of
+from fedlab.data.clients_by import Site, check_path_or_sites, check_sites, groups_of
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Scaling, Task
 from fedlab.data.formats.table import MISSING
 from fedlab.data.holdout import hold_out_by_group
@@ -118,11 +118,7 @@ class SeriesCsv:
 
         @model_validator(mode="after")
         def _fits_together(self) -> Self:
-            if (self.path is None) == (not self.sites):
-                both = "both path and sites are there" if self.sites else "path is missing"
-                raise ValueError(f"{both}; name one file (path), or one for each client (sites)")
-            if self.sites and self.clients_by:
-                raise ValueError("sites say who is a client; leave clients_by out")
+            check_path_or_sites(self.path, self.sites, self.clients_by, "file")
             if self.label and self.target:
                 raise ValueError("label asks for classes and target for a forecast; name one")
             return self

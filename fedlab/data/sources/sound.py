@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from fedlab.data.clients_by import Site
+from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import Dataset
 from fedlab.data.formats.table import MISSING
 from fedlab.data.names import shown
@@ -75,11 +75,7 @@ class Sound:
 
         @model_validator(mode="after")
         def _says_where(self) -> Self:
-            if (self.path is None) == (not self.sites):
-                both = "both path and sites are there" if self.sites else "path is missing"
-                raise ValueError(f"{both}; name one folder or file (path), or one a client (sites)")
-            if self.sites and self.clients_by:
-                raise ValueError("sites say who is a client; leave clients_by out")
+            check_path_or_sites(self.path, self.sites, self.clients_by, "folder or file")
             if self.pattern is not None:
                 compiled(self.pattern)
                 if self.clients_by:

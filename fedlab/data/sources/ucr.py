@@ -11,6 +11,7 @@ from pydantic import Field
 from fedlab import assets
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Task
 from fedlab.data.formats.ts import LabelledSeries, read_ts
+from fedlab.data.names import listed
 from fedlab.data.scaling import standardise
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
@@ -27,7 +28,8 @@ class LabelledSeriesFiles(ABC):
     def load(self, seed: int) -> Dataset:
         """Return float32 series (N, T, F) with classes (N,), T the longest of both parts."""
         train_path, test_path = self.files()
-        train, test = read_ts(train_path), read_ts(test_path)
+        train, test = (read_ts(path) for path in (train_path, test_path))
+        _check_classes(train, test, train_path)
         if train.classes != test.classes or train.channels != test.channels:
             raise FedlabError(
                 f"{train_path} and {test_path} differ in their classes or number of channels"
@@ -51,6 +53,21 @@ class LabelledSeriesFiles(ABC):
     @abstractmethod
     def files(self) -> tuple[Path, Path]:
         """Return the training file and the test file."""
+
+
+def _check_classes(train: LabelledSeries, test: LabelledSeries, path: Path) -> None:
+    """Refuse one class, and one that is tested and of which nothing is learned.
+
+    Raises:
+        FedlabError: If so.
+    """
+    unknown = sorted({*test.labels} - {*train.labels})
+    if unknown:
+        raise FedlabError(f"{path}: {listed(unknown)} is tested and nothing of it is learned from")
+    if len({*train.labels}) < 2:
+        raise FedlabError(
+            f"{path} holds series of one class, '{train.labels[0]}', and two or more are needed"
+        )
 
 
 def _stack(part: LabelledSeries, length: int) -> torch.Tensor:

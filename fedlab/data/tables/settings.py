@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from fedlab.data.clients_by import Site
+from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import DataSettings
-from fedlab.data.formats.delimited import Separator
+from fedlab.data.formats.delimited import Separator, known_encoding
 from fedlab.data.table_encoding import Kind, Missing
 from fedlab.data.tables.reading import MISSING_WORDS
 from fedlab.data.tables.target import TargetKind
@@ -91,13 +91,12 @@ class TableSettings(DataSettings):
     )
     separator: Separator = Field("auto", description="between the fields of text files")
 
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        return known_encoding(encoding)
+
     @model_validator(mode="after")
     def _says_where(self) -> TableSettings:
-        if bool(self.path) == bool(self.sites):
-            raise ValueError(
-                "data.path names a file or folder, or [[data.sites]] a file for each client: one "
-                "of the two"
-            )
-        if self.sites and self.clients_by:
-            raise ValueError("[[data.sites]] says who is a client; leave out data.clients_by")
+        check_path_or_sites(self.path, self.sites, self.clients_by, "file or folder")
         return self

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from fedlab.data.clients_by import Site
+from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import DataSettings
-from fedlab.data.formats.delimited import Separator
+from fedlab.data.formats.delimited import Separator, known_encoding
 from fedlab.data.formats.table import MISSING
 from fedlab.data.tokenisers import AUTO, HUGGING_FACE, known_tokens
 from fedlab.data.unreadable import OnError, on_error_field
@@ -118,10 +118,12 @@ class TextSettings(TokenSettings):
     )
     on_error: OnError = on_error_field()
 
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        return known_encoding(encoding)
+
     @model_validator(mode="after")
     def _says_where(self) -> Self:
-        if (self.path is None) == (not self.sites):
-            raise ValueError("path: give either a path or [[data.sites]], a path for each client")
-        if self.sites and self.clients_by:
-            raise ValueError("sites say who is a client; leave clients_by out")
+        check_path_or_sites(self.path, self.sites, self.clients_by, "file or folder")
         return self

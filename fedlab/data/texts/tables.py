@@ -23,6 +23,8 @@ TEXT_NAMES = ("text", "sentence", "review", "content", "message", "body", "comme
               "tweet", "question", "name", "surname")  # fmt: skip
 LABEL_NAMES = ("label", "class", "target", "category", "score", "rating", "stars", "sentiment",
                "language", "y")  # fmt: skip
+_A_SENTENCE = 3
+"""Words that no name of a column has."""
 _A_TEXT = 15
 """Letters that fields have on average in a column that is taken for the texts by their length."""
 
@@ -62,6 +64,7 @@ def read_table(path: Path, settings: TextSettings, key: str) -> TextRows:
     wanted = [label, *(class_name(name) for name in (by,) if name)]
     if by:
         frame.of(by, "data.clients_by")
+    _check_has_header(frame, text, label, settings)
     kept, notes = _complete(frame, text, wanted, settings, key)
     columns = {n: [frame.columns[n][row] for row in kept] for n in (text, *wanted)}
     return TextRows(
@@ -82,11 +85,8 @@ def find_text(frame: Frame, asked: str | None, others: Collection[str]) -> str:
     Raises:
         FedlabError: If there is no such column, or it cannot be told.
     """
-    if asked is not None:
-        frame.of(asked, "data.text_column")
-        return class_name(asked)
     candidates = [name for name in frame.columns if name not in others]
-    named = _named(candidates, TEXT_NAMES)
+    named = _asked_or_named(frame, asked, "data.text_column", candidates, TEXT_NAMES)
     if named is not None:
         return named
     lengths = {name: _mean_length(frame.columns[name]) for name in candidates}
@@ -105,11 +105,8 @@ def find_label(frame: Frame, asked: str | None, others: Collection[str]) -> str:
     Raises:
         FedlabError: If there is no such column, or it cannot be told.
     """
-    if asked is not None:
-        frame.of(asked, "data.label_column")
-        return class_name(asked)
     candidates = [name for name in frame.columns if name not in others]
-    named = _named(candidates, LABEL_NAMES)
+    named = _asked_or_named(frame, asked, "data.label_column", candidates, LABEL_NAMES)
     if named is not None:
         return named
     if len(candidates) == 1:
@@ -120,8 +117,17 @@ def find_label(frame: Frame, asked: str | None, others: Collection[str]) -> str:
     raise FedlabError(f"data.label_column: {frame.file} has no column 'label'; {held}")
 
 
-def _named(candidates: Sequence[str], usual: Sequence[str]) -> str | None:
-    """Return the first column with a usual name, in any case."""
+def _asked_or_named(
+    frame: Frame, asked: str | None, key: str, candidates: Sequence[str], usual: Sequence[str]
+) -> str | None:
+    """Return the column that the user names, else the first with a usual name, in any case.
+
+    Raises:
+        FedlabError: If there is no column that is asked for.
+    """
+    if asked is not None:
+        frame.of(asked, key)
+        return class_name(asked)
     lower = {name.lower(): name for name in reversed(candidates)}
     return next((lower[name] for name in usual if name in lower), None)
 
@@ -130,6 +136,20 @@ def _mean_length(fields: Sequence[str]) -> float:
     if all(finite(field) is not None for field in fields if field):
         return 0.0
     return sum(map(len, fields)) / max(1, len(fields))
+
+
+def _check_has_header(frame: Frame, text: str, label: str, settings: TextSettings) -> None:
+    """Refuse a first line that is an example: a sentence, and a class of others as well.
+
+    Raises:
+        FedlabError: If it is.
+    """
+    is_sentence = settings.text_column is None and len(text.split()) >= _A_SENTENCE
+    if is_sentence and label in frame.columns[label]:
+        raise FedlabError(
+            f"{frame.parts[0].where}: the first line should name the columns, and looks like an "
+            f"example of the class '{label}'; put a line such as text,label before it"
+        )
 
 
 def _told(text: str, label: str, settings: TextSettings) -> tuple[str, ...]:

@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedlab.data.formats.table import (
-    Table,
-    check_length,
-    find_columns,
-    finite,
-    header_table,
-    read_rows,
-)
+from fedlab.data.formats.columns import Table, table_of, take_header
+from fedlab.data.formats.delimited import read_fields
+from fedlab.data.formats.table import find_columns
 from fedlab.data.formats.ts import read_ts
 from fedlab.data.names import listed, shown
 from fedlab.data.scaling import scaled
@@ -30,6 +25,7 @@ from fedlab.data.series_table import (
     padded,
     series_of,
 )
+from fedlab.data.tables.fields import numbers
 from fedlab.errors import FedlabError
 from fedlab.registry import readers
 from fedlab.use.inputs import DATA, Classes, Item, Reader
@@ -131,23 +127,19 @@ class SeriesFiles(Reader):
 
     def _table(self, path: Path) -> Table:
         """Return a file's columns; one without a header has those of the run, by place."""
-        where, rows = shown(path), read_rows(path)
-        if not rows:
-            raise FedlabError(f"{where} is empty; rows of numbers are wanted")
-        if all(finite(field) is not None for field in rows[0].fields):
+        where, found = shown(path), read_fields(path)
+        first = found.rows[0].fields
+        if not np.isnan(numbers([field.strip() for field in first], found.separator)).any():
             width = self.task.input_shape[-1]
-            if len(rows[0].fields) != width:
+            if len(first) != width:
                 raise FedlabError(
-                    f"{where} has {len(rows[0].fields)} columns, and the network takes {width}"
+                    f"{where} has {len(first)} columns, and the network takes {width}"
                 )
             header = [*self._inputs] or [str(number) for number in range(1, width + 1)]
         else:
-            header = rows.pop(0).fields
-        if not rows:
-            raise FedlabError(f"{where} has a header and no rows")
-        for line, fields in rows:
-            check_length(fields, len(header), f"{where}, line {line}", "first line")
-        return header_table(where, header, rows)
+            header = take_header(found, where)
+        tell(found.notes)
+        return table_of(found, header, where, "first line")
 
     @property
     def _inputs(self) -> tuple[str, ...]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
 
-from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.sound import SOUND_SUFFIXES, read_samples
+from fedlab.data.formats.table import MISSING
 from fedlab.data.names import shown
 from fedlab.data.recordings import check_length
 from fedlab.data.scaling import scaled
-from fedlab.data.sound_files import Columns, Named, in_table, matched
+from fedlab.data.sound_files import Columns, Recordings, by_pattern, in_table
+from fedlab.data.unreadable import settle
+from fedlab.errors import FedlabError
 from fedlab.registry import readers
 from fedlab.use.file_reader import FileReader
 from fedlab.use.inputs import DATA, Classes, Item
+from fedlab.use.notes import tell
 
 
 @readers.register("sound")
@@ -29,20 +32,34 @@ class Sound(FileReader):
 
         Names are read by ``data.pattern`` of the run, where they fit it.
         """
-        found: Sequence[Named] = ()
-        if path.is_file():
-            own = [getattr(self.data, f"{name}_column", name) for name in ("path", "label")]
-            found = in_table(path, Columns(own[0], own[1], None), DATA).train
-        elif path.is_dir() and (pattern := getattr(self.data, "name_pattern", None)):
-            files = OwnFolder(path, SOUND_SUFFIXES, DATA).files()
-            found = matched([(file, file.relative_to(path)) for file in files], pattern)[0]
-        if not found:
+        found = self._listed(path)
+        if found is None:
             yield from super().labelled(path)
             return
+        tell(found.notes)
+        settle(found.faults, len(found.faults) + len(found.train), DATA, "refuse", self.what)
         classes = Classes(self.task)
-        for row in found:
+        for row in found.test or found.train:
             target = classes.of(row.label, shown(str(row.file)))
             yield self.item(Path(str(row.file)), target=target)
+
+    def _listed(self, path: Path) -> Recordings | None:
+        """Return what a CSV file or the names of files say; None where folders are classes."""
+        if path.suffix.lower() in SOUND_SUFFIXES and path.is_file():
+            raise FedlabError(
+                f"{DATA}: {shown(path)} is one recording; labelled ones are a folder with one "
+                "subfolder for each class, or a CSV file with a row for each"
+            )
+        if path.is_file():
+            own = [getattr(self.data, f"{name}_column", name) for name in ("path", "label")]
+            missing = getattr(self.data, "missing", MISSING)
+            return in_table(path, Columns(own[0], own[1], None, missing), DATA)
+        pattern = getattr(self.data, "name_pattern", None)
+        if pattern is None or not path.is_dir():
+            return None
+        found = by_pattern(path, pattern, DATA)
+        # Names that say nothing do not count where folders are the classes.
+        return found if found.train else None
 
     def suffixes(self) -> Collection[str]:
         """Return the suffixes of recordings."""

@@ -11,6 +11,7 @@ from fedlab.data.names import shown
 from fedlab.errors import FedlabError
 from fedlab.registry import readers
 from fedlab.use.inputs import DATA, Classes, Item, Reader
+from fedlab.use.notes import tell
 from fedlab.use.standard_input import opened
 from fedlab.use.tables import CsvFile
 
@@ -53,6 +54,7 @@ class Tables(Reader):
 
 
 def _rows(file: CsvFile, task: Task, name: str) -> Iterator[Item]:
+    tell(file.notes)
     for number, values in enumerate(file.each(task), 1):
         if isinstance(values, FedlabError):
             yield Item(name, number, fault=str(values))

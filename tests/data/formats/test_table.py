@@ -1,6 +1,7 @@
 import pytest
 
-from fedlab.data.formats.table import is_missing, read_rows, read_table
+from fedlab.data.formats.columns import read_table
+from fedlab.data.formats.table import is_missing, read_rows
 from fedlab.errors import FedlabError
 
 
@@ -32,8 +33,8 @@ def test_a_bad_table_is_reported_with_its_place(tmp_path, text, sentence):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(FedlabError, match=r"x\.csv cannot be read"):
+    path.write_bytes(b"\x00\x01\x80\xff")
+    with pytest.raises(FedlabError, match=r"x\.csv, line 1: there is a zero byte"):
         read_table(path, ["a"], "data.path")
 
 
@@ -56,13 +57,13 @@ def test_lines_are_those_of_the_file_whatever_is_quoted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("text,label,label\nx,y,z\n", r"names the column 'label' more than once \(columns 2 and 3"),
-        ("text;label\nx;y\n", "Its first line has semicolons; fields are separated by commas"),
-        ("text\tlabel\nx\ty\n", "Its first line has tabs"),
+        ("text,label,label\nx,y,z\n", r"two columns are called 'label' \(columns 2 and 3"),
+        ("text,label\nx,y\ntext,label\nz,y\n", "line 3: this row is the header once more"),
+        ("text,label,more,more\nx,y,z,z\n", "line 1: two columns are called 'more'"),
         ("text,label\nx, y,z\n", "line 2: this row has too many fields: 3, and the header has 2"),
         ('text,label\nx,y\n"open,y\nz,y\n', "line 3: this row is not CSV"),
         ('text,label\n"a "b" c",y\n', "line 2: this row is not CSV"),
-        ("text,label\nx,y\nx,\0\n", "line 3 holds a zero byte"),
+        ("text,label\nx,y\nx,\0\n", "line 3: there is a zero byte"),
     ],
 )
 def test_what_would_be_read_wrongly_is_refused(tmp_path, text, sentence):

@@ -61,6 +61,16 @@ def test_texts_saved_to_disk_have_classes_clients_and_splits(tmp_path: Path) -> 
     assert "data: texts are in 'review', what is predicted in 'sentiment'" in data.notes
 
 
+def test_classes_of_a_test_split_count_by_their_names(tmp_path: Path) -> None:
+    other = library.ClassLabel(names=["pos", "neg"])
+    swapped = texts(10).map(lambda row: {"sentiment": 1 - row["sentiment"]})
+    splits = {"train": texts(), "test": swapped.cast_column("sentiment", other)}
+    library.DatasetDict(splits).save_to_disk(tmp_path / "x")
+    data = load(tmp_path / "x")
+    assert data.task.labels == ("neg", "pos")
+    assert data.test.targets.tolist() == data.train.targets[:10].tolist()
+
+
 @pytest.mark.parametrize("suffix", ["parquet", "json", "csv"])
 def test_a_file_is_read_and_a_part_of_each_client_held_out(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"

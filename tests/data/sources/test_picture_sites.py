@@ -126,7 +126,7 @@ def test_folders_that_are_not_what_was_meant_are_refused(tmp_path):
     sites = ({"name": "A", "path": str(tmp_path / "one" / "north")},) * 2
     with pytest.raises(FedlabError, match="two sites are called 'A'"):
         load(sites=sites)
-    with pytest.raises(FedlabError, match="'A' and 'B' have one folder"):
+    with pytest.raises(FedlabError, match="'A' and 'B' have one path"):
         load(sites=(sites[0], sites[0] | {"name": "B"}))
 
 
@@ -186,3 +186,15 @@ def test_rows_held_out_of_groups_keep_shares_of_classes():
     assert np.bincount(classes[test][groups[test] == 1]).tolist() == [2]
     assert np.array_equal(test, hold_out_by_group(groups, 0.2, 3, classes)[1])
     assert not np.array_equal(test, hold_out_by_group(groups, 0.2, 4, classes)[1])
+
+
+def test_of_a_class_of_one_group_a_row_is_left_to_learn_from():
+    groups = np.array([0] * 10 + [1] * 3 + [2] * 2)
+    classes = np.array([0, 1] * 5 + [2, 0, 1] + [3, 3])
+    for seed in range(20):
+        train, test = hold_out_by_group(groups, 0.2, seed, classes)
+        assert {*classes[test]} <= {*classes[train]}
+        assert {*groups[test]} == {0, 1, 2}
+    alone = hold_out_by_group(np.array([0, 0, 0, 1, 1]), 0.5, 0, np.array([0, 0, 0, 1, 2]))
+    assert len(alone[1]) == 2
+    assert {*alone[1]} < {0, 1, 2}

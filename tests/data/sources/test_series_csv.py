@@ -202,3 +202,15 @@ def test_a_single_class_and_a_file_without_numbers_are_refused(tmp_path):
     path = write(tmp_path / "x.csv", "a", [("x",)])
     with pytest.raises(FedlabError, match="has no column of numbers to read"):
         load(path=path)
+
+
+def test_a_comma_stands_before_decimals_where_semicolons_separate_fields(tmp_path):
+    rows = [(n, n / 4) for n in range(20)]
+    plain = load(path=write(tmp_path / "plain.csv", "hour,load", rows), columns=["load"])
+    german = tmp_path / "german.csv"
+    german.write_bytes(
+        (tmp_path / "plain.csv").read_text().replace(",", ";").replace(".", ",").encode("utf-16")
+    )
+    other = load(path=str(german), columns=["load"])
+    assert torch.equal(plain.train.inputs, other.train.inputs)
+    assert plain.task == other.task

@@ -272,7 +272,6 @@ REFUSED = [
     ({T: "a,ill\n1,x\0\n"}, {}, r"t.csv, line 2: there is a zero byte"),
     ({T: b"a,ill\n1,\x81\n"}, {}, r"t.csv, line 2: this is no text in cp1252"),
     ({T: b"a,ill\n1,\xe4\n"}, {"encoding": "utf-8"}, r"line 2: this is no text in utf-8"),
-    ({T: "a,ill\n1,x\n"}, {"encoding": "klingon"}, r"data.encoding: 'klingon' is no encoding"),
     ({T: text(rows())}, {"target": "sick"}, r"data.target: .*unknown column 'sick'. Known: age"),
     ({T: text(rows())}, {"clients_by": "sites"}, r"data.clients_by: .*Did you mean 'site'\?"),
     ({T: text(rows())}, {"columns": {"agge": "number"}}, r"data.columns: unknown column 'agge'"),
@@ -364,8 +363,15 @@ def test_what_cannot_be_learned_from_is_refused_by_name(
     "keys", [{}, {"path": "a", "sites": [{"name": "x", "path": "a"}]}], ids=["neither", "both"]
 )
 def test_a_path_or_sites_are_needed_not_both(keys):
-    with pytest.raises(ValueError, match=r"data.path names a file or folder"):
+    with pytest.raises(ValueError, match=r"; name one file or folder \(path\), or one for each"):
         Table.Settings(target="ill", **keys)
+
+
+def test_an_encoding_is_one_of_text_that_python_knows():
+    assert Table.Settings(path="a", target="ill", encoding="latin-1").encoding == "latin-1"
+    for encoding in ("klingon", "hex", "utf\0"):
+        with pytest.raises(ValueError, match="is no encoding; utf-8"):
+            Table.Settings(path="a", target="ill", encoding=encoding)
 
 
 def test_rows_without_a_target_can_be_skipped(tmp_path):

@@ -117,7 +117,7 @@ def test_sites_are_listed_with_files_or_folders_of_their_own(tmp_path: Path) -> 
     sites = [{"name": n, "path": str(tmp_path / f"{n}.csv")} for n in "ab"]
     data = load(None, sites=sites)
     assert np.bincount(data.train.groups).tolist() == [16, 24]
-    with pytest.raises(ValueError, match="give either a path or"):
+    with pytest.raises(ValueError, match="both path and sites are there"):
         load(tmp_path, sites=sites)
     with pytest.raises(FedlabError, match=r"data\.sites\.1\.path: .*there is no file"):
         load(None, sites=[sites[0], {"name": "c", "path": str(tmp_path / "c.csv")}])
