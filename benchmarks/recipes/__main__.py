@@ -67,6 +67,9 @@ def _arguments() -> Any:
     parser.add_argument("--data", nargs="*", type=Path, default=[], help="folders of your own")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--image-size", type=int, help="smaller is faster; default: 224")
+    parser.add_argument(
+        "--inline", action="store_true", help="run clients in one process: the figures are the same"
+    )
     parser.add_argument("--columns", nargs="*", default=["auto", "probe", "full", "pooled"])
     return parser.parse_args()
 
@@ -83,6 +86,7 @@ def _folders(arguments: Any, place: Path) -> Iterator[tuple[str, Path]]:
 
 def _runs(arguments: Any) -> Iterator[tuple[str, list[str]]]:
     """Yield the name and the options of every run on a folder."""
+    engine = ["--set", "engine.name=inline"] if arguments.inline else []
     size = [] if arguments.image_size is None else ["--image-size", str(arguments.image_size)]
     at = f" at {arguments.image_size} px" if size else ""
     for seed in range(arguments.seeds):
@@ -92,7 +96,7 @@ def _runs(arguments: Any) -> Iterator[tuple[str, list[str]]]:
                 wanted[f"{recipe} {rate:g}"] = ["--recipe", recipe, "--lr", str(rate)]
         for column, options in wanted.items():
             if column.partition(" ")[0] in arguments.columns:
-                yield f"{column}{at}/{seed}", [*options, *size, "--seed", str(seed)]
+                yield f"{column}{at}/{seed}", [*options, *size, *engine, "--seed", str(seed)]
 
 
 def outcome(data: Path, options: Sequence[str], place: Path) -> Cell:
