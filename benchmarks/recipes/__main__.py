@@ -1,9 +1,11 @@
 """Do the defaults of ``fedlab finetune`` hold? ``python -m benchmarks.recipes``
 
-On every folder of pictures the recipe ``auto``, with no option set but the backbone, is run beside
-the head alone and full fine-tuning at three learning rates each, and beside itself on pooled data
-(one client). Every run is the command, in a process of its own. ``docs/results/recipes.json`` keeps
-what was run, so that a run that was stopped goes on; ``recipes.md`` is the table.
+First, built-in scenarios on real data of every kind are run with their baselines (``kinds.py``).
+Then, on every folder of pictures the recipe ``auto``, with no option set but the backbone, is run
+beside the head alone and full fine-tuning at three learning rates each, and beside itself on pooled
+data (one client) and on each client's alone. Every run is the command, in a process of its own.
+``docs/results/recipes.json`` keeps what was run, so that a run that was stopped goes on;
+``recipes.md`` is the table.
 """
 
 from __future__ import annotations
@@ -13,15 +15,18 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
+from benchmarks.recipes import kinds
 from benchmarks.recipes.pictures import FOLDERS
 from benchmarks.speed.table import machine
 from fedlab.errors import FedlabError
 from fedlab.files import write_whole
+from fedlab.results.reading import RunRecord
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"
@@ -32,7 +37,8 @@ HEAD = """# Recipes: do the defaults of `fedlab finetune` hold?
 
 Made by `python -m benchmarks.recipes`: `fedlab finetune --data FOLDER --backbone
 {backbone}` with no other option (*auto*), the head alone (`--recipe probe`) and full fine-tuning
-(`--recipe full`) at three learning rates each, and auto on pooled data (`--clients 1`). A cell is
+(`--recipe full`) at three learning rates each, auto on pooled data (`--clients 1`), and the mean of
+what clients reach alone by the same recipe. A cell is
 the accuracy on the test pictures of the model that the run ends with, the median of the seeds and,
 in brackets, the least and the most; *falls* is by how many points the run's best round, by the test
 pictures, is above that. Runs of less than the pretraining's 224 pixels say so.
@@ -45,24 +51,39 @@ def main() -> None:
     """Run what is not there yet, and write the table."""
     arguments = _arguments()
     known = RESULTS / "recipes.json"
-    content: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {"cells": {}}
+    content: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
+
+    def run(part: str, key: str, get: Callable[[], Cell]) -> None:
+        """Run what is not known yet, and keep it at once."""
+        cells = content.setdefault(part, {})
+        if key in cells:
+            return
+        try:
+            cells[key] = get()
+        except RuntimeError as error:
+            print(f"{key} is left out: {error}", flush=True)
+            return
+        print(key, cells[key], flush=True)
+        about = machine(ROOT)
+        content["machine"] = {k: about[k] for k in ("processor", "versions", "date")}
+        write_whole(known, (json.dumps(content, indent=1) + "\n").encode())
+
+    for seed in range(arguments.seeds):
+        for scenario in arguments.kinds:
+            run("kinds", f"{scenario}/{seed}", partial(kinds.outcome, scenario, seed))
     with tempfile.TemporaryDirectory() as place:
         folders = dict(_folders(arguments, Path(place)))
         for key, options in _runs(arguments):
             for name, data in folders.items():
-                cell = f"{name}/{key}"
-                if cell in content["cells"]:
-                    continue
-                content["cells"][cell] = outcome(data, options, Path(place))
-                print(cell, content["cells"][cell], flush=True)
-                about = machine(ROOT)
-                content["machine"] = {k: about[k] for k in ("processor", "versions", "date")}
-                write_whole(known, (json.dumps(content, indent=1) + "\n").encode())
+                run("cells", f"{name}/{key}", partial(outcome, data, options, Path(place)))
     write_whole(RESULTS / "recipes.md", page(content).encode())
 
 
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.recipes")
+    parser.add_argument(
+        "--kinds", nargs="*", default=list(kinds.KINDS), choices=list(kinds.KINDS), metavar="NAME"
+    )
     parser.add_argument("--only", nargs="*", default=list(FOLDERS), choices=list(FOLDERS))
     parser.add_argument("--data", nargs="*", type=Path, default=[], help="folders of your own")
     parser.add_argument("--seeds", type=int, default=3)
@@ -70,7 +91,9 @@ def _arguments() -> Any:
     parser.add_argument(
         "--inline", action="store_true", help="run clients in one process: the figures are the same"
     )
-    parser.add_argument("--columns", nargs="*", default=["auto", "probe", "full", "pooled"])
+    parser.add_argument(
+        "--columns", nargs="*", default=["auto", "probe", "full", "pooled", "alone"]
+    )
     return parser.parse_args()
 
 
@@ -91,6 +114,7 @@ def _runs(arguments: Any) -> Iterator[tuple[str, list[str]]]:
     at = f" at {arguments.image_size} px" if size else ""
     for seed in range(arguments.seeds):
         wanted: dict[str, list[str]] = {"auto": [], "pooled": ["--clients", "1"]}
+        wanted["alone"] = ["--set", "evaluation.baselines=['local']"]
         for recipe, rates in (("probe", PROBE_RATES), ("full", FULL_RATES)):
             for rate in rates:
                 wanted[f"{recipe} {rate:g}"] = ["--recipe", recipe, "--lr", str(rate)]
@@ -113,9 +137,10 @@ def outcome(data: Path, options: Sequence[str], place: Path) -> Cell:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
         (run,) = (Path(folder) / "runs").iterdir()
         summary = json.loads((run / "summary.json").read_text())
+        alone = [row.test["accuracy"] for row in RunRecord.load(run).baselines]
     return {
-        "accuracy": round(summary["test"]["accuracy"], 4),
-        "best": round(summary["best"]["accuracy"], 4),
+        "accuracy": round(mean(alone) if alone else summary["test"]["accuracy"], 4),
+        "best": round(summary["best"]["accuracy"], 4) if not alone else round(max(alone), 4),
         "seconds": round(summary["seconds"]),
         "megabytes": round((summary["bytes_down"] + summary["bytes_up"]) / 1e6),
     }
@@ -124,10 +149,11 @@ def outcome(data: Path, options: Sequence[str], place: Path) -> Cell:
 def page(content: Mapping[str, Any]) -> str:
     """Return the Markdown page."""
     cells: dict[str, dict[str, list[Cell]]] = {}
-    for key, cell in content["cells"].items():
+    for key, cell in content.get("cells", {}).items():
         name, run, _ = key.split("/")
         cells.setdefault(name, {}).setdefault(run, []).append(cell)
     lines = [HEAD.format(backbone=BACKBONE), *_table(cells), ""]
+    lines += [*kinds.table(content.get("kinds", {})), ""]
     lines += [f"{key}: {value}  " for key, value in content.get("machine", {}).items()]
     return "\n".join(lines) + "\n"
 
