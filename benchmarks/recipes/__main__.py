@@ -37,11 +37,11 @@ HEAD = """# Recipes: do the defaults of `fedlab finetune` hold?
 
 Made by `python -m benchmarks.recipes`: `fedlab finetune --data FOLDER --backbone
 {backbone}` with no other option (*auto*), the head alone (`--recipe probe`) and full fine-tuning
-(`--recipe full`) at three learning rates each, auto on pooled data (`--clients 1`), and the mean of
-what clients reach alone by the same recipe. A cell is
-the accuracy on the test pictures of the model that the run ends with, the median of the seeds and,
-in brackets, the least and the most; *falls* is by how many points the run's best round, by the test
-pictures, is above that. Runs of less than the pretraining's 224 pixels say so.
+(`--recipe full`) at three learning rates each, auto on pooled data (`--partition iid --clients 1`),
+and the mean of what clients reach alone by the same recipe. A cell is the accuracy on the test
+pictures of the model that the run ends with, the median of the seeds and, in brackets, the least
+and the most; *falls* is by how many points the run's best round, by the test pictures, is above
+that. Runs of less than the pretraining's 224 pixels say so.
 """
 
 Cell = dict[str, Any]
@@ -91,9 +91,8 @@ def _arguments() -> Any:
     parser.add_argument(
         "--inline", action="store_true", help="run clients in one process: the figures are the same"
     )
-    parser.add_argument(
-        "--columns", nargs="*", default=["auto", "probe", "full", "pooled", "alone"]
-    )
+    columns = ["auto", "probe", "full", "pooled", "alone"]
+    parser.add_argument("--columns", nargs="*", default=columns, choices=columns)
     return parser.parse_args()
 
 
@@ -113,7 +112,10 @@ def _runs(arguments: Any) -> Iterator[tuple[str, list[str]]]:
     size = [] if arguments.image_size is None else ["--image-size", str(arguments.image_size)]
     at = f" at {arguments.image_size} px" if size else ""
     for seed in range(arguments.seeds):
-        wanted: dict[str, list[str]] = {"auto": [], "pooled": ["--clients", "1"]}
+        wanted: dict[str, list[str]] = {
+            "auto": [],
+            "pooled": ["--partition", "iid", "--clients", "1"],
+        }
         wanted["alone"] = ["--set", "evaluation.baselines=['local']"]
         for recipe, rates in (("probe", PROBE_RATES), ("full", FULL_RATES)):
             for rate in rates:

@@ -174,6 +174,13 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
     """Return the table [data]."""
     data = copy.deepcopy(dict(finding.scenario["data"]))
     own = any(data.get(key) for key in (CLIENTS_BY, SITES))
+    sites = len(finding.sites)
+    if own and wanted.partition is None and wanted.clients not in (None, sites):
+        raise FedlabError(
+            f"--clients {wanted.clients}: {shown(wanted.data)} holds {sites} sites, which are the "
+            f"clients; --partition natural --clients {wanted.clients} takes so many of them, "
+            f"--partition iid --clients {wanted.clients} deals all examples out anew"
+        )
     if wanted.partition is not None or wanted.clients is not None or not own:
         if own and wanted.partition not in ("natural", None):
             data.pop(CLIENTS_BY, None)

@@ -164,6 +164,19 @@ def test_sites_are_the_clients_unless_the_user_says_otherwise(tmp_path: Path) ->
     assert "3 sites" in composed.understood[0]
 
 
+def test_another_number_of_clients_than_of_sites_is_not_guessed_at(tmp_path: Path) -> None:
+    for site in ("north", "south", "west"):
+        for name in ("cat", "dog"):
+            paint(tmp_path / "sites" / site / name)
+    sites = tmp_path / "sites"
+    with pytest.raises(FedlabError, match="holds 3 sites, which are the clients; --partition nat"):
+        compose(fine_tuning(sites, clients=1))
+    assert compose(fine_tuning(sites, clients=3)).scenario.data.partition.name == "natural"
+    pooled = compose(fine_tuning(sites, clients=1, partition="iid"))
+    assert "clients_by" not in pooled.content["data"]
+    assert pooled.scenario.data.partition.name == "iid"
+
+
 @pytest.mark.parametrize(
     ("backbone", "pretrained"),
     [(LITE, "package"), ("resnet18", True), ("lenet", False), ("efficientnet-lite0", "package")],
