@@ -125,13 +125,16 @@ class Engine(Grid):
         Args:
             scenario: The phase.
             network: The server's copy of the model, as the phase has it.
-            keep_states: Whether what clients keep still fits their models.
+            keep_states: Whether what clients and update processors keep still fits the models.
         """
         self.scenario = scenario
+        kept = self.updates.state_dict() if self.updates and keep_states else []
         if not keep_states:
             self.states.forget()
         self._prepare_workers()
         self.settle(network)
+        if self.updates and kept:
+            self.updates.load_state_dict(kept)
 
     def _prepare_workers(self) -> None:
         """Let every worker work on the present scenario."""

@@ -30,7 +30,7 @@ from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_federation, network_of, public_inputs
+from fedlab.scenario.parts import adversary_of, load_federation, network_of, public_inputs
 from fedlab.scenario.phases import phase_at, phases_of
 
 for variable, value in (
@@ -137,9 +137,11 @@ class Simulation:
     def _begun(self, strategy: Strategy) -> Strategy:
         """Return a strategy with what stands around it, and what the server has given to it."""
         layout, names = self.network.model.layout, self.scenario
-        if self.adversary is not None and isinstance(self.adversary.attack, CollusiveAttack):
+        # With a strategy that begins anew, colluding clients have seen nothing yet.
+        adversary = adversary_of(self.scenario, len(self.federation))
+        if adversary is not None and isinstance(adversary.attack, CollusiveAttack):
             strategy = ColludingClients(
-                strategy, self.adversary, self.scenario.seed, layout.wire_parameters
+                strategy, adversary, self.scenario.seed, layout.wire_parameters
             )
         strategy = beside(strategy, layout)
         with told(names.strategy.name, names.client.name, "begin", 0):

@@ -11,6 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fedlab.algorithm.processing import (
+    Payload,
+    ProcessorSettings,
+    Received,
+    Scalar,
+    UpdateProcessor,
+)
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network
 from fedlab.run.baselines import run_baselines
@@ -20,6 +27,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import Simulation, assemble
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import network_of
+from fedlab.scenario.phases import phases_of
 from tests.shared import scenario_with
 from tests.stopping import StopAfter
 
@@ -49,6 +57,26 @@ name = "all"
 rounds = 2
 batch_norm = "frozen"
 """
+
+
+class Growing(UpdateProcessor):
+    """Multiplies updates by the number of rounds that the server has begun."""
+
+    def __init__(self, settings: ProcessorSettings) -> None:
+        super().__init__(settings)
+        self.begun = 0
+
+    def begin_round(self, server_round: int) -> dict[str, Scalar]:
+        self.begun += 1
+        return {"factor": float(self.begun)}
+
+    def encode(
+        self, update: torch.Tensor, received: Received, generator: torch.Generator
+    ) -> Payload:
+        return Payload(update * received.values["factor"])
+
+    def decode(self, payload: Payload, received: Received) -> torch.Tensor:
+        return payload.values
 
 
 def phased(phases: str, **keys: Any) -> Scenario:
@@ -129,8 +157,12 @@ def test_ray_ends_in_the_bits_of_one_process(tmp_path: Path) -> None:
             "evaluation": {"federated": True},
         },
         {"client": {"name": "moon"}, "strategy": {"name": "fedmedian"}},
+        {"updates": [{"name": f"{__name__}:Growing"}]},
     ],
-    ids=["server momentum", "control variates", "evaluated on clients", "no sums"],
+    ids=[
+        *("server momentum", "control variates", "evaluated on clients", "no sums"),
+        "update processor",
+    ],
 )
 def test_phases_that_train_the_same_keep_strategy_and_client_states(
     tmp_path: Path, keys: dict[str, Any]
@@ -141,6 +173,21 @@ def test_phases_that_train_the_same_keep_strategy_and_client_states(
     two = RunFolder.create(tmp_path, "two", same)
     run(two)
     assert digest(two) == digest(one)
+
+
+@pytest.mark.parametrize("stopped_after", [0, 2])
+def test_colluding_clients_learn_anew_where_other_weights_travel(
+    tmp_path: Path, stopped_after: int
+) -> None:
+    attack = {"name": "mimic", "fraction": 0.3, "warmup": 3}
+    scenario = phased(HEAD_THEN_ALL, attack=attack, strategy={"name": "rfa"})
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder, [StopAfter(stopped_after)])
+    run(folder)
+    state = folder.latest().strategy["attack"]  # type: ignore[union-attr]
+    assert state["rounds"] == 2
+    weights = assemble(phases_of(scenario)[1]).network.model.layout.wire_parameters
+    assert state["direction"].shape == (weights,)
 
 
 def test_a_schedule_spans_its_phase(tmp_path: Path) -> None:
