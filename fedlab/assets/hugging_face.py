@@ -15,6 +15,8 @@ from fedlab.assets.fetching import ensure, is_offline, locate
 from fedlab.assets.reach import unreachable
 from fedlab.errors import AssetMissing, FedlabError, one_line
 
+TRANSFORMERS = "transformers:"
+"""What stands before a model of transformers in ``model.name``."""
 CONFIG = "config.json"
 TOKENISER = "tokenizer.json"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -97,6 +99,21 @@ def configuration(folder: Path, key: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise FedlabError(f"{key}: {path} names no model_type, as a model's configuration does")
     return found
+
+
+def check_at_hand(model: str, key: str) -> None:
+    """Check, within seconds, that a model's weights are on this machine, or can be fetched.
+
+    Raises:
+        AssetMissing: If they are neither.
+        FedlabError: If a folder that is named is none of a model.
+    """
+    if here(model, weights=True) is not None:
+        return
+    if is_path(model):
+        folder_of(model, key)  # says what is missing
+    elif packaged(model) is None:
+        check_reachable(model, key)
 
 
 def check_reachable(model: str, key: str) -> None:

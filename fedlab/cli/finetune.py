@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from fedlab.cli.completion import backbones
 from fedlab.streams import machine_output
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ def finetune(
         typer.Option(help="your data: a folder of pictures by class or by site, a CSV file, ..."),
     ],
     backbone: Annotated[
-        str, typer.Option(help="a pretrained model ('fedlab list backbones'), or one of the zoo")
+        str,
+        typer.Option(
+            help="a pretrained model ('fedlab list backbones'), or one of the zoo",
+            autocompletion=backbones,
+        ),
     ],
     recipe: Annotated[
         str,
@@ -80,6 +85,13 @@ def finetune(
     ] = False,
 ) -> None:
     """Fine-tune a pretrained network on your own data, federated over clients."""
+    from fedlab.assets import hugging_face
+
+    is_of_hub = backbone.startswith(hugging_face.TRANSFORMERS)
+    if is_of_hub and pretrained in (None, "true") and not dry_run:
+        # What this imports is small, and what comes next is not: the answer takes no longer.
+        name = backbone.removeprefix(hugging_face.TRANSFORMERS)
+        hugging_face.check_at_hand(name, "--backbone")
     from fedlab.use.finetune import FineTuning
     from fedlab.use.recipes import Wishes
 

@@ -113,7 +113,7 @@ def read_parts(own: OwnFolder, parts: Parts, what: str) -> Files:
                 f"{shown(parts.train)}.{nearest(name, train.classes)}"
             )
     if not any(test.files):
-        raise _nothing(own, parts.test, what)
+        raise nothing_in(own, parts.test, what)
     return Files(train.classes, train.flat(), test.flat())
 
 
@@ -128,11 +128,17 @@ def _check_classes(own: OwnFolder, place: Path, found: Labelled, what: str) -> N
         )
     for name, files in zip(found.classes, found.files, strict=True):
         if not files:
-            raise _nothing(own, place / name, what)
+            raise nothing_in(own, place / name, what)
 
 
-def _nothing(own: OwnFolder, place: Path, what: str) -> FedlabError:
-    """Return the error for a folder without files."""
+def nothing_in(own: OwnFolder, place: Path, what: str) -> FedlabError:
+    """Return the error for a folder without files, with what was left out of it.
+
+    Args:
+        own: The user's folder, and the record of what was left out.
+        place: The folder in it.
+        what: What its files should be, in the plural.
+    """
     aside = f" ({own.left_out})" if own.left_out else ""
     return FedlabError(f"{own.key}: {shown(place)} holds no {what}{aside}")
 

@@ -18,9 +18,8 @@ from fedlab.data.formats.columns import read_table
 from fedlab.data.formats.sound import SOUND_SUFFIXES
 from fedlab.data.formats.table import is_missing
 from fedlab.data.names import class_name, shown
-from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.parts import find_parts, nothing_in, read_parts
 from fedlab.data.site_folders import SiteFolder, read_sites, sites_in, sites_listed
-from fedlab.errors import FedlabError
 
 SoundFile = Path | ZipEntry
 WHAT = "recordings"
@@ -99,8 +98,7 @@ def by_pattern(path: Path, pattern: str, key: str) -> Recordings:
         elif inside is not None:
             own = inside
     if not any(found) and not faults:
-        aside = f" ({own.left_out})" if own.left_out else ""
-        raise FedlabError(f"{key}: {shown(path)} holds no {WHAT}{aside}")
+        raise nothing_in(own, path, WHAT)
     classes = {row.label for row in found[0]}
     notes = (*parts.notes, *own.notes(), *case_notes(classes, key))
     return Recordings(found[0], found[1], tuple(faults), notes)

@@ -61,25 +61,6 @@ class Backbone:
     channels: int
 
 
-@dataclass(frozen=True)
-class About:
-    """What a list of backbones says about one.
-
-    Attributes:
-        name: As ``model.name`` and ``--backbone`` take it.
-        parameters: With the head of its pretraining; None where the library cannot build it.
-        inputs: What it takes, at the size of its pretraining.
-        licence: Of the weights, as far as stated.
-        weights: Where they are, or come from.
-    """
-
-    name: str
-    parameters: int | None
-    inputs: str
-    licence: str
-    weights: str
-
-
 def start_small(module: nn.Module, head: str) -> None:
     """Draw a new head's weights from N(0, 0.01²) and set its biases to zero.
 

@@ -1,4 +1,7 @@
-"""What ``fedlab list backbones`` shows: backbones with their size, input, licence and weights."""
+"""What ``fedlab list backbones`` shows: backbones with their size, input, licence and weights.
+
+timm and torchvision, which take seconds to import, are asked only where they can add something.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ import fnmatch
 from collections.abc import Iterator
 
 from fedlab import assets
+from fedlab.assets import hub_caches
 from fedlab.assets.catalogue import CATALOGUE
 from fedlab.assets.places import unconverted
 from fedlab.errors import FedlabError
-from fedlab.models import timm_backbone, torchvision_backbone
-from fedlab.models.backbone import About
-from fedlab.models.backbone_names import describe, library_models, plain, unknown_model
+from fedlab.models.about import About
 
 MOST = 60
 """Models whose parameters are counted: each is built for it, without memory."""
@@ -19,8 +21,12 @@ MOST = 60
 
 def offline() -> list[About]:
     """Return the models whose weights a package ships, or a hub's cache holds."""
-    cached = [name for name in library_models() if _is_in_a_cache(name)]
-    return [*_packaged().values(), *_described(cached)]
+    packaged = [*_packaged().values()]
+    if not hub_caches.hold_weights():
+        return packaged
+    from fedlab.models.backbone_names import library_models
+
+    return [*packaged, *_described([name for name in library_models() if _is_in_a_cache(name)])]
 
 
 def matching(pattern: str) -> list[About]:
@@ -32,6 +38,8 @@ def matching(pattern: str) -> list[About]:
     Raises:
         FedlabError: If none matches.
     """
+    from fedlab.models.backbone_names import library_models, plain, unknown_model
+
     wanted = plain(pattern)
     if not set(wanted) & set("*?"):
         wanted = f"*{wanted}*"
@@ -63,19 +71,35 @@ def _packaged() -> dict[str, About]:
     }
 
 
+def has_weights_here(name: str) -> bool:
+    """Return whether a package's weights for a model are on this machine."""
+    from fedlab.models.backbone_names import packaged_asset
+
+    asset = packaged_asset(name)
+    return asset is not None and _is_here(CATALOGUE[asset])
+
+
+def _is_here(asset: assets.Asset) -> bool:
+    return assets.locate(asset.name) is not None or unconverted(asset) is not None
+
+
 def _place(asset: assets.Asset) -> str:
-    if assets.locate(asset.name) is not None or unconverted(asset) is not None:
-        return f"here ({asset.name})"
-    return f"fedlab assets get {asset.name}"
+    return f"here ({asset.name})" if _is_here(asset) else f"fedlab assets get {asset.name}"
 
 
 def _described(names: list[str]) -> Iterator[About]:
+    from fedlab.models import timm_backbone, torchvision_backbone
+    from fedlab.models.backbone_names import describe
+
     for name in names:
         library = timm_backbone if describe(name) == "timm" else torchvision_backbone
         yield library.about(name.removeprefix("torchvision/"), counted=len(names) <= MOST)
 
 
 def _is_in_a_cache(name: str) -> bool:
+    from fedlab.models import timm_backbone, torchvision_backbone
+    from fedlab.models.backbone_names import describe
+
     bare = name.removeprefix("torchvision/")
     library = timm_backbone if describe(name) == "timm" else torchvision_backbone
     return bool(library.is_cached(bare))

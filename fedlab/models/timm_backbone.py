@@ -21,7 +21,8 @@ from fedlab import assets
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError, unknown
 from fedlab.models import hub
-from fedlab.models.backbone import About, Backbone, BackboneSettings, stages_of, start_small
+from fedlab.models.about import About
+from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.backbone_names import packaged_asset as packaged_asset
 from fedlab.models.backbone_names import packaged_backbones
 from fedlab.models.weight_files import Weights, read_weights

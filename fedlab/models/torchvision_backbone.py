@@ -12,7 +12,8 @@ from fedlab.assets.reach import no_endless_wait
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models import hub
-from fedlab.models.backbone import About, Backbone, BackboneSettings, stages_of, start_small
+from fedlab.models.about import About
+from fedlab.models.backbone import Backbone, BackboneSettings, stages_of, start_small
 from fedlab.models.weight_files import Weights, read_weights
 from fedlab.models.weights import fit_weights
 

@@ -129,11 +129,8 @@ def check_weights(settings: TransformersSettings) -> None:
     Raises:
         FedlabError: If not.
     """
-    if settings.pretrained is True and hugging_face.here(settings.model, weights=True) is None:
-        if hugging_face.is_path(settings.model):
-            hugging_face.folder_of(settings.model, _KEY)  # says what is missing
-        elif hugging_face.packaged(settings.model) is None:
-            hugging_face.check_reachable(settings.model, _KEY)
+    if settings.pretrained is True:
+        hugging_face.check_at_hand(settings.model, _KEY)
 
 
 def _check(settings: TransformersSettings, task: Task) -> None:

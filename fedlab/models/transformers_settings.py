@@ -12,7 +12,7 @@ from fedlab.errors import FedlabError
 from fedlab.models.settings import ModelSettings
 from fedlab.settings import LARGEST, IsPath
 
-PREFIX = "transformers:"
+PREFIX = hugging_face.TRANSFORMERS
 _ABOUT_THE_FILE = frozenset(
     {"_name_or_path", "architectures", "transformers_version", "id2label", "label2id", "dtype"}
     | {"torch_dtype", "auto_map", "problem_type", "task_specific_params"}

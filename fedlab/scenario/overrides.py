@@ -8,7 +8,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from fedlab.errors import FedlabError, shortened
-from fedlab.scenario.problems import entry_at, model_in
+from fedlab.scenario.problems import annotation_at, model_in
 from fedlab.scenario.toml_text import MOST_LEVELS, parsed
 
 TAKING = ("none", "null")
@@ -116,25 +116,12 @@ def _moved_up(path: tuple[Any, ...], depth: int, removed: int) -> tuple[Any, ...
 def put_back(raw: dict[str, Any], schema: Any, taken: list[tuple[tuple[Any, ...], str]]) -> None:
     """Put the words back as text where a key cannot be left out, so that the check says so."""
     for path, word in taken:
-        if isinstance(path[-1], int) or _may_go(_annotation(schema, path), word):
+        if isinstance(path[-1], int) or _may_go(annotation_at(schema, path), word):
             continue
         table: Any = raw
         for part in path[:-1]:
             table = table[part] if isinstance(part, int) else table.setdefault(part, {})
         table[path[-1]] = word
-
-
-def _annotation(schema: Any, path: tuple[Any, ...]) -> Any:
-    """Return the type of the key at ``path``, or None where there is no such key."""
-    for part in path:
-        if isinstance(part, int):
-            schema = entry_at(schema, part)
-            continue
-        field = getattr(model_in(schema), "model_fields", {}).get(part)
-        if field is None:
-            return None
-        schema = field.annotation
-    return schema
 
 
 def _may_go(annotation: Any, word: str) -> bool:

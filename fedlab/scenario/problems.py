@@ -160,15 +160,20 @@ def _is_branch(part: Any) -> bool:
 
 def known_keys(schema: Any, path: Iterable[Any]) -> list[str]:
     """Return the keys that the table at ``path`` knows; numbers in it are entries of lists."""
+    return list(getattr(model_in(annotation_at(schema, path)), "model_fields", {}))
+
+
+def annotation_at(schema: Any, path: Iterable[Any]) -> Any:
+    """Return the type of the key at ``path``, or None where there is no such key."""
     for part in path:
         if isinstance(part, int):
             schema = entry_at(schema, part)
             continue
         field = getattr(model_in(schema), "model_fields", {}).get(part)
         if field is None:
-            return []
+            return None
         schema = field.annotation
-    return list(getattr(model_in(schema), "model_fields", {}))
+    return schema
 
 
 def entry_at(annotation: Any, number: int) -> Any:

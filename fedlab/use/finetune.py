@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import copy
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import tomli_w
-
 from fedlab.data.clients_by import CLIENTS_BY, SITES
-from fedlab.data.inspection import Contents, Finding, inspect
+from fedlab.data.inspection import Finding, inspect
 from fedlab.data.names import readable, shown
 from fedlab.errors import FedlabError
-from fedlab.files import check_replaceable, write_whole
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
-from fedlab.use.recipes import AS_THE_RECIPE_SAYS, RECIPES, Situation, Wishes, tables_of
+from fedlab.use.recipes import AS_THE_RECIPE_SAYS, RECIPES, Wishes, tables_of
+from fedlab.use.scenario_files import unused, write_scenario
+from fedlab.use.situations import side_of, situation_of
 
-HEADER = "# Written by 'fedlab finetune'; 'fedlab run' with this file runs it again.\n"
-LARGEST_SIDE = 224
-"""Pixels that backbones of larger pictures get, too: the cost grows with the square."""
-SMALLEST_SIDE, SMALL_SIDE = 16, 64
-"""Pixels of pictures for a network without pretrained weights."""
-LOOKED_AT = 32
-"""Pictures that are looked at for whether they are grey."""
+ABOUT = "Written by 'fedlab finetune'; 'fedlab run' with this file runs it again."
 CLIENTS = 5
 
 
@@ -106,20 +97,60 @@ def compose(wanted: FineTuning) -> Composed:
     raw: dict[str, Any] = {
         "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
         "seed": wanted.seed,
+        "data": data,
+        "model": model,
     }
-    first = {**raw, "rounds": wanted.wishes.rounds or 1, "data": data, "model": model}
-    early = _overridden(first, wanted, ("data.", "model."))
+    return by_recipe(finding, raw, wanted.recipe, wanted.wishes, wanted.overrides)
+
+
+def by_recipe(
+    finding: Finding,
+    raw: Mapping[str, Any],
+    recipe: str = "auto",
+    wishes: Wishes = AS_THE_RECIPE_SAYS,
+    overrides: tuple[str, ...] = (),
+) -> Composed:
+    """Return a scenario that trains a network on a user's data by a recipe.
+
+    Args:
+        finding: What the data are.
+        raw: The keys that are set already, ``data`` and ``model`` among them.
+        recipe: One of ``RECIPES``.
+        wishes: What the user says of the training.
+        overrides: Further keys, ``table.key=value`` each.
+
+    Raises:
+        FedlabError: If the scenario is invalid; the message names every problem.
+    """
+    data, model = dict(raw["data"]), dict(raw["model"])
+    first = {**raw, "rounds": wishes.rounds or 1}
+    early = _overridden(first, overrides, ("data.", "model."))
     first_checked = check(early, "finetune", folders=[str(Path.cwd())])
-    situation = _situation(wanted, finding, data, first_checked)
-    tables = tables_of(wanted.recipe, situation, wanted.wishes)
-    raw |= {key: tables.pop(key) for key in ("rounds",) if key in tables}
-    raw |= {"data": data | tables.pop("data", {}), "model": model | tables.pop("model", {})}
-    content = overridden(raw | tables, wanted.overrides)
+    situation = situation_of(finding, data, first_checked)
+    tables = tables_of(recipe, situation, _with_rate(wishes, finding, model))
+    content = {key: value for key, value in raw.items() if not isinstance(value, Mapping)}
+    content |= {key: tables.pop(key) for key in ("rounds",) if key in tables}
+    for table, keys in raw.items():
+        if isinstance(keys, Mapping):
+            content[table] = {**keys, **tables.pop(table, {})}
+    content = overridden(content | tables, overrides)
     checked = copy.deepcopy(content)
     scenario = check(checked, "finetune", folders=[str(Path.cwd())])
     # With whole paths, and without what phases take over from other tables.
     content |= {table: checked[table] for table in ("data", "model")}
     return Composed(content, scenario, _understood(finding, content, scenario))
+
+
+def _with_rate(wishes: Wishes, finding: Finding, model: Mapping[str, Any]) -> Wishes:
+    """Return wishes with the learning rate that the inspector's own network asks for, if it does.
+
+    The user's own wish precedes, and any other network has the recipe's rate.
+    """
+    proposed = finding.scenario
+    rate = proposed.get("client", {}).get("optimizer", {}).get("lr")
+    if wishes.rate is None and model["name"] == proposed["model"]["name"]:
+        return replace(wishes, rate=rate)
+    return wishes
 
 
 def _check_options(wanted: FineTuning) -> None:
@@ -139,13 +170,15 @@ def _check_options(wanted: FineTuning) -> None:
         partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients
     stand_in = {"name": "digits", "partition": partition}
     raw = {"rounds": 1, "data": stand_in, "model": {"name": wanted.backbone}}
-    early = _overridden(raw, wanted, ("data.partition.", "model."))
+    early = _overridden(raw, wanted.overrides, ("data.partition.", "model."))
     check(early, "finetune", folders=[str(Path.cwd())])
 
 
-def _overridden(raw: dict[str, Any], wanted: FineTuning, begin: tuple[str, ...]) -> dict[str, Any]:
+def _overridden(
+    raw: dict[str, Any], overrides: tuple[str, ...], begin: tuple[str, ...]
+) -> dict[str, Any]:
     """Return content with those overrides that begin so."""
-    early = (override for override in wanted.overrides if override.startswith(begin))
+    early = (override for override in overrides if override.startswith(begin))
     return overridden(copy.deepcopy(raw), tuple(early))
 
 
@@ -190,89 +223,13 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
             clients = CLIENTS
         data["partition"] = {"name": name} | ({} if clients is None else {"clients": clients})
     if finding.kind == "pictures":
-        data["image_size"] = wanted.image_size or _side(wanted.backbone, finding, is_pretrained)
+        data["image_size"] = wanted.image_size or side_of(wanted.backbone, finding, is_pretrained)
         data.pop("channels", None)
     elif wanted.image_size is not None:
         raise FedlabError(
             f"--image-size: {shown(wanted.data)} holds {finding.kind}, not pictures; leave it out"
         )
     return data
-
-
-def _side(backbone: str, finding: Finding, is_pretrained: bool) -> int:
-    """Return the side of the backbone's inputs: as in pretraining, up to 224 pixels."""
-    from fedlab.models.backbones import input_side
-
-    side = input_side(backbone) if is_pretrained else None
-    if side is not None:
-        return min(side, LARGEST_SIDE)
-    sides = [finding.details.get(way, {}).get("median", SMALL_SIDE) for way in ("width", "height")]
-    return int(min(SMALL_SIDE, max(SMALLEST_SIDE, *sides)))
-
-
-def _situation(
-    wanted: FineTuning, finding: Finding, data: Mapping[str, Any], scenario: Scenario
-) -> Situation:
-    """Return what the recipe depends on."""
-    held_out = finding.details.get("held_out", 0) or finding.examples * 0.2
-    training = (finding.examples - held_out) * (1 - scenario.data.validation)
-    clients = getattr(scenario.data.partition, "clients", None) or max(1, len(finding.sites))
-    situation = Situation(
-        examples=training / clients,
-        clients=clients,
-        is_pretrained=bool(scenario.model.pretrained),
-        metric="accuracy" if finding.classes else "loss",
-    )
-    if finding.kind == "pictures":
-        side = data["image_size"]
-        situation = replace(situation, augmentation=_augmentation(wanted.data, side))
-        return _with_cost(situation, scenario, (3, side, side), max(2, len(finding.classes)))
-    if wanted.backbone.startswith("transformers:"):
-        return replace(situation, is_transformer=True)
-    return situation
-
-
-def _with_cost(
-    situation: Situation, scenario: Scenario, shape: tuple[int, ...], outputs: int
-) -> Situation:
-    """Return a situation with what the backbone takes for pictures of this shape."""
-    if not situation.is_pretrained:
-        return situation
-    from fedlab.data.dataset import Task
-    from fedlab.models.size import cost_of
-
-    cost = cost_of(scenario.model, Task("classification", "image", shape, outputs))
-    return replace(
-        situation,
-        operations=cost.operations,
-        stages=cost.stages,
-        is_transformer=cost.is_transformer,
-    )
-
-
-def _augmentation(path: Path, side: int) -> dict[str, Any]:
-    """Return an augmentation that keeps what pictures show.
-
-    Grey ones are handwriting, print and scans more often than photographs: mirrored, they may show
-    something else.
-    """
-    shifted = {"crop_padding": max(1, side // 16)}
-    return shifted if _are_grey(path) else {"flip": True, **shifted}
-
-
-def _are_grey(path: Path) -> bool:
-    """Return whether some of a folder's pictures, at even distances, are all without colour."""
-    from fedlab.data.formats.picture import picture_suffixes, read_picture
-
-    files = [f for f in Contents(path).files if f.suffix.lower() in picture_suffixes()]
-    for file in files[:: max(1, math.ceil(len(files) / LOOKED_AT))]:
-        try:
-            picture = read_picture(file, (3, SMALLEST_SIDE, SMALLEST_SIDE))
-        except FedlabError:
-            continue
-        if (picture != picture[:1]).any():
-            return False
-    return True
 
 
 def _understood(finding: Finding, content: dict[str, Any], scenario: Scenario) -> tuple[str, ...]:
@@ -310,21 +267,8 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
     Raises:
         FedlabError: If the file exists, its folder does not, or it cannot be written.
     """
-    final = output or _free(name)
-    if final.suffix != ".toml":
-        raise FedlabError(f"--output: {final} should end in .toml")
-    if final.is_file():
-        raise FedlabError(f"--output: {final} is there already; run it with 'fedlab run {final}'")
-    check_replaceable(final, "--output")
-    write_whole(final, (HEADER + tomli_w.dumps(content)).encode())
-    return final
-
-
-def _free(name: str) -> Path:
-    """Return the first of name.toml, name-2.toml, ... that does not exist."""
-    number = 1
-    while os.path.lexists(path := Path(f"{name}{'' if number == 1 else f'-{number}'}.toml")):
-        number += 1
+    path = output or unused(name)
+    write_scenario(path, content, [ABOUT])
     return path
 
 

@@ -1,23 +1,28 @@
-"""A scenario to start from, made of what an inspector found."""
+"""A scenario to start from, made of what an inspector found.
+
+Inspectors say how the data are read, and which small network of the zoo suits their kind. Pictures
+get a pretrained backbone instead, where its weights are on this machine; small grey ones, such as
+handwriting, are learned as well from scratch. How it is trained is the recipes' to say.
+"""
 
 from __future__ import annotations
 
 import copy
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.inspection import Finding
 from fedlab.data.names import readable, shown
-from fedlab.errors import FedlabError, one_line
-from fedlab.files import check_replaceable, write_whole
-from fedlab.scenario.loading import check
+from fedlab.errors import FedlabError
+from fedlab.use.finetune import by_recipe
+from fedlab.use.scenario_files import check_output, write_scenario
+from fedlab.use.situations import SMALL_SIDE, are_grey, side_of
 
-ROUNDS = 10
 CLIENTS = 5
+BACKBONE = "tf_efficientnet_lite0"
+"""For pictures: the smallest of those whose weights a package ships."""
 
 
 def starting_scenario(finding: Finding) -> dict[str, Any]:
@@ -34,12 +39,17 @@ def starting_scenario(finding: Finding) -> dict[str, Any]:
             f"the name of {shown(finding.path)} is not UTF-8, as a scenario file has to be; rename "
             "it"
         )
-    usual: dict[str, Any] = {"title": f"{finding.path.absolute().name}: a start", "rounds": ROUNDS}
-    content = usual | copy.deepcopy(dict(finding.scenario))
-    if not any(content["data"].get(key) for key in (CLIENTS_BY, SITES, "partition")):
-        content["data"]["partition"] = {"name": "iid", "clients": CLIENTS}
-    check(copy.deepcopy(content), "inspect", folders=[str(Path.cwd())])
-    return content
+    found: dict[str, Any] = copy.deepcopy(dict(finding.scenario))
+    data, model = found["data"], found["model"]
+    if not any(data.get(key) for key in (CLIENTS_BY, SITES, "partition")):
+        data["partition"] = {"name": "iid", "clients": CLIENTS}
+    if finding.kind == "pictures" and "task" not in data:
+        model = _network_for(finding, data, model)
+    title = found.get("title", f"{finding.path.absolute().name}: a start")
+    raw: dict[str, Any] = {"title": title, "data": data, "model": model}
+    if "evaluation" in found:
+        raw["evaluation"] = found["evaluation"]
+    return by_recipe(finding, raw).content
 
 
 def write_start(finding: Finding, output: Path) -> None:
@@ -49,15 +59,24 @@ def write_start(finding: Finding, output: Path) -> None:
         FedlabError: If the file exists, cannot be written or is not called ``.toml``, or there is
             no scenario for such data.
     """
-    if output.suffix != ".toml":
-        raise FedlabError(f"--output: {output} should end in .toml")
-    if os.path.lexists(output):
-        raise FedlabError(f"--output: {output} is there already; name another file")
-    check_replaceable(output, "--output")
-    content = starting_scenario(finding)
+    check_output(output)
     about = [f"Written by 'fedlab data inspect' for {finding.examples:,} examples"]
     about += [f"({finding.kind}; {len(finding.classes)} classes, {len(finding.sites)} sites)."]
     lines = [" ".join(about), *finding.notes]
     lines.append(f"'fedlab check {output.name}' checks it, 'fedlab run {output.name}' runs it.")
-    header = "".join(f"# {one_line(line)}\n" for line in lines)
-    write_whole(output, (header + tomli_w.dumps(content)).encode())
+    write_scenario(output, starting_scenario(finding), lines)
+
+
+def _network_for(
+    finding: Finding, data: dict[str, Any], usual: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the table [model] for pictures; the size of the pictures is set with it."""
+    from fedlab.models.backbone_list import has_weights_here
+
+    side = max(finding.details[way]["median"] for way in ("width", "height"))
+    if (side <= SMALL_SIDE and are_grey(finding.path)) or not has_weights_here(BACKBONE):
+        data["image_size"] = side_of(str(usual["name"]), finding, False)
+        return dict(usual)
+    data["image_size"] = side_of(BACKBONE, finding, True)
+    data.pop("channels", None)
+    return {"name": BACKBONE, "pretrained": "package"}

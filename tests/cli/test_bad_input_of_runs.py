@@ -175,7 +175,7 @@ def test_a_folder_where_a_file_is_wanted_is_refused(
     for kind, sentence in {
         "texts": "leer holds no text files",
         "sound": "leer holds no recordings",
-        "series": "there is no file leer",
+        "series": "leer is a folder, and a file with a table is wanted",
     }.items():
         (said,) = refused("predict", runs[kind], "leer")
         assert said.startswith(sentence)

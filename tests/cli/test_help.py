@@ -122,8 +122,41 @@ def test_the_shell_completes_names_folders_and_keys_without_torch(desk) -> None:
     assert "fedavg" in completed("fedlab show strategy feda", desk)
     assert "krum" in completed("fedlab show strategy kr", desk)
     assert completed("fedlab assets get dino", desk) == ["dinov2-small"]
+    offered = completed("fedlab finetune --data x --backbone tf_", desk)
+    assert "tf_efficientnet_lite0" in offered
     keys = completed("fedlab run quickstart --set model", desk)
     assert {"model.name=", "model.pretrained="} <= set(keys)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "backbones"], "tf_efficientnet_lite0"),
+        (
+            ["finetune", "--data", ".", "--backbone", "transformers:no-one/none"],
+            "--backbone: 'no-one/none' is not on this machine and cannot be fetched from the hub",
+        ),
+    ],
+)
+def test_what_needs_no_library_of_models_is_answered_without_one(desk, words, said) -> None:
+    code = (
+        f"import sys; sys.argv = ['fedlab', *{words!r}]\n"
+        "from fedlab.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    assert not {'torch', 'timm', 'transformers'} & set(sys.modules)\n"
+    )
+    empty = {"HF_HUB_CACHE": str(desk / "hub"), "TORCH_HOME": str(desk / "torch")}
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | empty,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said in done.stdout + done.stderr
+    assert "AssertionError" not in done.stderr
+    assert time.monotonic() - begin < 10
 
 
 def test_completion_is_quick(desk) -> None:

@@ -15,7 +15,7 @@ from fedlab.data.folders import OwnFolder, case_notes
 from fedlab.data.formats.picture import FORMATS, decoded, picture_suffixes
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import shown
-from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.parts import find_parts, nothing_in, read_parts
 from fedlab.data.site_folders import FOLDER, look_like_sites, read_sites, sites_in
 from fedlab.errors import FedlabError
 from fedlab.registry import inspectors
@@ -26,7 +26,7 @@ _ORIENTATION = 0x0112
 DECODED = 2000
 """Pictures whose pixels are decoded, at even distances; of all others the header is read."""
 SMALL = 64
-"""Pictures up to this side are learned from scratch, larger ones by a pretrained backbone."""
+"""The largest side that pictures are learned from scratch at."""
 _NAMED = 3
 
 
@@ -137,8 +137,7 @@ def _laid(own: OwnFolder) -> _Laid:
     if len(_with_pictures(own, place.train)) < 2:
         rows = [(file, "", "", False) for file in own.files()]
         if not rows:
-            aside = f" ({own.left_out})" if own.left_out else ""
-            raise FedlabError(f"{shown(own.root)} holds no {_WHAT}{aside}")
+            raise nothing_in(own, own.root, _WHAT)
         return _Laid("no class folders", rows, own.notes(), {"task": "reconstruction"})
     files = read_parts(own, place, _WHAT)
     rows = [(f, c, "", False) for f, c in zip(*files.train, strict=True)]
@@ -269,36 +268,14 @@ def _pair(rows: Sequence[tuple[Path, str, str, bool]], group: Sequence[int]) -> 
 def _scenario(
     path: Path, laid: _Laid, read: Sequence[_Picture], side: int, is_damaged: bool
 ) -> dict[str, Any]:
-    """Return tables that learn from these pictures, as a start."""
+    """Return tables that learn from these pictures from scratch, as a start."""
     is_grey = all(one.mode in ("1", "L", "LA", "I;16", "I;16B", "I") for one in read)
-    is_small = side <= SMALL
     data: dict[str, Any] = {"name": "imagefolder", "path": str(path.absolute()), **laid.keys}
-    data["image_size"] = max(8, side) if is_small else 112
-    data |= {"channels": 1} if is_grey and is_small else {}
+    data["image_size"] = min(max(8, side), SMALL)
+    data |= {"channels": 1} if is_grey else {}
     data |= {"on_error": "skip"} if is_damaged else {}
-    tables: dict[str, Any] = {"title": f"{path.absolute().name}: a start", "data": data}
+    model: dict[str, Any] = {"name": "cnn"}
     if "task" in laid.keys:
         data["image_size"] = min(data["image_size"], 32)
-        return tables | {
-            "rounds": 10,
-            "model": {"name": "autoencoder", "hidden": [256], "code": 32},
-            "client": {"epochs": 2, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.001}},
-        }
-    if is_small:
-        return tables | {
-            "rounds": 20,
-            "model": {"name": "cnn"},
-            "client": {"epochs": 2, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.001}},
-            "evaluation": {"federated": True},
-        }
-    return tables | {
-        "rounds": 10,
-        "model": {
-            "name": "tf_efficientnet_lite0",
-            "pretrained": "package",
-            "trainable": "head",
-            "batch_norm": "frozen",
-        },
-        "client": {"epochs": 2, "batch_size": 32, "optimizer": {"name": "adam", "lr": 0.001}},
-        "evaluation": {"federated": True},
-    }
+        model = {"name": "autoencoder", "hidden": [256], "code": 32}
+    return {"data": data, "model": model}

@@ -79,10 +79,4 @@ def _pair(read: dict[Path, LabelledSeries]) -> tuple[Path, Path] | None:
 def _scenario(train: Path, test: Path) -> dict[str, Any]:
     """Return tables that learn from these series, as a start."""
     files = {"train": str(train.absolute()), "test": str(test.absolute())}
-    return {
-        "rounds": 20,
-        "data": {"name": "ts-files", **files},
-        "model": {"name": "gru"},
-        "client": {"epochs": 2, "batch_size": 16, "optimizer": {"name": "adam", "lr": 0.005}},
-        "evaluation": {"federated": True},
-    }
+    return {"data": {"name": "ts-files", **files}, "model": {"name": "gru"}}

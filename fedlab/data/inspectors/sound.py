@@ -135,10 +135,6 @@ def _scenario(path: Path, keys: dict[str, Any], is_damaged: bool) -> dict[str, A
     if "{client}" in keys.get("pattern", ""):
         keys = keys | {"partition": {"name": "natural"}}
     return {
-        "title": f"{path.absolute().name}: a start",
-        "rounds": 10,
         "data": {"name": "sound", "path": str(path.absolute()), **keys, **skip},
-        "model": {"name": "speech-lstm", "pretrained": "package", "trainable": "last:1"},
-        "client": {"epochs": 2, "batch_size": 10, "optimizer": {"name": "adam", "lr": 0.003}},
-        "evaluation": {"federated": True},
+        "model": {"name": "speech-lstm", "pretrained": "package"},
     }

@@ -195,10 +195,7 @@ def _scenario(
     if found[target].missing or (by in found and found[by or ""].missing):
         data["on_error"] = "skip"
     return {
-        "title": f"{path.absolute().name}: a start",
-        "rounds": 20,
         "data": data,
         "model": {"name": "mlp", "hidden": [64]},
-        "client": {"epochs": 2, "batch_size": 32, "optimizer": {"name": "adamw", "lr": 0.003}},
         "evaluation": {"baselines": ["centralised", "local"]},
     }

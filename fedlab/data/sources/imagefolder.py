@@ -16,7 +16,7 @@ from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.picture import picture_suffixes
 from fedlab.data.holdout import hold_out, hold_out_by_group
 from fedlab.data.names import listed, shown
-from fedlab.data.parts import find_parts, read_parts
+from fedlab.data.parts import find_parts, nothing_in, read_parts
 from fedlab.data.pictures import read_pictures
 from fedlab.data.site_folders import (
     SiteFiles,
@@ -239,7 +239,7 @@ def _of_one(own: OwnFolder, needs_classes: bool) -> _Found:
         train = own.inside(parts.train).files()
         test = own.inside(parts.test).files() if parts.test else []
         if not train:
-            raise FedlabError(f"{own.key}: {shown(parts.train)} holds no {_WHAT}")
+            raise nothing_in(own, parts.train, _WHAT)
         learned, tested = ([(file, "", 0) for file in files] for files in (train, test))
         return _Found((), learned, tested, bool(test), notes=parts.notes)
     try:

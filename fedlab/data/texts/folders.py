@@ -8,7 +8,7 @@ from pathlib import Path
 from fedlab.data.folders import OwnFolder, case_notes, is_left_out
 from fedlab.data.formats.text_file import TEXT_SUFFIXES, read_text
 from fedlab.data.names import class_name, shown
-from fedlab.data.parts import find_parts, role_of
+from fedlab.data.parts import find_parts, nothing_in, role_of
 from fedlab.data.texts.rows import TextRows, joined
 from fedlab.data.texts.settings import TextSettings
 from fedlab.data.texts.tables import SUFFIXES, read_table
@@ -87,15 +87,11 @@ def _place(
         return _by_line(direct, settings, key)
     found = own.labelled(place)
     if not any(found.files):
-        aside = f" ({own.left_out})" if own.left_out else ""
-        raise FedlabError(
-            f"{key}: {shown(place)} holds no text files: a folder of them for each class, or a "
-            f"file for each class with an example a line{aside}"
-        )
+        wanted = "a folder of them for each class, or a file for each class with an example a line"
+        raise nothing_in(own, place, f"text files: {wanted}")
     for name, files in zip(found.classes, found.files, strict=True):
         if not files:
-            aside = f" ({own.left_out})" if own.left_out else ""
-            raise FedlabError(f"{key}: {shown(place / name)} holds no text files{aside}")
+            raise nothing_in(own, place / name, "text files")
     return _by_file(*found.flat(), settings, key)
 
 

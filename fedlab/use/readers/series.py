@@ -58,9 +58,10 @@ class SeriesFiles(Reader):
         if path.suffix.lower() == ".ts":
             yield from self._of_ts(path, with_classes=True)
             return
-        if not path.is_file():
-            raise FedlabError(f"{DATA}: there is no file {shown(path)}")
-        table = self._table(path)
+        try:
+            table = self._table(path)
+        except FedlabError as error:
+            raise FedlabError(f"{DATA}: {error}") from error
         columns = self._columns([*table.columns], f"{DATA}: {shown(path)}", with_targets=True)
         series, _, notes = series_of(table, columns)
         tell(notes)
@@ -88,8 +89,6 @@ class SeriesFiles(Reader):
         if path.suffix.lower() == ".ts":
             yield from self._of_ts(path, with_classes=False)
             return
-        if not path.is_file():
-            raise FedlabError(f"there is no file {name}")
         table = self._table(path)
         columns = self._columns([*table.columns], name, with_targets=False)
         series, _, notes = series_of(table, columns)

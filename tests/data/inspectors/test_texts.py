@@ -19,6 +19,7 @@ def test_a_table_of_sentences_is_texts_and_a_scenario_to_start_from(tmp_path: Pa
     assert dict(found.facts)["columns"] == "text 'comment', target 'mood'"
     partition = {"name": "iid", "clients": 2}
     content = {**found.scenario, "data": {**found.scenario["data"], "partition": partition}}
+    content["rounds"] = 1
     assert check(content, "x").data.label_column == "mood"
 
 

@@ -1,0 +1,101 @@
+"""What recipes depend on, found out about a user's data and a network for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fedlab.data.inspection import Contents, Finding
+from fedlab.errors import FedlabError
+from fedlab.scenario import Scenario
+from fedlab.use.recipes import Situation
+
+LARGEST_SIDE = 224
+"""Pixels that backbones of larger pictures get, too: the cost grows with the square."""
+SMALLEST_SIDE, SMALL_SIDE = 16, 64
+"""Pixels of pictures for a network without pretrained weights."""
+LOOKED_AT = 32
+"""Pictures that are looked at for whether they are grey."""
+
+
+def situation_of(finding: Finding, data: Mapping[str, Any], scenario: Scenario) -> Situation:
+    """Return what a recipe depends on.
+
+    Args:
+        finding: What the data are.
+        data: The table ``[data]``.
+        scenario: The scenario so far: data, partition and model.
+    """
+    held_out = finding.details.get("held_out", 0) or finding.examples * 0.2
+    training = (finding.examples - held_out) * (1 - scenario.data.validation)
+    clients = getattr(scenario.data.partition, "clients", None) or max(1, len(finding.sites))
+    situation = Situation(
+        examples=training / clients,
+        clients=clients,
+        is_pretrained=bool(scenario.model.pretrained),
+        metric="accuracy" if finding.classes else "loss",
+    )
+    if finding.kind == "pictures":
+        side = data["image_size"]
+        situation = replace(situation, augmentation=_augmentation(finding.path, side))
+        return _with_cost(situation, scenario, (3, side, side), max(2, len(finding.classes)))
+    if scenario.model.name.startswith("transformers:"):
+        return replace(situation, is_transformer=True)
+    return situation
+
+
+def side_of(backbone: str, finding: Finding, is_pretrained: bool) -> int:
+    """Return the side of the backbone's inputs: as in pretraining, up to 224 pixels."""
+    from fedlab.models.backbones import input_side
+
+    side = input_side(backbone) if is_pretrained else None
+    if side is not None:
+        return min(side, LARGEST_SIDE)
+    sides = [finding.details.get(way, {}).get("median", SMALL_SIDE) for way in ("width", "height")]
+    return int(min(SMALL_SIDE, max(SMALLEST_SIDE, *sides)))
+
+
+def _with_cost(
+    situation: Situation, scenario: Scenario, shape: tuple[int, ...], outputs: int
+) -> Situation:
+    """Return a situation with what the backbone takes for pictures of this shape."""
+    if not situation.is_pretrained:
+        return situation
+    from fedlab.data.dataset import Task
+    from fedlab.models.size import cost_of
+
+    cost = cost_of(scenario.model, Task("classification", "image", shape, outputs))
+    return replace(
+        situation,
+        operations=cost.operations,
+        stages=cost.stages,
+        is_transformer=cost.is_transformer,
+    )
+
+
+def _augmentation(path: Path, side: int) -> dict[str, Any]:
+    """Return an augmentation that keeps what pictures show.
+
+    Grey ones are handwriting, print and scans more often than photographs: mirrored, they may show
+    something else.
+    """
+    shifted = {"crop_padding": max(1, side // 16)}
+    return shifted if are_grey(path) else {"flip": True, **shifted}
+
+
+def are_grey(path: Path) -> bool:
+    """Return whether some of a folder's pictures, at even distances, are all without colour."""
+    from fedlab.data.formats.picture import picture_suffixes, read_picture
+
+    files = [f for f in Contents(path).files if f.suffix.lower() in picture_suffixes()]
+    for file in files[:: max(1, math.ceil(len(files) / LOOKED_AT))]:
+        try:
+            picture = read_picture(file, (3, SMALLEST_SIDE, SMALLEST_SIDE))
+        except FedlabError:
+            continue
+        if (picture != picture[:1]).any():
+            return False
+    return True
