@@ -17,6 +17,8 @@ from fedlab.data.description import described_clients
 from fedlab.data.transforms import augments
 from fedlab.engine.features.cache import CannotCache, check_it_pays, split_network
 from fedlab.models.network import BatchNorm
+from fedlab.scenario import Scenario
+from fedlab.scenario.phases import evaluated_rounds
 
 _OURS = {"sgd", "adam", "adamw", "rmsprop"}
 _OPTIMIZER_KEYS = {
@@ -26,12 +28,17 @@ _OPTIMIZER_KEYS = {
 }
 
 
-def notes_on(setup: Setup) -> list[str]:
-    """Return what the user should know of a run before its first round, a sentence each."""
+def notes_on(setup: Setup, run: Scenario) -> list[str]:
+    """Return what the user should know of a run before its first round, a sentence each.
+
+    Args:
+        setup: All parts of the run, or of one of its phases.
+        run: The scenario of the whole run.
+    """
     found = [
         *setup.federation.dataset.notes,
         *_own_parts(setup),
-        *_evaluation(setup),
+        *_evaluation(setup, run),
         *_data(setup),
         *_model(setup),
         *_features(setup),
@@ -75,16 +82,17 @@ def _without(empty: int, clients: int, part: str, user: str, key: str) -> Iterat
     yield f"{none}: {user} has nothing to look at{where}; raise {key}, or ask for fewer clients"
 
 
-def _evaluation(setup: Setup) -> Iterator[str]:
+def _evaluation(setup: Setup, run: Scenario) -> Iterator[str]:
     """Tell which keys of ``[evaluation]`` do nothing in a run of so few rounds and clients."""
     scenario, evaluation = setup.scenario, setup.scenario.evaluation
-    if evaluation.every > scenario.rounds:
+    if evaluation.every > run.rounds:
         yield (
-            f"evaluation.every = {evaluation.every} is more than rounds = {scenario.rounds}: "
-            "the model is evaluated before the first round and after the last one only"
+            f"evaluation.every = {evaluation.every} is more than rounds = {run.rounds}: the model "
+            "is evaluated before the first round and after the last one "
+            f"{'of each phase ' if run.phases else ''}only"
         )
     stopping = evaluation.early_stopping
-    evaluated = -(-scenario.rounds // evaluation.every)
+    evaluated = len(evaluated_rounds(run))
     on_test = stopping is not None and stopping.on == "test"
     if on_test and not len(setup.federation.dataset.test):
         yield "evaluation.early_stopping has nothing to look at: the server has no test set"

@@ -74,30 +74,30 @@ def assemble(scenario: Scenario, federation: Federation | None = None) -> Assemb
         own_modules.look_in(scenario.module_folders)
     federation = federation or load_federation(scenario)
     phases = phases_of(scenario)
-    first = _assemble_phase(phases[0], federation)
+    first = _assemble_phase(phases[0], federation, scenario)
     layouts, notes = [first.network.model.layout], list(first.notes)
     for number, phase in enumerate(phases[1:], 1):
-        layout, own = _tried(phase, federation)
+        layout, own = _tried(phase, federation, scenario)
         layouts.append(layout)
         notes += [f"phases.{number}: {note}" for note in own if note not in first.notes]
     check_phases(layouts)
     return replace(first, notes=notes)
 
 
-def _tried(phase: Scenario, federation: Federation) -> tuple[Layout, list[str]]:
+def _tried(phase: Scenario, federation: Federation, run: Scenario) -> tuple[Layout, list[str]]:
     """Put a later phase together; return its layout and notes, so that its network is freed."""
-    parts = _assemble_phase(phase, federation)
+    parts = _assemble_phase(phase, federation, run)
     return parts.network.model.layout, parts.notes
 
 
-def _assemble_phase(scenario: Scenario, federation: Federation) -> Assembly:
+def _assemble_phase(scenario: Scenario, federation: Federation, run: Scenario) -> Assembly:
     with in_phase(scenario):
         check_memory(scenario, federation.dataset.task)
         network = network_of(scenario, federation.dataset.task)
         strategy = build_strategy(scenario.strategy)
         setup = setup_of(scenario, federation, network, strategy)
         check_compatibility(setup)
-    return Assembly(federation, network, strategy, notes_on(setup))
+    return Assembly(federation, network, strategy, notes_on(setup, run))
 
 
 class Simulation:

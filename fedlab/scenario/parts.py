@@ -20,6 +20,7 @@ from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import reporting
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, build_network
+from fedlab.scenario.phases import phases_of
 from fedlab.scenario.schema import Scenario
 
 
@@ -99,7 +100,7 @@ def load_dataset(scenario: Scenario) -> Dataset:
     settings = scenario.data
     found = registry.datasets.get(settings.name)
     dataset = load_checked(settings.name, lambda: found(settings).load(scenario.seed))
-    if scenario.client.class_weights == "balanced":
+    if any(phase.client.class_weights == "balanced" for phase in phases_of(scenario)):
         return with_class_counts(dataset)
     return dataset
 

@@ -158,6 +158,13 @@ def phases_of(scenario: Scenario) -> tuple[Scenario, ...]:
     return tuple(found)
 
 
+def evaluated_rounds(scenario: Scenario) -> set[int]:
+    """Return the rounds after which the model is evaluated: the last of each phase always is."""
+    every = scenario.evaluation.every
+    ends = (phase.rounds for phase in phases_of(scenario))
+    return {*range(every, scenario.rounds + 1, every), *ends}
+
+
 def phase_at(phases: Sequence[Scenario], server_round: int) -> int:
     """Return the number of the phase that a round belongs to; round 0 belongs to the first."""
     later = [number for number, phase in enumerate(phases) if server_round <= phase.rounds]

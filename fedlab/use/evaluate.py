@@ -46,7 +46,7 @@ def evaluate_by_site(
     Raises:
         FedlabError: If the data cannot be read, or their task is not the one that was learned.
     """
-    client = trained.scenario.client
+    client = trained.phase.client
     algorithm: Any = registry.clients.get(client.name)(client)
     criterion = algorithm.criterion(trained.task)
     evaluation, of_sites = Evaluation(trained.task), SiteMetrics()

@@ -13,12 +13,15 @@ from safetensors.torch import load_file
 from fedlab.data import task_file
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError, one_line
-from fedlab.files import BEST, MODEL, SCENARIO, TASK
+from fedlab.files import BEST, MODEL, SCENARIO, SUMMARY, TASK
 from fedlab.models.network import Network, build_network
+from fedlab.results.parsing import read_object
+from fedlab.results.rows import Summary
 from fedlab.run.folder import RunFolder
 from fedlab.run.same_data import check_task
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_dataset, preparation, task_of
+from fedlab.scenario.phases import phase_at, phases_of
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Preparation
@@ -33,12 +36,14 @@ class Trained:
         task: The task that it was trained for.
         network: The network in evaluation mode.
         prepare: Converts stored inputs to inputs of the network.
+        phase: The phase of the run that its weights are from; without phases, the scenario.
     """
 
     folder: RunFolder
     task: Task
     network: Network
     prepare: Preparation
+    phase: Scenario
 
     @property
     def scenario(self) -> Scenario:
@@ -88,7 +93,8 @@ def load_trained(path: Path, best: bool = False) -> Trained:
         ) from error
     _fill(network, weights)
     network.evaluation_mode()
-    return Trained(folder, task, network, preparation(network, task, model))
+    phase = _phase_of(folder, best)
+    return Trained(folder, task, network, preparation(network, task, model), phase)
 
 
 def _weights_of(folder: RunFolder, best: bool) -> Path:
@@ -113,6 +119,17 @@ def _weights_of(folder: RunFolder, best: bool) -> Path:
             f"parts; a run with {wanted} keeps the best one's weights"
         )
     return path / (BEST if best else MODEL)
+
+
+def _phase_of(folder: RunFolder, best: bool) -> Scenario:
+    """Return the phase of a finished run that the weights in one of its files are from."""
+    phases = phases_of(folder.scenario)
+    summary = read_object(folder.path / SUMMARY, Summary) if len(phases) > 1 else None
+    if summary is None:
+        return phases[-1]
+    kept = summary.best_by_validation
+    is_kept = kept is not None and (best or kept.restored)
+    return phases[phase_at(phases, kept.round if kept and is_kept else summary.rounds)]
 
 
 def _fill(network: Network, path: Path) -> None:

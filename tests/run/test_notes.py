@@ -140,3 +140,15 @@ def test_augmentation_over_a_frozen_part_is_said_to_cost_the_cache() -> None:
     assert "(--set data.augmentation=none)" in said
     whole = {"data": {"augmentation": {"flip": True}}, "model": {"trainable": "all"}}
     assert notes(frozen, whole) == []
+
+
+def test_what_is_said_of_evaluation_is_said_of_the_whole_run() -> None:
+    phases = "[[phases]]\nrounds = 2\n[[phases]]\nrounds = 6"
+    stopping = "evaluation.early_stopping.patience = 3"
+    assert notes({"rounds": None}, stopping, phases) == []
+    assert notes({"rounds": None}, "evaluation.every = 3", phases) == []
+    (note,) = notes({"rounds": None}, "evaluation.every = 9", phases)
+    assert note == (
+        "evaluation.every = 9 is more than rounds = 8: the model is evaluated before the first "
+        "round and after the last one of each phase only"
+    )

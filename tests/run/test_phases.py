@@ -346,6 +346,13 @@ def test_the_best_round_of_an_earlier_phase_is_put_back(tmp_path: Path) -> None:
         assert changed(first, load_file(folder.path / name)) == set()
 
 
+def test_classes_are_weighed_in_a_phase_alone(tmp_path: Path) -> None:
+    phases = "[[phases]]\nrounds = 1\n[[phases]]\nrounds = 2\n"
+    plain = finished(tmp_path / "plain", phased(phases))
+    weighed = phased(phases + 'client = { class_weights = "balanced" }')
+    assert changed(plain, finished(tmp_path / "weighed", weighed))
+
+
 def test_cross_validation_of_phases_is_refused() -> None:
     with pytest.raises(FedlabError, match="phases: cross-validation looks for"):
         cross_validate(phased(HEAD_THEN_ALL), 3)

@@ -10,7 +10,7 @@ import pytest
 from fedlab.errors import FedlabError
 from fedlab.scenario import dumps, load, loads
 from fedlab.scenario.loading import changed
-from fedlab.scenario.phases import phase_at, phases_of
+from fedlab.scenario.phases import evaluated_rounds, phase_at, phases_of
 from tests.shared import scenario_with
 
 TWO = """
@@ -164,3 +164,8 @@ def test_what_is_wrong_in_the_client_table_is_not_said_for_every_phase() -> None
     with pytest.raises(FedlabError) as raised:
         two("client.batch_size = 0")
     assert str(raised.value) == "scenario: client.batch_size: it must be at least 1, not 0"
+
+
+def test_the_last_round_of_each_phase_is_evaluated() -> None:
+    assert evaluated_rounds(two("evaluation.every = 3")) == {2, 3, 5}
+    assert evaluated_rounds(scenario_with("rounds = 7\nevaluation.every = 3")) == {3, 6, 7}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fedlab.errors import FedlabError
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario.parts import load_dataset
 from fedlab.use.evaluate import evaluate_trained
 from fedlab.use.loading import Trained, load_trained
+from tests.shared import scenario_with
 
 
 def test_its_own_test_set_gives_the_figures_of_the_summary(
@@ -67,3 +71,35 @@ def test_a_table_without_a_label_column_says_so(iris_run: Path, tmp_path: Path) 
     path.write_text("a,b,c,d\n1,2,3,4\n")
     with pytest.raises(FedlabError, match="needs a header with one of label, class, target"):
         evaluate_trained(load_trained(iris_run), path)
+
+
+@pytest.mark.parametrize("smoothed", [0, 1])
+def test_a_run_of_phases_is_evaluated_with_the_loss_of_the_last_one(
+    tmp_path: Path, smoothed: int
+) -> None:
+    phases: list[dict[str, Any]] = [{"rounds": 1}, {"rounds": 1}]
+    phases[smoothed]["client"] = {"label_smoothing": 0.5}
+    scenario = scenario_with("model.hidden = [4]", rounds=2, data={"name": "iris"}, phases=phases)
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder)
+    summary = json.loads((folder.path / "summary.json").read_text())
+    metrics = evaluate_trained(load_trained(folder.path)).compute()
+    assert metrics == pytest.approx(summary["test"], rel=1e-6)
+
+
+@pytest.mark.parametrize(("best", "name"), [(True, "1"), (False, "2")])
+def test_the_best_weights_are_of_the_phase_of_their_round(
+    tmp_path: Path, best: bool, name: str
+) -> None:
+    spoiled = {"rounds": 1, "client": {"optimizer": {"lr": 1e4}, "clip_norm": 1.0}}
+    scenario = scenario_with(
+        "model.hidden = [4]",
+        {"data": {"name": "iris", "validation": 0.3}, "evaluation": {"federated": True}},
+        rounds=4,
+        phases=[{"rounds": 3, "client": {"epochs": 5}}, spoiled],
+    )
+    folder = RunFolder.create(tmp_path, "run", scenario)
+    run(folder)
+    phase = load_trained(folder.path, best).phase.phase
+    assert phase is not None
+    assert phase.name == name
