@@ -47,7 +47,9 @@ class FedDyn(ClientAlgorithm):
 
     def _gradient(self, task: LocalTask) -> torch.Tensor:
         own = task.state.get("gradient")
-        return torch.zeros(task.network.model.layout.wire_parameters) if own is None else own
+        return (
+            task.wire.new_zeros(task.network.model.layout.wire_parameters) if own is None else own
+        )
 
     def _alpha(self, task: LocalTask) -> float:
         return float(task.config["alpha"])

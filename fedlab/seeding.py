@@ -11,7 +11,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,6 +37,27 @@ def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *purpose))
 
 
+_devices: list[torch.device] = []
+"""Those beside the CPU that this process works on, whose generators :func:`scope` seeds, too."""
+
+
+def seed_also(device: torch.device) -> None:
+    """Let :func:`scope` seed this device's generator, too, from which its dropout layers draw."""
+    if device.type != "cpu" and device not in _devices:
+        _devices.append(device)
+
+
+def _reseeded(device: torch.device, seed: int) -> torch.Tensor:
+    """Seed a device's generator; return the state that it had before."""
+    import torch
+
+    module: Any = torch.get_device_module(device)
+    before: torch.Tensor = module.get_rng_state(device)
+    with torch.accelerator.device_index(device.index):
+        module.manual_seed(seed)
+    return before
+
+
 @contextmanager
 def scope(seed: int, *purpose: str | int) -> Iterator[None]:
     """Seed the global generators of Python, NumPy and torch inside the block, then restore them."""
@@ -49,11 +70,12 @@ def scope(seed: int, *purpose: str | int) -> Iterator[None]:
     np.random.seed(derived % 2**32)
     # torch.manual_seed would note a stack trace for every device that is not in use.
     torch.default_generator.manual_seed(derived)
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.manual_seed_all(derived)
+    states = [_reseeded(device, derived) for device in _devices]
     try:
         yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
+        for device, state in zip(_devices, states, strict=True):
+            torch.get_device_module(device).set_rng_state(state, device)

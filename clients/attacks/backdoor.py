@@ -72,6 +72,7 @@ class Backdoor(Attack):
         count = round(self.settings.poisoned * len(examples))
         chosen = torch.randperm(len(examples), generator=generator)[:count]
         inputs, targets = examples.inputs.clone(), examples.targets.clone()
+        chosen = chosen.to(inputs.device)
         inputs[chosen] = self.triggered(inputs[chosen])
         targets[chosen] = self.settings.target
         return Examples(inputs, targets)

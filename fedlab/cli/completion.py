@@ -45,7 +45,8 @@ def run_folders(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Return the kinds of ``fedlab list`` that begin so."""
-    return _beginning(["scenarios", "backbones", *(kind.plural for kind in KINDS)], incomplete)
+    others = ("scenarios", "backbones", "devices")
+    return _beginning([*others, *(kind.plural for kind in KINDS)], incomplete)
 
 
 def shown(incomplete: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""``fedlab list``: list scenarios, data sets, models, algorithms and engines."""
+"""``fedlab list``: list scenarios, data sets, models, algorithms, engines and devices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ _HUB = (
 def listing(
     kind: Annotated[
         str,
-        typer.Argument(help=f"scenarios, backbones, {', '.join(PLURALS)}", autocompletion=kinds),
+        typer.Argument(
+            help=f"scenarios, backbones, devices, {', '.join(PLURALS)}", autocompletion=kinds
+        ),
     ] = "scenarios",
     pattern: Annotated[
         str | None, typer.Argument(help="part of a name, or a pattern with * and ?: 'resnet1*'")
@@ -49,12 +51,14 @@ def listing(
         return
     if kind == "scenarios":
         headers, rows = ["group", "scenario", "what it shows"], _scenarios()
+    elif kind == "devices":
+        headers, rows = ["device", "what it is", "memory", "precisions"], _devices()
     elif kind in PLURALS:
         known = PLURALS[kind]
         headers = [known.kind, "what it is"]
         rows = [[name, known.summary(name)] for name in known.names()]
     else:
-        raise FedlabError(unknown("kind", kind, ["scenarios", "backbones", *PLURALS]))
+        raise FedlabError(unknown("kind", kind, ["scenarios", "backbones", "devices", *PLURALS]))
     if pattern is not None:
         rows = _fitting(rows, pattern, kind)
     PlainConsole().rows(headers, rows)
@@ -93,6 +97,21 @@ def _size(parameters: int | None) -> tuple[str, str]:
     if parameters is None:
         return "", ""
     return f"{parameters / 1e6:,.1f} M", f"{4 * parameters / 1e6:,.0f} MB"
+
+
+def _devices() -> list[list[str]]:
+    """Return name, model, memory and precisions of each device of this machine."""
+    from fedlab.engine.devices import described
+
+    return [
+        [
+            device.name,
+            device.model,
+            "" if device.memory is None else f"{device.memory / 1e9:,.1f} GB",
+            ", ".join(device.precisions),
+        ]
+        for device in described()
+    ]
 
 
 def _scenarios() -> list[list[str]]:

@@ -157,8 +157,9 @@ class Examples:
     def take(self, rows: IntArray | torch.Tensor) -> Examples:
         """Return the examples of these rows, in this order (a copy)."""
         index = torch.as_tensor(rows)
-        groups = None if self.groups is None else self.groups[index.numpy()]
-        return Examples(self.inputs[index], self.targets[index], groups, self.group_names)
+        groups = None if self.groups is None else self.groups[index.cpu().numpy()]
+        own = index.to(self.inputs.device)
+        return Examples(self.inputs[own], self.targets[own], groups, self.group_names)
 
     def select(self, rows: IntArray) -> Examples:
         """Return the examples of these rows, gathered only if they are looked at."""
@@ -172,7 +173,11 @@ class Examples:
         """
         if isinstance(rows, slice):
             return self.inputs[rows]
-        return self.inputs.index_select(0, rows)
+        return self.inputs.index_select(0, rows.to(self.inputs.device))
+
+    def targets_at(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the targets of these rows, (n, ...)."""
+        return self.targets[rows.to(self.targets.device)]
 
     def blocks(self, rows: int) -> Iterator[torch.Tensor]:
         """Yield the inputs, so many rows at a time."""
@@ -198,7 +203,7 @@ class Examples:
 
     def targets_of(self, rows: IntArray) -> torch.Tensor:
         """Return the targets of these rows."""
-        return self.targets[torch.from_numpy(rows)]
+        return self.targets_at(torch.from_numpy(rows))
 
     def located(self) -> tuple[Examples, torch.Tensor]:
         """Return examples in memory, and which of their rows these are."""
@@ -231,9 +236,14 @@ class Selection(Examples):
 
     def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Return the inputs of these rows, gathered for this once."""
-        chosen = torch.from_numpy(self.__dict__["rows"])[rows]
+        chosen = rows if isinstance(rows, slice) else rows.cpu()
         whole: Examples = self.__dict__["whole"]
-        return whole.inputs_at(chosen)
+        return whole.inputs_at(torch.from_numpy(self.__dict__["rows"])[chosen])
+
+    def targets_at(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the targets of these rows, gathered for this once."""
+        whole: Examples = self.__dict__["whole"]
+        return whole.targets_at(torch.from_numpy(self.__dict__["rows"])[rows.cpu()])
 
     def located(self) -> tuple[Examples, torch.Tensor]:
         """Return the examples that these are rows of, and the rows."""

@@ -133,7 +133,7 @@ class MappedExamples(Examples):
 
     def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Return the inputs of these rows, read from the file."""
-        chosen = self.rows[rows] if isinstance(rows, slice) else self.rows[rows.numpy()]
+        chosen = self.rows[rows] if isinstance(rows, slice) else self.rows[rows.cpu().numpy()]
         return self.file.read(chosen)
 
     def take(self, rows: IntArray | torch.Tensor) -> Examples:

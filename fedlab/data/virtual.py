@@ -87,6 +87,11 @@ class GeneratedExamples(Examples):
         """Refuse: all of them together are never made."""
         raise _not_together()
 
+    @property
+    def shared(self) -> list[torch.Tensor]:
+        """Return nothing: what is made client by client is made anew for each."""
+        return []
+
     def take(self, rows: IntArray | torch.Tensor) -> Examples:
         """Return the examples of these rows, in this order."""
         owners, places = np.divmod(np.asarray(rows), self.population.sizes.largest)

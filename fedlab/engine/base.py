@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -18,16 +18,19 @@ from flwr.serverapp import Grid
 from pydantic import Field
 
 from fedlab.algorithm.processing import UpdateChain
-from fedlab.algorithm.setup import EngineTraits
+from fedlab.algorithm.setup import EngineTraits, Setup, raised
 from fedlab.data.federation import Federation
+from fedlab.engine import devices
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
 from fedlab.engine.client_states import ClientStates
+from fedlab.engine.devices import AUTO, NAME
 from fedlab.engine.features.cache import CannotCache, plan_features, split_network
 from fedlab.engine.reports import Decision, Exchange, Progress
 from fedlab.engine.stacked.decision import Stacking, stacking_of
 from fedlab.engine.totals import OrderedTotal, drop_odd
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.watchdog import Watchdog
+from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
@@ -51,6 +54,13 @@ class EngineSettings(Settings):
         ge=1,
         le=1024,
         description="torch threads per client; a change changes the last bits of results",
+    )
+    device: str = Field(
+        "cpu",
+        pattern=rf"^({AUTO}|{NAME})$",
+        description="where clients train and the model is evaluated: 'cpu'; 'auto', the first "
+        "accelerator where there is one; 'cuda', 'mps' or another type; 'cuda:1', one of several "
+        "(`fedlab list devices`); another type of device changes the last bits of results",
     )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
@@ -90,6 +100,8 @@ class Engine(Grid):
 
     workers: int = 1
     traits: ClassVar[EngineTraits] = EngineTraits()
+    trains_on_devices: ClassVar[bool] = False
+    """Whether its clients may be trained on other devices than the CPU."""
 
     def __init__(
         self, settings: EngineSettings, scenario: Scenario, federation: Federation
@@ -105,6 +117,30 @@ class Engine(Grid):
         self._watchdog = Watchdog(client_timeout=settings.client_timeout)
         self._run = flower_internals.empty_run()
         self._answered: dict[str, Message] = {}
+
+    @classmethod
+    def objections(cls, setup: Setup) -> Iterator[str]:
+        """Yield a sentence for each reason why this machine cannot run the scenario's clients.
+
+        Args:
+            setup: All parts of the run.
+        """
+        yield from raised(lambda: cls._device_of(setup.scenario.engine))
+
+    @classmethod
+    def _device_of(cls, settings: EngineSettings) -> torch.device:
+        """Return where clients are trained.
+
+        Raises:
+            FedlabError: If this machine has no such device, or the engine does not train on it.
+        """
+        device = devices.resolved(settings.device)
+        if device != devices.CPU and not cls.trains_on_devices:
+            raise FedlabError(
+                f"engine.device: '{settings.name}' trains on the CPU; set engine.name = 'inline' "
+                f"for '{device}'"
+            )
+        return device
 
     def settle(self, network: Network) -> None:
         """Decide how clients are trained: on cached features or not, stacked or not.

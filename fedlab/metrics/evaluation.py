@@ -54,8 +54,9 @@ class Evaluation:
         """Count a batch.
 
         Args:
-            outputs: (N, K) or (N, T, K): scores before the softmax, or predicted numbers. A single
-                score per example (K = 1, classification) stands for class 1 against class 0.
+            outputs: On the CPU, (N, K) or (N, T, K): scores before the softmax, or predicted
+                numbers. A single score per example (K = 1, classification) stands for class 1
+                against class 0.
             targets: (N,) or (N, T) classes; (N, K) numbers for regression.
             loss_sum: The task loss, summed over what it is a mean of.
             count: How many terms that sum has.

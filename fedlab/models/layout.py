@@ -192,7 +192,8 @@ class FlatModel:
         self.module = module.to(memory_format=torch.channels_last)
         self.call: nn.Module = self.module
         self.layout = layout
-        self.weights = torch.empty(layout.size)
+        device = next(module.parameters()).device
+        self.weights = torch.empty(layout.size, device=device)
         named = dict(module.named_parameters()) | dict(module.named_buffers())
         views = layout.views(self.weights)
         for name, view in views.items():
@@ -200,8 +201,7 @@ class FlatModel:
         self.initial = self.weights[: layout.wire.start].clone()
         self._start: torch.Tensor | None = None
         self.parameter = nn.Parameter(self.weights[layout.trained])
-        # NumPy's zeros take no memory until they are written to, which often never happens.
-        gradient = torch.from_numpy(np.zeros(self.parameter.shape, dtype=np.float32))
+        gradient = _zeros(self.parameter)
         self.parameter.grad = gradient
         self._gradient = gradient
         self.trained: list[tuple[Entry, nn.Parameter]] = []
@@ -210,6 +210,19 @@ class FlatModel:
         self._counters = [
             (b, b.clone()) for b in module.buffers() if not b.is_floating_point() and b.ndim == 0
         ]
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return self.weights.device
+
+    def at(self, device: torch.device) -> FlatModel:
+        """Return the model on a device; this one is not to be used any more where that is another.
+
+        Args:
+            device: The device.
+        """
+        return self if self.device == device else FlatModel(self.module.to(device), self.layout)
 
     def _bind(self, views: dict[str, torch.Tensor]) -> None:
         for entry in self.layout.entries:
@@ -292,3 +305,11 @@ class FlatModel:
     def zero_gradient(self) -> None:
         """Set the gradient to zero, in place."""
         self._gradient.zero_()
+
+
+def _zeros(parameter: nn.Parameter) -> torch.Tensor:
+    """Return zeros for the gradient of a parameter."""
+    if parameter.device.type != "cpu":
+        return torch.zeros_like(parameter.data)
+    # NumPy's take no memory until they are written to, which often never happens.
+    return torch.from_numpy(np.zeros(parameter.shape, dtype=np.float32))

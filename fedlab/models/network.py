@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -85,6 +85,10 @@ class Network:
             for name, parameter in module.named_parameters()
             if parameter.ndim <= 1 or name.endswith(".bias") or name in own
         )
+
+    def at(self, device: torch.device) -> Network:
+        """Return the network on a device; this one is not to be used any more."""
+        return replace(self, model=self.model.at(device))
 
     def train_mode(self) -> None:
         """Put the module in training mode, except its frozen modules."""

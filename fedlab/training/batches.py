@@ -63,9 +63,9 @@ class Batches:
         bounds = self._bounds[: self.steps - taken]
         order = order[: bounds[-1][1]]
         rows = self._rows[order]
-        targets = self._whole.targets[rows]
+        targets = self._whole.targets_at(rows)
         if self._prepared is not None:
-            yield from self._drawn(self._prepared[order], targets, bounds)
+            yield from self._drawn(self._prepared[order.to(self._prepared.device)], targets, bounds)
             return
         if self._is_small(len(rows)):
             inputs = self._task.prepare(self._whole.inputs_at(rows))

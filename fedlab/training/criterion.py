@@ -59,6 +59,10 @@ class Criterion(ABC):
             targets = targets.flatten(0, 1)
         return self.loss(outputs, targets)
 
+    def weights_at(self, device: torch.device) -> torch.Tensor | None:
+        """Return the class weights on a device, or None where all are 1."""
+        return None if self.class_weights is None else self.class_weights.to(device)
+
     @abstractmethod
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean loss of outputs (N, K) against targets (N,) or (N, K), a scalar."""

@@ -64,6 +64,8 @@ def evaluate(
         inputs, targets = draw(prepared, examples.targets[start : start + batch_size])
         outputs = parted(network.model.call(merged(inputs, draw.views)), draw.views)
         loss = criterion(outputs, targets).item()
+        # Metrics are sums in double precision, which not every device has.
+        outputs, targets = outputs.cpu(), targets.cpu()
         evaluation.update(outputs, targets, loss * len(targets), len(targets))
         if sites is not None and draw.views == 1:
             own = sites[start : start + batch_size]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedlab.data.transforms import Augmentation, Preparation
 
 Arrays = dict[str, torch.Tensor]
+CPU = torch.device("cpu")
 Scalar = bool | int | float | str | bytes
 
 
@@ -92,6 +93,11 @@ class LocalTask:
         model = self.network.model
         return model.weights.clone() if model.layout.personal_size else self.wire
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the network, the examples and all vectors are."""
+        return self.network.model.device
+
     @cached_property
     def draw(self) -> Draw:
         """Return what makes a batch from prepared inputs and stored targets."""
@@ -145,8 +151,12 @@ class Update:
     origin: torch.Tensor | None = None
 
 
-def is_update(returned: object) -> Update:
+def is_update(returned: object, device: torch.device = CPU) -> Update:
     """Return what a client algorithm returned as its update.
+
+    Args:
+        returned: What it returned.
+        device: Where it trained; its tensors may be there, or on the CPU.
 
     Raises:
         FedlabError: If it is none, or one whose parts are of other types.
@@ -159,8 +169,8 @@ def is_update(returned: object) -> Update:
     for name, part in (parts | _named("state", returned.state)).items():
         if not isinstance(part, torch.Tensor):
             raise FedlabError(f"the update's {name} is {_kind(part)}, not a torch tensor")
-        if part.requires_grad or part.device.type != "cpu":
-            raise FedlabError(f"the update's {name} is not on the CPU and detached")
+        if part.requires_grad or part.device not in (device, CPU):
+            raise FedlabError(f"the update's {name} is not on {_places(device)} and detached")
     return returned
 
 
@@ -168,6 +178,10 @@ def _named(what: str, tensors: object) -> dict[str, object]:
     if not isinstance(tensors, Mapping):
         raise FedlabError(f"the update's {what} is {_kind(tensors)}, not a dictionary of tensors")
     return {f"{what} '{name}'": tensor for name, tensor in tensors.items()}
+
+
+def _places(device: torch.device) -> str:
+    return "the CPU" if device == CPU else f"the CPU or '{device}'"
 
 
 def _kind(value: object) -> str:

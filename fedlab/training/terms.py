@@ -95,7 +95,8 @@ def l2_sp(network: Network, backbone: float, head: float) -> Anchored:
     """
     model = network.model
     offset, size = model.layout.trained.start, model.parameter.numel()
-    strengths, anchor = torch.full((size,), backbone), torch.zeros(size)
+    anchor = torch.zeros(size, device=model.device)
+    strengths = torch.full_like(anchor, backbone)
     if backbone:
         anchor.copy_(model.start[model.layout.trained])
     for entry, _ in model.trained:

@@ -103,3 +103,11 @@ def test_a_list_is_narrowed_by_a_part_of_a_name(typed, refused) -> None:
     assert {"fedavg", "fedavgm"} <= set(names)
     assert "krum" not in names
     assert refused("list", "strategies", "qqq") == ["none of `fedlab list strategies` fits 'qqq'"]
+
+
+def test_the_devices_of_this_machine_are_listed(typed, refused) -> None:
+    listed = typed("list", "devices").out.splitlines()
+    assert listed[0].split()[0] == "device"
+    assert listed[1].split()[0] == "cpu"
+    assert "float32" in listed[1]
+    assert refused("list", "devices", "qqq") == ["none of `fedlab list devices` fits 'qqq'"]

@@ -545,6 +545,9 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("convolution_backward_overrideable", &convolution_backward);
   m.impl("_thnn_fused_lstm_cell", &lstm_cell);
   m.impl("_thnn_fused_gru_cell", &gru_cell);
+  // Their kernels that write into a given tensor resize it on their way.
+  m.impl("mse_loss", torch::CppFunction::makeFromBoxedFunction<&on_host>());
+  m.impl("smooth_l1_loss", torch::CppFunction::makeFromBoxedFunction<&on_host>());
 }
 
 TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) {

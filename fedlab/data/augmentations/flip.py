@@ -19,5 +19,5 @@ class Flip(Change):
         self, inputs: torch.Tensor, targets: torch.Tensor, generator: torch.Generator
     ) -> Changed:
         """Return the pictures, each mirrored with a chance of one half."""
-        mirrored = torch.rand(len(inputs), generator=generator) < 0.5
+        mirrored = (torch.rand(len(inputs), generator=generator) < 0.5).to(inputs.device)
         return torch.where(mirrored[:, None, None, None], inputs.flip(-1), inputs), targets

@@ -46,7 +46,7 @@ class Mixup(Change):
         # torch has no Beta that takes a generator.
         draw = seeding.numpy_generator(draw_seed(generator), "mixup")
         share = draw.beta(self._alpha, self._alpha)
-        other = torch.randperm(len(inputs), generator=generator)
+        other = torch.randperm(len(inputs), generator=generator).to(inputs.device)
         if self._classes:
             targets = functional.one_hot(targets, self._classes).to(inputs.dtype)
         mixed = share * inputs + (1 - share) * inputs[other]

@@ -28,6 +28,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.mapped import MappedExamples
 from fedlab.data.transforms import Preparation, augments
 from fedlab.data.virtual import GeneratedExamples
+from fedlab.engine.devices import resolved
 from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
@@ -100,7 +101,8 @@ def plan_features(
     check_it_pays(scenario, federation)
     with torch.no_grad():
         shape = tuple(parts.prefix(prepare(dataset.train.inputs_at(slice(2)))).shape[1:])
-    common = _digest_of_prefix(parts, prepare)
+    device = resolved(getattr(scenario.engine, "device", "cpu"))
+    common = _digest_of_prefix(parts, prepare, device)
     files = []
     for part in PARTS:
         examples: Examples = getattr(dataset, part)
@@ -163,7 +165,8 @@ def compute_features(
     target = np.lib.format.open_memmap(draft, "r+")
     for first in range(start, stop, ROWS_PER_BATCH):
         last = min(first + ROWS_PER_BATCH, stop)
-        target[first:last] = parts.prefix(prepare(examples.inputs_at(slice(first, last)))).numpy()
+        features = parts.prefix(prepare(examples.inputs_at(slice(first, last))))
+        target[first:last] = features.cpu().numpy()
     target.flush()
 
 
@@ -178,12 +181,14 @@ def with_features(federation: Federation, paths: dict[str, str]) -> Federation:
     return replace(federation, dataset=Dataset(federation.dataset.task, **parts))
 
 
-def _digest_of_prefix(parts: Split, prepare: Preparation) -> bytes:
+def _digest_of_prefix(parts: Split, prepare: Preparation, device: torch.device) -> bytes:
     digest = hashlib.sha256()
     # What computes: the same code on other vector units, or cut otherwise, gives other last bits.
     capability = torch.backends.cpu.get_cpu_capability()
     for word in (fedlab.__version__, torch.__version__, capability, ROWS_PER_BATCH, prepare):
         digest.update(f"{word}|".encode())
+    if device.type != "cpu":
+        digest.update(f"{device.type}|".encode())
     digest.update(str(getattr(parts.prefix, "code", "")).encode())
     for name, module in parts.prefix.named_modules():
         digest.update(f"{name}:{module.extra_repr()}|".encode())

@@ -88,6 +88,7 @@ class RayEngine(Engine):
         """Yield why this machine cannot run the workers; a cluster is asked once it is there."""
         settings = setup.scenario.engine
         if address_of(settings) is None:
+            yield from super().objections(setup)
             yield from capacity.objections(settings)
 
     @classmethod

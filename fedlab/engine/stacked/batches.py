@@ -56,8 +56,10 @@ class StackedBatches:
             self._draw(k, own)
         self._whole, self._targets = whole, whole.targets
         valid = torch.arange(self._width) < self._counts.unsqueeze(2)
-        self._weights = (valid / self._counts.clamp(min=1).unsqueeze(2)).float()
-        self._picked = torch.zeros(shape)
+        weights = (valid / self._counts.clamp(min=1).unsqueeze(2)).float()
+        # Rows are drawn on the CPU; what a step is called on lies where the examples do.
+        self._weights = weights.to(self._targets.device)
+        self._picked = torch.zeros(shape, device=self._targets.device)
 
     def _draw(self, k: int, rows: torch.Tensor) -> None:
         """Draw a client's batches of its ``rows`` epoch by epoch, as the plain loop does."""
@@ -96,7 +98,8 @@ class StackedBatches:
         rows = self._rows[steps, :count]
         chosen = rows.transpose(0, 1).flatten()
         inputs = self._tasks[0].prepare(self._whole.inputs_at(chosen))
-        targets = self._targets.index_select(0, rows.flatten()).view(*rows.shape, 1)
+        wanted_rows = rows.flatten().to(self._targets.device)
+        targets = self._targets.index_select(0, wanted_rows).view(*rows.shape, 1)
         weights = self._weights[steps, :count].unsqueeze(3)
         wanted = weights.new_zeros(*rows.shape, self._outputs).scatter_(3, targets, weights)
         picked = self._picked[steps, :count].unsqueeze(3)
@@ -106,7 +109,7 @@ class StackedBatches:
     def fits(self) -> list[Fit]:
         """Return each client's fit."""
         seen = self._counts.sum(0).tolist()
-        losses = -(self._picked * (self._weights > 0)).sum((0, 2)).double()
+        losses = -(self._picked * (self._weights > 0)).sum((0, 2)).cpu().double()
         return [
             Fit(length, math.ceil(length / len(bounds)) if bounds else 0, float(loss) / max(n, 1))
             for length, bounds, loss, n in zip(

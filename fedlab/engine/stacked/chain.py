@@ -104,7 +104,7 @@ class StackedLinear:
             parameter.data = parameter.data[:count]
         self._transposed = self.weight.data.mT
         self._row = None if self.bias is None else self.bias.data.unsqueeze(1)
-        self._ones = torch.ones(count, 1, 1)
+        self._ones = self.weight.data.new_ones(count, 1, 1)
 
     def write(self, client: int, vector: torch.Tensor) -> None:
         """Write a client's weights into its flat vector."""

@@ -128,7 +128,7 @@ class _Descent:
         """Return the first clients' terms, stacked, for each parameter."""
         kinds = list(zip(*self._all_terms[:count], strict=True))
         return {
-            parameter: [_stacked(kind, part) for kind in kinds]
+            parameter: [_stacked(kind, part, parameter.device) for kind in kinds]
             for parameter, part in zip(self._parameters, self._parts, strict=True)
         }
 
@@ -206,12 +206,13 @@ class _Descent:
             gradient.mul_(factors.unsqueeze(1))
 
 
-def _stacked(kind: Sequence[Any], part: slice) -> Any:
+def _stacked(kind: Sequence[Any], part: slice, device: torch.device) -> Any:
     """Return one term over (K, n) weights from K clients' terms over (P,) weights.
 
     Args:
         kind: The clients' terms, of one dataclass.
         part: Which of the P parameters.
+        device: Where the weights are.
     """
     values: dict[str, Any] = {}
     for field in fields(kind[0]):
@@ -219,5 +220,5 @@ def _stacked(kind: Sequence[Any], part: slice) -> Any:
         if isinstance(own[0], torch.Tensor) and own[0].ndim:
             values[field.name] = torch.stack([tensor[part] for tensor in own])
         elif any(value != own[0] for value in own):
-            values[field.name] = torch.tensor(own).unsqueeze(1)
+            values[field.name] = torch.tensor(own, device=device).unsqueeze(1)
     return replace(kind[0], **values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import Augmentation, Preparation, build_augmentation
 from fedlab.models.network import Network, other_networks
@@ -27,14 +29,15 @@ class Architecture:
     augment: Augmentation | None
 
 
-def architectures_of(scenario: Scenario, task: Task) -> list[Architecture]:
-    """Return a scenario's architectures: its model's, and those of ``model.others``.
+def architectures_of(scenario: Scenario, task: Task, device: torch.device) -> list[Architecture]:
+    """Return a scenario's architectures on a device: its model's, and those of ``model.others``.
 
     Raises:
         FedlabError: If a model does not fit the task, or its weights are not available.
     """
     model = scenario.model
-    networks = [network_of(scenario, task), *other_networks(model, task, scenario.seed)]
+    built = [network_of(scenario, task), *other_networks(model, task, scenario.seed)]
+    networks = [network.at(device) for network in built]
     if getattr(scenario.client, "l2_sp", 0.0):
         for network in networks:
             network.model.keep_start()

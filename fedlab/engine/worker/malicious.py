@@ -70,4 +70,4 @@ def count_success(
     others = examples.take(torch.nonzero(examples.targets != attack.wanted_class).flatten())
     if len(others):
         outputs = predict(network, attack.triggered(others.inputs), prepare)
-        evaluation.count_success(classes_of(outputs) == attack.wanted_class)
+        evaluation.count_success((classes_of(outputs) == attack.wanted_class).cpu())

@@ -15,10 +15,11 @@ import torch
 from fedlab import registry, seeding
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation
+from fedlab.data.on_device import on_device
 from fedlab.data.transforms import (
     Preparation,
 )
-from fedlab.data.virtual import GeneratedExamples
+from fedlab.engine.devices import resolved
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
@@ -26,6 +27,7 @@ from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
+from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
@@ -67,6 +69,7 @@ class Worker:
 
     Attributes:
         scenario: The scenario.
+        device: Where it trains and evaluates.
         federation: The data of all clients; only the asked client's rows are touched.
         network: The resident model; of several architectures, the first.
         algorithm: The client algorithm.
@@ -79,8 +82,11 @@ class Worker:
     def __init__(self, scenario: Scenario, federation: Federation) -> None:
         task = federation.dataset.task
         self.scenario = scenario
-        self.federation = federation
-        self._architectures = architectures_of(scenario, task)
+        self.device = resolved(getattr(scenario.engine, "device", "cpu"))
+        seeding.seed_also(self.device)
+        self.federation = on_device(federation, self.device)
+        self._placement = Placement(self.device)
+        self._architectures = architectures_of(scenario, task, self.device)
         self.network = self._architectures[0].network
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
@@ -108,7 +114,7 @@ class Worker:
         """Work from now on with the features in these files, by part, and the rest of the model."""
         parts, _ = split_network(self.scenario, self.network, self.federation)
         self.network.model.call = parts.rest
-        self.federation = with_features(self.federation, paths)
+        self.federation = on_device(with_features(self.federation, paths), self.device)
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
 
@@ -118,23 +124,22 @@ class Worker:
         Raises:
             BadReply: If the update is of another shape than the weights, or not finite.
         """
-        with self._contained(assignment), self._seeded("client", assignment):
-            task = self._training_task(assignment)
+        placed = self._placement.assignment(assignment)
+        with self._contained(placed), self._seeded("client", assignment):
+            task = self._training_task(placed)
             start = time.perf_counter()
-            update = is_update(self.algorithm.train(task))
+            update = is_update(self.algorithm.train(task), self.device)
             update.metrics["seconds"] = time.perf_counter() - start
-            return self._checked(update, assignment)
+            return self._checked(self._placement.update(update), assignment)
 
     def _contained(
         self, *assignments: Assignment, draws: bool = False
     ) -> AbstractContextManager[None]:
         """Return what keeps clients' code from changing what other clients use, too."""
-        train = self.federation.dataset.train
         shared = {
             id(tensor): tensor for a in assignments for tensor in (a.wire, *a.arrays.values())
         }
-        # What is made client by client is made anew for each, and shared by none.
-        stored = [] if isinstance(train, GeneratedExamples) else train.shared
+        stored = self.federation.dataset.train.shared
         return contained([*shared.values(), *stored], draws=draws)
 
     def _checked(self, update: Update, assignment: Assignment) -> Update:
@@ -149,7 +154,7 @@ class Worker:
             seed = self.scenario.seed
             corrupt(update, assignment, layout.wire_parameters, self.adversary, seed)
         if layout.personal_size:
-            update.state = {**update.state, PERSONAL: model.personal()}
+            update.state = {**update.state, PERSONAL: model.personal().cpu()}
         vectors = {WEIGHTS: update.weights, **update.arrays}
         check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
         if any(bool((update.weights[part] < 0).any()) for part in layout.wire_variances):
@@ -201,7 +206,8 @@ class Worker:
         tasks, terms, vectors = [], [], []
         ordered = sorted(assignments, key=self._work, reverse=True)
         for assignment in ordered:
-            task = self._training_task(assignment, is_stacked=True)
+            placed = self._placement.assignment(assignment)
+            task = self._training_task(placed, is_stacked=True)
             tasks.append(task)
             terms.append(self.algorithm.parameter_terms(task))
             vectors.append(task.received)
@@ -212,8 +218,10 @@ class Worker:
         for k, (assignment, task, fitted) in enumerate(zip(ordered, tasks, fits, strict=True)):
             try:
                 with self._contained(assignment):
-                    update = is_update(self.algorithm.update(task, self._reached(stack, k, fitted)))
+                    reached = self._reached(stack, k, fitted)
+                    update = is_update(self.algorithm.update(task, reached), self.device)
                     update.metrics["seconds"] = seconds
+                    update = self._placement.update(update)
                     updates[task.client] = self._checked(update, assignment)
             except (ClientTimeout, SharedChanged):
                 raise
@@ -227,7 +235,7 @@ class Worker:
         if model.layout.personal_size or reads_network(self.algorithm):
             stack.write(client, model.weights)
             return fitted
-        wire = torch.empty(model.layout.size)
+        wire = torch.empty(model.layout.size, device=self.device)
         stack.write(client, wire)
         return replace(fitted, wire=wire)
 
@@ -240,6 +248,7 @@ class Worker:
 
     def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
+        assignment = self._placement.assignment(assignment)
         with self._contained(assignment), self._seeded("evaluation", assignment):
             examples, validation = self.federation.examples(assignment.client)
             own = self.federation.evaluation_examples(assignment.client)
@@ -263,7 +272,7 @@ class Worker:
 
     def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
         """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
-        self.network.model.reset(wire)
+        self.network.model.reset(self._placement.shared(wire))
         test = self.federation.dataset.test
         part = Examples(test.inputs_at(slice(start, stop)), test.targets[start:stop])
         task = self.federation.dataset.task

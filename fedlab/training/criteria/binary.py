@@ -23,8 +23,8 @@ class Binary(Criterion):
         With class weights each value's loss is multiplied by the weight of its class.
         """
         wanted = as_numbers(targets, outputs)
-        weight = None
-        if self.class_weights is not None:
+        weight = self.weights_at(outputs.device)
+        if weight is not None:
             classes = wanted.long() if outputs.shape[-1] == 1 else targets.long().view(-1, 1)
-            weight = self.class_weights[classes].expand_as(wanted)
+            weight = weight[classes].expand_as(wanted)
         return functional.binary_cross_entropy_with_logits(outputs, wanted, weight)

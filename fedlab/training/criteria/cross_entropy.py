@@ -48,7 +48,7 @@ class CrossEntropy(Criterion):
             total: torch.Tensor = functional.cross_entropy(
                 outputs,
                 targets,
-                weight=self.class_weights,
+                weight=self.weights_at(outputs.device),
                 ignore_index=self.task.padding,
                 reduction="sum",
                 label_smoothing=self.label_smoothing,

@@ -31,4 +31,4 @@ class TwoViews(Draw):
         pair = [inputs, inputs]
         if augment is not None and generator is not None:
             pair = [augment(inputs, targets, generator)[0] for _ in range(self.views)]
-        return torch.stack(pair), torch.arange(len(inputs))
+        return torch.stack(pair), torch.arange(len(inputs), device=inputs.device)

@@ -1,0 +1,134 @@
+"""The devices of this machine that networks can be trained on: which there are, and what they are.
+
+A device is named as PyTorch names it: "cpu", "cuda:0", "mps". Any type that PyTorch knows is found,
+also one that another package adds to it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from fedlab.errors import FedlabError
+
+CPU = torch.device("cpu")
+AUTO = "auto"
+NAME = r"[a-z][a-z0-9_]*(:\d{1,3})?"
+"""What a device's name looks like."""
+TYPES = ("cuda", "xpu", "mps")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device of this machine.
+
+    Attributes:
+        name: As ``engine.device`` takes it.
+        model: What its maker calls it.
+        memory: Its bytes of memory, or None where it does not say.
+        precisions: The names of the floating-point types that it multiplies matrices in.
+    """
+
+    name: str
+    model: str
+    memory: int | None
+    precisions: tuple[str, ...]
+
+
+def names() -> list[str]:
+    """Return the names of this machine's devices, the CPU first."""
+    return ["cpu", *(name for kind in _accelerators() for name in _of_type(kind))]
+
+
+def resolved(wanted: str) -> torch.device:
+    """Return the device that ``engine.device`` asks for.
+
+    Args:
+        wanted: "auto" for the first accelerator, or the CPU where there is none; a type for the
+            first device of it; or a device's name.
+
+    Raises:
+        FedlabError: If this machine has no such device.
+    """
+    if wanted == "cpu":
+        return CPU
+    present = names()
+    if wanted == AUTO:
+        return torch.device(present[min(1, len(present) - 1)])
+    first = next((name for name in present if name in (wanted, f"{wanted}:0")), None)
+    if first is None:
+        what = "device" if ":" in wanted else "device of type"
+        raise FedlabError(
+            f"engine.device: there is no {what} '{wanted}' here; available: {', '.join(present)}"
+        )
+    return torch.device(first)
+
+
+def described() -> list[Device]:
+    """Return this machine's devices, the CPU first."""
+    return [_described(torch.device(name)) for name in names()]
+
+
+def _accelerators() -> list[str]:
+    """Return the types of device beside the CPU that this machine has."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    kinds = dict.fromkeys([*TYPES, *([found.type] if found else [])])
+    return [kind for kind in kinds if torch.get_device_module(kind).is_available()]
+
+
+def _of_type(kind: str) -> list[str]:
+    """Return the names of all devices of a type; Apple's has one, without a number."""
+    if kind == "mps":
+        return [kind]
+    return [f"{kind}:{n}" for n in range(torch.get_device_module(kind).device_count())]
+
+
+def _described(device: torch.device) -> Device:
+    module: Any = torch.get_device_module(device)
+    model, memory = "", None
+    if device.type == "cpu":
+        model, memory = _processor(), _machine_memory()
+    elif hasattr(module, "get_device_properties"):
+        properties = module.get_device_properties(device)
+        model, memory = properties.name, int(properties.total_memory)
+    elif hasattr(module, "recommended_max_memory"):
+        model, memory = platform.processor(), int(module.recommended_max_memory())
+    return Device(str(device), model, memory, precisions(str(device)))
+
+
+@lru_cache
+def precisions(name: str) -> tuple[str, ...]:
+    """Return the names of the floating-point types that a device multiplies matrices in."""
+    return tuple(n for n, kind in PRECISIONS.items() if _multiplies(torch.device(name), kind))
+
+
+def _multiplies(device: torch.device, kind: torch.dtype) -> bool:
+    try:
+        ones = torch.ones(2, 2, device=device).to(kind)
+        return float((ones @ ones)[0, 0]) == 2.0
+    except (RuntimeError, TypeError):
+        return False
+
+
+def _processor() -> str:
+    """Return the model of this machine's processor."""
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        for line in lines:
+            if match := re.match(r"model name\s*:\s*(.+)", line):
+                return match[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _machine_memory() -> int | None:
+    """Return the bytes of this machine's memory, or None where the system does not say."""
+    with suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
