@@ -80,12 +80,25 @@ def hold_out_by_group(
         for kind, share in zip(kinds, shares, strict=True):
             chosen.append(rows[order[own[order] == kind][:share]])
     test = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+    test = without_last_of_class(test, every)
     if not len(test):
         raise FedlabError(
             "data.test_fraction: no client has two examples, of which one could be held out for "
             "the test set"
         )
     return np.setdiff1d(np.arange(len(groups)), test), test
+
+
+def without_last_of_class(test: IntArray, classes: IntArray) -> IntArray:
+    """Return a test part without one row of each class of which nothing else is left to learn.
+
+    Args:
+        test: Row numbers, ascending.
+        classes: (count,) the class of every row.
+    """
+    kinds, firsts, tested = np.unique(classes[test], return_index=True, return_counts=True)
+    totals = np.array([(classes == kind).sum() for kind in kinds], np.int64)
+    return np.delete(test, firsts[tested == totals])
 
 
 def _largest_remainders(counts: IntArray, wanted: int, totals: IntArray) -> IntArray:

@@ -129,6 +129,12 @@ def sound_dataset(settings: SoundSettings, found: Recordings, key: str, seed: in
     numbers = {name: number for number, name in enumerate(classes)}
     targets = np.array([numbers[row.label] for row in read.rows], dtype=np.int64)
     train, test, notes = _parts(settings, read, targets, groups, names, classes, seed)
+    unlearned = [classes[n] for n in sorted({*targets[test]} - {*targets[train]})]
+    if unlearned:
+        raise FedlabError(
+            f"{key}: {listed(unlearned)} is tested and nothing of it is learned from; another "
+            "seed, data.test_clients or data.test_fraction draws other recordings"
+        )
     encoding, length_notes = _length(settings, [read.samples[row] for row in train], key)
     parts = [_spectrograms(encoding, [read.samples[row] for row in rows]) for rows in (train, test)]
     inputs, scaling = standardise(parts, _bands(encoding))

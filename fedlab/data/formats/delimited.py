@@ -135,7 +135,7 @@ def decode(content: bytes, where: str, encoding: str = "auto") -> tuple[str, tup
     except UnicodeDecodeError as error:
         line = 1 + content[: error.start].count(b"\n")
         text = _decoded(content, where, "cp1252")
-        odd = text.splitlines()[line - 1].strip()[:60]
+        odd = text.split("\n")[line - 1].strip()[:60]
         return text, (
             f"{where} is not UTF-8 (line {line}), and is read as Windows-1252: '{odd}'; "
             "if that is wrong, save the file as UTF-8",
@@ -223,6 +223,8 @@ def check_not_repeated(header: Sequence[str], rows: Sequence[Row], where: str) -
         FedlabError: If there is one; its line is named.
     """
     names = [class_name(name) for name in header]
+    if len(names) < 2:
+        return  # A single word may well be what its column is called.
     for line, fields in rows:
         if fields[0].strip() == names[0] and [class_name(text) for text in fields] == names:
             raise FedlabError(

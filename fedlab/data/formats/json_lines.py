@@ -31,7 +31,8 @@ def read_json_lines(path: Path) -> tuple[dict[str, list[str]], list[int]]:
     if text.lstrip().startswith("["):
         rows = _listed(text, shown(path))
     else:
-        lines = enumerate(text.splitlines(), 1)
+        # Strings may hold U+2028 and other characters at which splitlines would cut.
+        lines = enumerate(text.split("\n"), 1)
         rows = [(n, _object(line, f"{shown(path)}, line {n}")) for n, line in lines if line.strip()]
     if not rows:
         raise FedlabError(f"{shown(path)} is empty; each of its lines holds a JSON object")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from fedlab.data.folders import OwnFolder
+from fedlab.data.formats.columns import read_table
+from fedlab.data.formats.delimited import decode, find_separator
 from fedlab.data.formats.sound import SOUND_SUFFIXES, Recording, read_recording
+from fedlab.data.formats.table import MISSING
 from fedlab.data.inspection import Contents, Finding
-from fedlab.data.names import shown
+from fedlab.data.names import class_name, shown
 from fedlab.data.parts import find_parts
 from fedlab.data.site_folders import FOLDER, look_like_sites
-from fedlab.data.sound_files import Recordings, by_pattern, in_folders
+from fedlab.data.sound_files import Columns, Recordings, by_pattern, in_folders, in_table
 from fedlab.errors import FedlabError
 from fedlab.registry import inspectors
 
@@ -23,6 +28,8 @@ READ = 500
 """Recordings that are read, at even distances; of all others the names are looked at."""
 PATTERNS = ("{label}_{client}_{}", "{label}-{client}-{}", "{label}_{}", "{label}-{}")
 """What names may say, where folders say nothing."""
+LABEL_COLUMNS = ("label", "class", "word", "command", "digit", "category", "target")
+_CLIENTS = frozenset({"speaker", "client", "user", "subject", "person", "speaker_id", "client_id"})
 _KEY = "data.path"
 _MOST_CLASSES, _NAMED = 100, 3
 
@@ -32,7 +39,9 @@ class Sound:
     """Recordings: a folder for each class, a folder for each client, or names that say it."""
 
     def claim(self, contents: Contents) -> float:
-        """Return the share of the files that are recordings."""
+        """Return the share of the files that are recordings, or 0.9 for a table that lists some."""
+        if contents.is_file and contents.path.suffix.lower() == ".csv":
+            return 0.9 if _path_column(contents.head()) else 0.0
         return contents.share(SOUND_SUFFIXES)
 
     def inspect(self, contents: Contents) -> Finding:
@@ -41,8 +50,12 @@ class Sound:
         Raises:
             FedlabError: If there are no recordings, or nothing says what they are.
         """
-        path = contents.path.parent if contents.is_file else contents.path
-        layout, keys, found = _laid(path)
+        path = contents.path
+        if contents.is_file and path.suffix.lower() == ".csv":
+            layout, keys, found = _listed(path, contents.head())
+        else:
+            path = path.parent if contents.is_file else path
+            layout, keys, found = _laid(path)
         rows = [*found.train, *found.test]
         files = [Path(str(row.file)) for row in rows]
         chosen = files[:: max(1, -(-len(files) // READ))]
@@ -68,6 +81,36 @@ class Sound:
             details,
             _scenario(path, keys, bool(faults or found.faults)),
         )
+
+
+def _path_column(head: bytes) -> str | None:
+    """Return the column of a table's first lines that names recordings, or None."""
+    try:
+        text, _ = decode(head, "")
+        header, *rows = csv.reader(io.StringIO(text), delimiter=find_separator(text))
+    except (FedlabError, csv.Error, ValueError):
+        return None
+    for place, name in enumerate(header):
+        fields = [row[place] for row in rows[:-1] or rows if place < len(row)]
+        named = sum(Path(field.strip()).suffix.lower() in SOUND_SUFFIXES for field in fields)
+        if fields and named > len(fields) / 2:
+            return class_name(name)
+    return None
+
+
+def _listed(path: Path, head: bytes) -> tuple[str, dict[str, Any], Recordings]:
+    """Return the same of recordings that a table lists."""
+    of_paths = _path_column(head) or "path"
+    table = read_table(path, [of_paths], _KEY)
+    others = [name for name in table.columns if name != of_paths]
+    lower = {name.lower(): name for name in reversed(others)}
+    labels = [lower[name] for name in LABEL_COLUMNS if name in lower] or others[:1]
+    if not labels:
+        raise FedlabError(f"{shown(path)} has no column of classes beside '{of_paths}'")
+    by = next((name for name in others if name.lower() in _CLIENTS), None)
+    keys = {"path_column": of_paths, "label_column": labels[0]}
+    found = in_table(path, Columns(of_paths, labels[0], by, MISSING), _KEY)
+    return "a table", keys | ({"clients_by": by} if by else {}), found
 
 
 def _laid(path: Path) -> tuple[str, dict[str, Any], Recordings]:

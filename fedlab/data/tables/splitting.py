@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlab import seeding
+from fedlab.data.holdout import without_last_of_class
 
 IntArray = npt.NDArray[np.int64]
 
@@ -15,7 +16,7 @@ def stratified(groups: IntArray, classes: IntArray | None, fraction: float, seed
 
     Within each group every class gives ``fraction`` of its rows, up to one row: rows are shuffled,
     sorted by class, and taken at equal distances. A group of one row, and a class of which there is
-    one row in all, stay in training.
+    one row in all, stay in training; of every other class one row does at least.
 
     Args:
         groups: (rows,) the client of each row.
@@ -37,4 +38,5 @@ def stratified(groups: IntArray, classes: IntArray | None, fraction: float, seed
         if len(rows) > 1 and len(picked) == 0:
             picked = rows[:1]
         chosen.append(picked if len(picked) < (groups == group).sum() else picked[1:])
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
+    test = np.sort(np.concatenate(chosen)).astype(np.int64)
+    return test if classes is None else without_last_of_class(test, kinds)

@@ -74,6 +74,8 @@ def _tables(tables: list[Path], settings: TextSettings, key: str) -> Iterator[Te
     for file, role in roles.items():
         rows = read_table(file, settings, key)
         if role == "val" and has_test:
+            note = f"{key}: '{shown(file.name)}' is not used: the model is tested on another table"
+            yield rows.none_with(note)
             continue
         yield rows.tested() if role in ("val", "test") else rows
 

@@ -69,19 +69,20 @@ def _inside(path: Path) -> list[Place]:
     """Return the sites in a folder: its tables, or its subfolders, or those of its parts."""
     own = OwnFolder(path, TEXT_SUFFIXES, _KEY)
     tables = files_in(path, SUFFIXES)
-    if tables:
-        return [(class_name(shown(file.stem)), file, _KEY, False) for file in tables]
-    parts = find_parts(own)
-    places = [(parts.train, False), *([(parts.test, True)] if parts.test is not None else [])]
-    found = [
-        (class_name(shown(folder.name)), folder, _KEY, held_out)
-        for place, held_out in places
-        for folder in own.inside(place).folders()
-    ]
+    found = [(class_name(shown(file.stem)), file, _KEY, False) for file in tables]
+    if not tables:
+        parts = find_parts(own)
+        places = [(parts.train, False), *([(parts.test, True)] if parts.test is not None else [])]
+        found = [
+            (class_name(shown(folder.name)), folder, _KEY, held_out)
+            for place, held_out in places
+            for folder in own.inside(place).folders()
+        ]
     if len({name for name, *_ in found}) < 2:
+        what = "table" if tables else "folder"
         raise FedlabError(
-            f"{_KEY}: {shown(path)} holds {len(found)} folder{'' if len(found) == 1 else 's'}; "
-            f"with data.clients_by = '{FOLDER}' its folders are the clients, and two or more are "
+            f"{_KEY}: {shown(path)} holds {len(found)} {what}{'' if len(found) == 1 else 's'}; "
+            f"with data.clients_by = '{FOLDER}' its {what}s are the clients, and two or more are "
             "needed"
         )
     return found

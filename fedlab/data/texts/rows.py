@@ -39,6 +39,11 @@ class TextRows:
         """Return the same texts, all of one client."""
         return replace(self, clients=[client] * len(self))
 
+    def none_with(self, note: str) -> TextRows:
+        """Return no texts, with the same columns and a note on why."""
+        gone = replace(self, texts=[], labels=[], places=[], held_out=[], notes=(note,))
+        return gone if self.clients is None else replace(gone, clients=[])
+
     def tested(self) -> TextRows:
         """Return the same texts, all held out."""
         return replace(self, held_out=[True] * len(self))

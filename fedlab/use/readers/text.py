@@ -172,7 +172,7 @@ class Texts(FileReader):
                 path.rename(given)
                 yield from self._table(given, CALLED)
             return
-        for number, line in enumerate(filter(str.strip, text.splitlines()), 1):
+        for number, line in enumerate(_lines_of(text), 1):
             yield self._item(line, line, number)
 
 
@@ -198,7 +198,13 @@ def lines() -> list[str]:
     text = as_text(content())
     if text is None:
         raise FedlabError(f"{CALLED} is no UTF-8 text")
-    return [line for line in text.splitlines() if line.strip()]
+    return _lines_of(text)
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines that are not blank; they end as in files, not at a form feed or U+2028."""
+    ended = text.replace("\r\n", "\n").replace("\r", "\n")
+    return [line for line in ended.split("\n") if line.strip()]
 
 
 def _settings(data: DataSettings | None) -> TextSettings:

@@ -62,3 +62,20 @@ def test_recordings_that_nothing_says_anything_of_are_refused(tmp_path):
         speak(tmp_path / f"{n}.wav")
     with pytest.raises(FedlabError, match=r"no names that say it; data\.pattern or a CSV file"):
         inspect(tmp_path)
+
+
+def test_a_table_that_lists_recordings_is_no_table_to_learn_from(tmp_path):
+    rows = []
+    for label in ("no", "yes"):
+        for number in range(4):
+            speak(tmp_path / "clips" / f"{label}{number}.wav")
+            rows.append(f"clips/{label}{number}.wav;{label};{'ab'[number % 2]}")
+    (tmp_path / "list.csv").write_text("clip;word;speaker\n" + "\n".join(rows) + "\n")
+    found = inspect(tmp_path / "list.csv")
+    assert (found.kind, found.examples, found.layout) == ("sound", 8, "a table")
+    assert found.classes == {"no": 4, "yes": 4}
+    assert found.sites == {"a": 4, "b": 4}
+    data = starting_scenario(found)["data"]
+    assert data["path"] == str(tmp_path / "list.csv")
+    keys = {key: data[key] for key in ("path_column", "label_column", "clients_by")}
+    assert keys == {"path_column": "clip", "label_column": "word", "clients_by": "speaker"}

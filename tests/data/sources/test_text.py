@@ -247,3 +247,19 @@ def test_former_names_of_keys_are_accepted(tmp_path: Path) -> None:
     new = load(path, tokens="words", clients_by="site", length=5)
     assert old.train.inputs.tolist() == new.train.inputs.tolist()
     assert old.train.groups.tolist() == new.train.groups.tolist()
+
+
+def test_a_table_for_validation_beside_one_for_testing_is_not_used_and_a_note_says_so(
+    tmp_path: Path,
+) -> None:
+    for name in ("train", "dev", "test"):
+        write_table(tmp_path / f"{name}.csv", 20)
+    data = load(tmp_path)
+    assert (len(data.train), len(data.test)) == (20, 20)
+    assert any("'dev.csv' is not used: the model is tested on" in note for note in data.notes)
+
+
+def test_one_table_is_no_two_clients(tmp_path: Path) -> None:
+    write_table(tmp_path / "only.csv", 20)
+    with pytest.raises(FedlabError, match="holds 1 table; with data"):
+        load(tmp_path, clients_by="folder")

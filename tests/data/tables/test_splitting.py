@@ -37,3 +37,12 @@ def test_the_seed_decides_which_rows():
     first, again, other = (stratified(groups, None, 0.2, seed).tolist() for seed in (1, 1, 2))
     assert first == again != other
     assert len(first) == 24
+
+
+def test_of_a_class_that_no_group_has_twice_a_row_is_left_to_learn_from():
+    groups = np.array([0, 0, 0, 1, 1, 1])
+    classes = np.array([0, 0, 1, 0, 0, 1])
+    for seed in range(30):
+        test = stratified(groups, classes, 0.4, seed)
+        train = np.setdiff1d(np.arange(6), test)
+        assert {*classes[test]} <= {*classes[train]}

@@ -108,3 +108,14 @@ def test_an_unknown_class_is_answered_with_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "y.csv").write_text("text,label\ngood one,hapy\n")
     with pytest.raises(FedlabError, match=r"^--data: .*Did you mean 'happy'"):
         list(reader.labelled(tmp_path / "y.csv"))
+
+
+def test_characters_at_which_unicode_breaks_lines_break_none(
+    scores: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = "good\u2028film\x0c1\x85"
+    (tmp_path / "new.jsonl").write_text(json.dumps({"review": odd}, ensure_ascii=False) + "\n")
+    assert len(read(scores, str(tmp_path / "new.jsonl"))) == 1
+    given = io.TextIOWrapper(io.BytesIO(f"{odd}\nbad movie 2\n".encode()))
+    monkeypatch.setattr("sys.stdin", given)
+    assert len(read(scores, "-")) == 2
