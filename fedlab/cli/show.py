@@ -77,7 +77,7 @@ def _show_scenario(scenario: str, overrides: list[str], toml: bool) -> None:
         return
     table = Table("key", "value", "set in", title=one_line(loaded.scenario.title) or loaded.name)
     content = loaded.scenario.model_dump(mode="json", exclude_none=True)
-    for key, value in _leaves(content, ""):
+    for key, value in _without_repeated(dict(_leaves(content, ""))).items():
         origin = _origin(key, loaded.origins)
         table.add_row(key, _text(value), origin, style="dim" if origin == "default" else None)
     PlainConsole().print(table)
@@ -137,12 +137,26 @@ def _table_of(annotation: Any) -> type[BaseModel] | None:
     return next(tables, None)
 
 
-def _leaves(table: dict[str, Any], prefix: str) -> Any:
+def _leaves(table: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a table and its values; tables of a list are numbered, as --set has it."""
     for key, value in table.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+        inner = value
+        if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+            inner = {str(number): item for number, item in enumerate(value)}
+        if isinstance(inner, dict) and inner:
+            yield from _leaves(inner, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _without_repeated(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values without those of a phase that are as in the scenario's own tables."""
+
+    def is_repeated(key: str) -> bool:
+        own = key.partition(".")[2].partition(".")[2]
+        return key.startswith("phases.") and own in values and values[own] == values[key]
+
+    return {key: value for key, value in values.items() if not is_repeated(key)}
 
 
 def _origin(key: str, origins: dict[str, str]) -> str:

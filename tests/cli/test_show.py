@@ -42,6 +42,13 @@ def test_a_scenario_is_shown_as_before(typed) -> None:
     assert re.search(r"client\.batch_size\W+5\W+--set", shown.out)
 
 
+def test_phases_are_shown_key_by_key_with_what_they_change(typed) -> None:
+    shown = typed("show", "quickstart").out
+    assert "phases.0.client.epochs" in shown
+    assert "phases.1.client.optimizer.lr" in shown
+    assert "phases.0.client.batch_size" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
