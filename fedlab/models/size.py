@@ -84,9 +84,17 @@ def cost_of(settings: ModelSettings, task: Task) -> Cost:
 
 
 def _operations(module: nn.Module, task: Task) -> float:
-    """Return the operations of a forward pass; 0 where that cannot be counted."""
-    kind = torch.int64 if task.modality == "text" else torch.float32
-    inputs = torch.zeros((1, *task.input_shape), dtype=kind, device="meta")
+    """Return the operations of a forward pass; 0 where that cannot be counted.
+
+    Of text models it is two for each weight and token, but for embeddings (Kaplan et al. 2020,
+    "Scaling laws for neural language models", section 2.1): they look at values on the way.
+    """
+    if task.modality == "text":
+        embeddings = [m for m in module.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+        looked_up = sum(m.weight.numel() for m in embeddings)
+        weights = sum(p.numel() for p in module.parameters()) - looked_up
+        return 2.0 * weights * task.input_shape[0]
+    inputs = torch.zeros((1, *task.input_shape), device="meta")
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             module.eval()(inputs)
