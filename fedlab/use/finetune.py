@@ -215,8 +215,6 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
             f"--partition iid --clients {wanted.clients} deals all examples out anew"
         )
     if wanted.partition is not None or wanted.clients is not None or not own:
-        if own and wanted.partition not in ("natural", None):
-            data.pop(CLIENTS_BY, None)
         name = wanted.partition or ("natural" if own else "iid")
         clients = wanted.clients
         if clients is None and name != "natural":

@@ -13,6 +13,7 @@ from PIL import Image
 
 from fedlab.errors import FedlabError
 from fedlab.scenario import load
+from fedlab.scenario.parts import load_dataset
 from fedlab.use import recipes
 from fedlab.use.finetune import FineTuning, compose, write
 from fedlab.use.recipes import Wishes
@@ -173,8 +174,9 @@ def test_another_number_of_clients_than_of_sites_is_not_guessed_at(tmp_path: Pat
         compose(fine_tuning(sites, clients=1))
     assert compose(fine_tuning(sites, clients=3)).scenario.data.partition.name == "natural"
     pooled = compose(fine_tuning(sites, clients=1, partition="iid"))
-    assert "clients_by" not in pooled.content["data"]
     assert pooled.scenario.data.partition.name == "iid"
+    # Sites are still no classes.
+    assert load_dataset(pooled.scenario).task.labels == ("cat", "dog")
 
 
 @pytest.mark.parametrize(
