@@ -133,7 +133,7 @@ def _data(setup: Setup) -> Iterator[str]:
     if chosen is not None and data.partition.name != "natural":
         yield (
             f"data.{chosen} does not decide who is a client: '{data.partition.name}' "
-            "(data.partition) splits the examples anew; leave that table out, or name 'natural'"
+            "(data.partition) deals all examples out anew; with 'natural' its sites are the clients"
         )
     if data.public is not None and not traits_of(setup.strategy).needs_public:
         yield (
