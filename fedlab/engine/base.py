@@ -137,8 +137,8 @@ class Engine(Grid):
         device = devices.resolved(settings.device)
         if device != devices.CPU and not cls.trains_on_devices:
             raise FedlabError(
-                f"engine.device: '{settings.name}' trains on the CPU; set engine.name = 'inline' "
-                f"for '{device}'"
+                f"engine.device: '{settings.name}' trains on the CPU; set engine.name = 'ray' "
+                f"or 'inline' for '{device}'"
             )
         return device
 

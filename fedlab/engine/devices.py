@@ -72,6 +72,27 @@ def resolved(wanted: str) -> torch.device:
     return torch.device(first)
 
 
+def dealt(wanted: str) -> list[torch.device]:
+    """Return the devices that workers are dealt in turn: all of the type that is asked for.
+
+    Args:
+        wanted: As :func:`resolved` takes it; a device's own name gives that device alone.
+
+    Raises:
+        FedlabError: If this machine has no such device.
+    """
+    first = resolved(wanted)
+    if first == CPU or ":" in wanted:
+        return [first]
+    return [torch.device(name) for name in _of_type(first.type)]
+
+
+def use_alone(device: torch.device) -> None:
+    """Make a device the one that this process means by its type's name alone, such as "cuda"."""
+    if device.index is not None:
+        torch.accelerator.set_device_index(device.index)
+
+
 def described() -> list[Device]:
     """Return this machine's devices, the CPU first."""
     return [_described(torch.device(name)) for name in names()]

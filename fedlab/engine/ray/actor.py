@@ -55,6 +55,7 @@ class RayWorker:
         federation: Federation,
         threads: int,
         crash_log: str | None = None,
+        device: str | None = None,
     ) -> None:
         """Get ready for a scenario; a failure is raised when work is asked for.
 
@@ -63,7 +64,9 @@ class RayWorker:
             federation: The data of all clients.
             threads: torch threads.
             crash_log: The file to write to before this process ends itself; None: a temporary one.
+            device: Which of several devices this worker has; None: what the scenario says.
         """
+        from fedlab.engine.devices import use_alone
         from fedlab.engine.worker.block_runner import BlockRunner
         from fedlab.engine.worker.worker import Worker
         from fedlab.process import keep_freed_memory, set_torch_threads
@@ -77,7 +80,8 @@ class RayWorker:
         flower_internals.assume_identity()
         self._runner, self._error = None, None
         try:
-            worker = Worker(loads(scenario_text), federation)
+            worker = Worker(loads(scenario_text), federation, device)
+            use_alone(worker.device)
             if worker.time_limit.seconds is not None:
                 worker.time_limit.end_process(_opened(crash_log))
             self._runner = BlockRunner(worker, scenario_text)

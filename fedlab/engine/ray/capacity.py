@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from fedlab.engine.devices import CPU, dealt
 from fedlab.process import available_memory
 
 WORKER_BYTES = 120 << 20
@@ -26,11 +27,28 @@ def fitting(gpus: float, per_worker: float) -> int:
 
 
 def workers_of(settings: Any) -> int:
-    """Return how many workers run on this machine: what is asked for, or one per core and GPU."""
-    cores = os.cpu_count() or 1
-    if settings.workers is not None or not settings.gpus_per_worker:
-        return int(settings.workers or cores)
-    return max(1, min(cores, fitting(gpus_here(), settings.gpus_per_worker)))
+    """Return how many workers run on this machine.
+
+    That is what is asked for, or one per core; on accelerators as many as share them.
+    """
+    if settings.workers is not None:
+        return int(settings.workers)
+    if settings.gpus_per_worker:
+        return max(1, min(cores_here(), fitting(gpus_here(), settings.gpus_per_worker)))
+    places = dealt(settings.device)
+    if places == [CPU]:
+        return cores_here()
+    return len(places) * int(settings.workers_per_device)
+
+
+def devices_of(settings: Any) -> list[str]:
+    """Return the names of the devices that workers are dealt; none where Ray deals them."""
+    return [] if settings.gpus_per_worker else [str(device) for device in dealt(settings.device)]
+
+
+def cores_here() -> int:
+    """Return how many cores this machine has."""
+    return os.cpu_count() or 1
 
 
 def gpus_here() -> int:
@@ -44,6 +62,12 @@ def objections(settings: Any) -> Iterator[str]:
     """Yield why this machine cannot run the workers that are asked for; Ray would wait for ever."""
     share = settings.gpus_per_worker
     if not share:
+        return
+    if settings.device != "cuda":
+        yield (
+            f"engine.gpus_per_worker = {share:g}: Ray reserves CUDA cards, and engine.device = "
+            f"'{settings.device}' trains on others; set device = 'cuda', or gpus_per_worker to 0"
+        )
         return
     if share > 1 and share != int(share):
         yield (
@@ -73,7 +97,7 @@ def notes(settings: Any, weights: int) -> Iterator[str]:
         settings: The table ``[engine]``.
         weights: How many weights the model has.
     """
-    cores, workers = os.cpu_count() or 1, workers_of(settings)
+    cores, workers = cores_here(), workers_of(settings)
     if workers * settings.threads > cores and (workers > 1 or settings.threads > 1):
         yield (
             f"engine: {workers} workers of {settings.threads} torch threads share {cores} cores "

@@ -13,6 +13,7 @@ from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.devices import CPU
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import fitting, workers_of
 from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
@@ -46,7 +47,20 @@ class RayEngineSettings(EngineSettings):
         None, ge=1, le=4096, description="worker processes; default: one per core"
     )
     cpus_per_worker: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a worker")
-    gpus_per_worker: float = Field(0.0, ge=0, le=1024, description="what Ray reserves for a worker")
+    workers_per_device: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="how many workers share an accelerator, where `workers` does not say how many "
+        "there are",
+    )
+    gpus_per_worker: float = Field(
+        0.0,
+        ge=0,
+        le=1024,
+        description="what Ray reserves for a worker, with device = 'cuda'; 0 on a machine of one's "
+        "own: workers are dealt its cards in turn; 0 on a cluster: a card for workers_per_device",
+    )
     address: str | None = Field(
         None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
     )
@@ -56,6 +70,7 @@ class RayEngine(Engine):
     """Runs clients in parallel in long-lived Ray workers, on one machine or a cluster."""
 
     Settings: ClassVar[type[EngineSettings]] = RayEngineSettings
+    trains_on_devices: ClassVar[bool] = True
 
     def __init__(
         self, settings: RayEngineSettings, scenario: Scenario, federation: Federation
@@ -66,6 +81,7 @@ class RayEngine(Engine):
         self._ray, early = ensure_started(address)
         self._on_cluster = address is not None
         self._options, self.workers = _share(self._ray, settings, self._on_cluster)
+        self._devices = capacity.devices_of(settings) if not self._on_cluster else []
         self._mailbox = Mailbox()
         self._feature_paths: dict[str, str] = {}
         self._text = dumps(self.scenario)
@@ -88,8 +104,7 @@ class RayEngine(Engine):
         """Yield why this machine cannot run the workers; a cluster is asked once it is there."""
         settings = setup.scenario.engine
         if address_of(settings) is None:
-            yield from super().objections(setup)
-            yield from capacity.objections(settings)
+            yield from list(super().objections(setup)) or capacity.objections(settings)
 
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:
@@ -98,14 +113,15 @@ class RayEngine(Engine):
         if address_of(settings) is None:
             yield from capacity.notes(settings, setup.network.model.layout.size)
 
-    def _prepared(self, worker: Any, crash_log: str) -> Any:
+    def _prepared(self, worker: Any, slot: int, crash_log: str) -> Any:
         """Prepare a worker, or a new one, for the scenario."""
         worker = worker or start_worker(self._ray, self._options)
         path = None if self._on_cluster else crash_log
         if self.scenario.module_folders:
             # Before the data arrives, which may be of a class of the user's own.
             worker.look_in.remote(self.scenario.module_folders)
-        worker.prepare.remote(self._text, self._data, self.settings.threads, path)
+        device = self._devices[slot % len(self._devices)] if self._devices else None
+        worker.prepare.remote(self._text, self._data, self.settings.threads, path, device)
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
         return worker
@@ -262,7 +278,7 @@ def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dic
         options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
         return options, workers_of(settings)
     has = ray.cluster_resources()
-    cores, gpus, share = has.get("CPU", 1.0), has.get("GPU", 0.0), settings.gpus_per_worker
+    cores, gpus, share = has.get("CPU", 1.0), has.get("GPU", 0.0), _share_of_gpu(settings)
     most = max(1, int(cores // settings.cpus_per_worker))
     if (settings.workers or 1) > most:
         raise FedlabError(
@@ -278,6 +294,13 @@ def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dic
         )
     options = {"num_cpus": settings.cpus_per_worker, "num_gpus": share}
     return options, settings.workers or most
+
+
+def _share_of_gpu(settings: RayEngineSettings) -> float:
+    """Return what a worker on a cluster reserves of a GPU."""
+    if settings.device == CPU.type:
+        return 0.0
+    return settings.gpus_per_worker or 1 / settings.workers_per_device
 
 
 def _collected(block: Sequence[ClientJob], outcome: Any) -> BlockResult:

@@ -85,7 +85,7 @@ class RayPool:
         ray: The module.
         workers: Actor handles that there are already.
         count: How many workers there shall be.
-        start: Starts a worker, given the file for its crash log.
+        start: Prepares a worker, or starts one, given its place and the file for its crash log.
         parent: Where the folder of crash logs is made; None: where temporary files are.
         lost: Returns which of Ray's own processes has ended, or None.
         is_local: Whether workers run on this machine.
@@ -96,7 +96,7 @@ class RayPool:
         ray: Any,
         workers: Sequence[Any],
         count: int,
-        start: Callable[[Any, str], Any],
+        start: Callable[[Any, int, str], Any],
         parent: Path | None = None,
         lost: Callable[[], str | None] = lambda: None,
         is_local: bool = True,
@@ -117,7 +117,7 @@ class RayPool:
         return [worker.actor for worker in self._workers]
 
     def _begin(self, slot: int, early: Any = None) -> _Worker:
-        actor = self._start(early, self._crash_log(slot))
+        actor = self._start(early, slot, self._crash_log(slot))
         return _Worker(actor, actor.ping.remote())
 
     def _crash_log(self, slot: int) -> str:
@@ -309,7 +309,7 @@ class RayPool:
     def prepare_again(self) -> None:
         """Let every worker get ready anew, for what has changed."""
         for slot, worker in enumerate(self._workers):
-            self._start(worker.actor, self._crash_log(slot))
+            self._start(worker.actor, slot, self._crash_log(slot))
 
     def on_each(self, method: str, *arguments: Any) -> None:
         """Call a method of every worker."""

@@ -103,8 +103,10 @@ def start_early(engine: Any) -> None:
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
     server = fork_server.start() if plain else None
-    # The table is not checked yet: a number that no machine has starts nothing.
-    wanted = workers if plain and 1 <= workers <= MOST_EARLY else 0
+    # The table is not checked yet: a number that no machine has starts nothing. How many workers
+    # share an accelerator is not known yet, either.
+    is_known = bool(table.get("workers")) or table.get("device", "cpu") == "cpu"
+    wanted = workers if plain and is_known and 1 <= workers <= MOST_EARLY else 0
     _early.append(_begun(RayStart(address, wanted, server)))
 
 

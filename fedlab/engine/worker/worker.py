@@ -69,7 +69,7 @@ class Worker:
 
     Attributes:
         scenario: The scenario.
-        device: Where it trains and evaluates.
+        device: Where it trains and evaluates: the one it was given, or what the scenario says.
         federation: The data of all clients; only the asked client's rows are touched.
         network: The resident model; of several architectures, the first.
         algorithm: The client algorithm.
@@ -79,10 +79,13 @@ class Worker:
         time_limit: How long one client may take.
     """
 
-    def __init__(self, scenario: Scenario, federation: Federation) -> None:
+    def __init__(
+        self, scenario: Scenario, federation: Federation, device: str | None = None
+    ) -> None:
         task = federation.dataset.task
         self.scenario = scenario
-        self.device = resolved(getattr(scenario.engine, "device", "cpu"))
+        own: str = getattr(scenario.engine, "device", "cpu")
+        self.device = resolved(own if device is None else device)
         seeding.seed_also(self.device)
         self.federation = on_device(federation, self.device)
         self._placement = Placement(self.device)

@@ -102,10 +102,12 @@ class Stage:
         self.lost: str | None = None
         self.begun: list[int] = []
         self.started = 0
+        self.slots: list[int] = []
         self.pool = RayPool(Ray(), [], 2, self._start, lost=lambda: self.lost, is_local=False)
 
-    def _start(self, worker: Any, last_words: str) -> Actor:
+    def _start(self, worker: Any, slot: int, last_words: str) -> Actor:
         self.started += 1
+        self.slots.append(slot)
         return Actor(self._play, last_words)
 
     def _play(self, actor: Actor, number: int) -> str:
@@ -169,7 +171,7 @@ def test_what_a_call_raises_is_its_outcome_and_its_worker_lives() -> None:
             raise RayTaskError("work", "a traceback", ValueError("no"))
         return number
 
-    pool = RayPool(Ray(), [], 1, lambda worker, last_words: Actor(play, last_words))
+    pool = RayPool(Ray(), [], 1, lambda worker, slot, last_words: Actor(play, last_words))
     outcomes = dict(pool.run(3, lambda n: ("work", (n,))))
     assert isinstance(outcomes.pop(1), RayTaskError)
     assert outcomes == {0: 0, 2: 2}
@@ -184,6 +186,8 @@ def test_a_worker_that_takes_too_long_is_ended_and_replaced() -> None:
     assert str(lost) == "the client took too long, and its process did not answer within 0 s"
     assert outcomes == {n: f"answer {n}" for n in (0, 2, 3, 4)}
     assert stage.started == 3
+    # The new one has the place of the one that it replaces, and so its device.
+    assert stage.slots in ([0, 1, 0], [0, 1, 1])
 
 
 def test_where_ray_itself_has_ended_nobody_waits_for_its_workers() -> None:
@@ -197,7 +201,7 @@ def test_workers_that_are_there_already_are_taken_first() -> None:
     early = [object(), object(), object()]
     given: list[Any] = []
 
-    def start(worker: Any, last_words: str) -> Actor:
+    def start(worker: Any, slot: int, last_words: str) -> Actor:
         given.append(worker)
         return Actor(lambda actor, number: None, last_words)
 

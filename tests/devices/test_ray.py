@@ -1,0 +1,71 @@
+"""Workers in processes of their own share the devices of their machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fedlab.run.simulation import Simulation
+from tests.shared import scenario_with
+
+pytestmark = pytest.mark.usefixtures("strict")
+ROOT = Path(__file__).parents[2]
+CLIENT = f"""
+import sys
+
+sys.path.insert(0, {str(ROOT)!r})
+from fedlab.algorithm.client import ClientAlgorithm
+from tests.devices import strict
+
+strict.register()
+
+
+class Placed(ClientAlgorithm):
+    'Says which device it trained on.'
+
+    def update(self, task, fitted):
+        update = super().update(task, fitted)
+        update.metrics["place"] = float(task.device.index or 0) if task.device.type != "cpu" else -1
+        return update
+"""
+
+
+def outcome(folder: Path, **engine: Any) -> tuple[torch.Tensor, set[float]]:
+    """Return the weights after two rounds, and the numbers of the devices that clients had."""
+    (folder / "placed_client.py").write_text(CLIENT)
+    changes = {
+        "rounds": 2,
+        "module_folders": [str(folder)],
+        "data": {"partition": {"clients": 8}},
+        "client": {"name": "placed_client:Placed"},
+        "engine": {"vectorised": False, **engine},
+    }
+    places: set[float] = set()
+    with Simulation(scenario_with(changes)) as simulation:
+        exchange = simulation.engine.exchange
+
+        def noted(*arguments: Any, **keys: Any) -> Any:
+            found = exchange(*arguments, **keys)
+            places.update(r.metrics["place"] for r in found.reports if "place" in r.metrics)
+            return found
+
+        simulation.engine.exchange = noted  # type: ignore[method-assign]
+        rounds = simulation.rounds()
+        rounds.run()
+        return torch.as_tensor(rounds.weights), places
+
+
+def test_several_workers_share_the_devices_and_reach_the_bits_of_the_cpu(tmp_path: Path) -> None:
+    on_cpu = outcome(tmp_path, name="inline")
+    for keys, places in (
+        ({"workers_per_device": 1}, {0.0, 1.0}),
+        ({"workers": 1}, {0.0}),
+        ({"device": "strict:1", "workers": 2}, {1.0}),
+    ):
+        weights, found = outcome(tmp_path, name="ray", **{"device": "strict", **keys})
+        assert torch.equal(weights, on_cpu[0]), keys
+        assert found == places, keys
+    assert on_cpu[1] == {-1.0}
