@@ -176,19 +176,24 @@ def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
 class StopWhenGoodEnough(Callback):
     """Ends the run when a metric has stopped improving, or is good enough.
 
-    It is the server's test metric, or the mean over clients' validation parts.
+    It is the server's test metric, or the mean over clients' validation parts. Of several phases
+    only the last is watched: earlier ones prepare for it, so that none of them ends the run.
+
+    Args:
+        settings: What is watched, and what ends the run.
+        first: The first round that is watched.
     """
 
     name = "early_stopping"
 
-    def __init__(self, settings: RunStoppingSettings) -> None:
-        self._metric, self._on = settings.metric, settings.on
+    def __init__(self, settings: RunStoppingSettings, first: int = 1) -> None:
+        self._metric, self._on, self._first = settings.metric, settings.on, first
         self._stopping = EarlyStopping(settings)
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Take the round's metric."""
         value = outcome.record.get(self._on, {}).get(self._metric)
-        if value is not None and outcome.round > 0:
+        if value is not None and outcome.round >= self._first:
             self._stopping.update(value)
 
     def reason_to_stop(self) -> str | None:
@@ -197,9 +202,11 @@ class StopWhenGoodEnough(Callback):
 
     def state(self) -> dict[str, Any]:
         """Return the best value and how long it has stood."""
-        return {"metric": self._metric, "on": self._on, **self._stopping.state()}
+        watched = {"metric": self._metric, "on": self._on, "first": self._first}
+        return {**watched, **self._stopping.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint; what was seen of another metric says nothing of this one."""
-        if (state.get("metric", self._metric), state.get("on", "test")) == (self._metric, self._on):
+        """Continue from a checkpoint, unless it watched another metric, or from another round."""
+        seen = (state.get("metric", self._metric), state.get("on", "test"), state.get("first", 1))
+        if seen == (self._metric, self._on, self._first):
             self._stopping.restore(state)

@@ -28,6 +28,7 @@ from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import StrategyFault
 from fedlab.scenario import Scenario
 from fedlab.scenario.metadata import model_metadata
+from fedlab.scenario.phases import phases_of
 from fedlab.wire.archive import write_arrays
 
 
@@ -49,9 +50,10 @@ def run(
     interrupts = StopOnInterrupt()
     best = BestWeights(folder)
     stopping = folder.scenario.evaluation.early_stopping
+    watched_from = phases_of(folder.scenario)[-1].first_round
     watchers: list[Callback] = [
         best,
-        *([StopWhenGoodEnough(stopping)] if stopping is not None else []),
+        *([StopWhenGoodEnough(stopping, watched_from)] if stopping is not None else []),
         Recorder(folder),
         interrupts,
         *callbacks,

@@ -18,7 +18,7 @@ from fedlab.data.transforms import augments
 from fedlab.engine.features.cache import CannotCache, check_it_pays, split_network
 from fedlab.models.network import BatchNorm
 from fedlab.scenario import Scenario
-from fedlab.scenario.phases import evaluated_rounds
+from fedlab.scenario.phases import evaluated_rounds, phases_of
 
 _OURS = {"sgd", "adam", "adamw", "rmsprop"}
 _OPTIMIZER_KEYS = {
@@ -92,7 +92,8 @@ def _evaluation(setup: Setup, run: Scenario) -> Iterator[str]:
             f"{'of each phase ' if run.phases else ''}only"
         )
     stopping = evaluation.early_stopping
-    evaluated = len(evaluated_rounds(run))
+    watched_from = phases_of(run)[-1].first_round
+    evaluated = sum(number >= watched_from for number in evaluated_rounds(run))
     on_test = stopping is not None and stopping.on == "test"
     if on_test and not len(setup.federation.dataset.test):
         yield "evaluation.early_stopping has nothing to look at: the server has no test set"
@@ -102,8 +103,9 @@ def _evaluation(setup: Setup, run: Scenario) -> Iterator[str]:
         and (stopping.patience or 0) >= evaluated
     ):
         yield (
-            f"evaluation.early_stopping.patience = {stopping.patience} cannot end a run of "
-            f"{evaluated} evaluated rounds early; lower it, or raise rounds"
+            f"evaluation.early_stopping.patience = {stopping.patience} cannot end a "
+            f"{'last phase' if run.phases else 'run'} of {evaluated} evaluated "
+            f"round{'s' * (evaluated != 1)} early; lower it, or raise rounds"
         )
     cohort = cohort_size(scenario.strategy, setup.population)
     if evaluation.minimum_replies > cohort:

@@ -50,7 +50,7 @@ def _fixed() -> Iterator[str]:
     from fedlab.data.transforms import AugmentationSettings
     from fedlab.models.backbone import BackboneSettings
     from fedlab.models.transformers_settings import TransformersSettings
-    from fedlab.training.early_stopping import EarlyStoppingSettings
+    from fedlab.training.early_stopping import EarlyStoppingSettings, RunStoppingSettings
     from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings
 
     tables: dict[str, type[BaseModel]] = {
@@ -62,8 +62,9 @@ def _fixed() -> Iterator[str]:
         "[model], any model of Hugging Face's transformers": TransformersSettings,
         "[client.optimizer]": OptimizerSettings,
         "[client.schedule]": ScheduleSettings,
-        "[client.early_stopping], [evaluation.early_stopping]": EarlyStoppingSettings,
+        "[client.early_stopping]": EarlyStoppingSettings,
         "[evaluation]": EvaluationSettings,
+        "[evaluation.early_stopping]": RunStoppingSettings,
     }
     for title, settings in tables.items():
         yield f"## {title}"

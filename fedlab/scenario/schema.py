@@ -43,7 +43,10 @@ class EvaluationSettings(Settings):
     baselines: tuple[Baseline, ...] = Field(
         (), description="'centralised', 'local', 'random': is federating worth it?"
     )
-    early_stopping: RunStoppingSettings | None = None
+    early_stopping: RunStoppingSettings | None = Field(
+        None,
+        description="ends the run by a metric of its rounds; of several phases, only in the last",
+    )
     keep_best: bool = Field(
         True,
         description="with federated: keep the weights of the round that was best on clients' "

@@ -19,7 +19,9 @@ class EarlyStoppingSettings(Settings):
     """Keys of ``[client.early_stopping]``; ``[evaluation.early_stopping]`` has more."""
 
     metric: str = Field("loss", description="the watched metric")
-    patience: int | None = Field(None, ge=1, description="epochs or rounds without improvement")
+    patience: int | None = Field(
+        None, ge=1, description="epochs or evaluated rounds without improvement"
+    )
     minimum_change: float = Field(0.0, ge=0, description="what counts as an improvement")
     threshold: float | None = Field(None, description="stop once the metric is this good")
 

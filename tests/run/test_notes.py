@@ -146,6 +146,11 @@ def test_what_is_said_of_evaluation_is_said_of_the_whole_run() -> None:
     phases = "[[phases]]\nrounds = 2\n[[phases]]\nrounds = 6"
     stopping = "evaluation.early_stopping.patience = 3"
     assert notes({"rounds": None}, stopping, phases) == []
+    (note,) = notes({"rounds": None}, "evaluation.early_stopping.patience = 6", phases)
+    assert note == (
+        "evaluation.early_stopping.patience = 6 cannot end a last phase of 6 evaluated rounds "
+        "early; lower it, or raise rounds"
+    )
     assert notes({"rounds": None}, "evaluation.every = 3", phases) == []
     (note,) = notes({"rounds": None}, "evaluation.every = 9", phases)
     assert note == (

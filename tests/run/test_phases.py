@@ -346,6 +346,38 @@ def test_the_best_round_of_an_earlier_phase_is_put_back(tmp_path: Path) -> None:
         assert changed(first, load_file(folder.path / name)) == set()
 
 
+NOTHING_IMPROVES = {"metric": "loss", "minimum_change": 100.0, "patience": 1}
+THREE_AND_FOUR = '[[phases]]\nrounds = 3\ntrainable = "head"\n[[phases]]\nrounds = 4\n'
+
+
+@pytest.mark.parametrize("stops", [(), (1,), (3,), (4,), (2, 3, 4)])
+def test_only_the_last_phase_stops_early_also_after_a_resume(
+    tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    evaluation = {"early_stopping": NOTHING_IMPROVES}
+    folder = RunFolder.create(
+        tmp_path, "run", phased(THREE_AND_FOUR, rounds=None, evaluation=evaluation)
+    )
+    for last in stops:
+        assert run(folder, [StopAfter(last)]).round == last
+    rounds = run(folder)
+    assert (rounds.status, rounds.round) == ("stopped", 5)
+    assert rounds.reason == "loss has not improved for 1"
+
+
+def test_a_run_whose_earlier_phase_was_watched_goes_on_in_its_last_phase(tmp_path: Path) -> None:
+    evaluation = {"early_stopping": NOTHING_IMPROVES}
+    folder = RunFolder.create(
+        tmp_path, "run", phased(THREE_AND_FOUR, rounds=None, evaluation=evaluation)
+    )
+    run(folder, [StopAfter(3)])
+    (path,) = (folder.checkpoints / "round-00003").glob("*.json")
+    content = json.loads(path.read_text())
+    content["extra"]["early_stopping"] = {"metric": "loss", "best": 2.0, "waited": 2}
+    path.write_text(json.dumps(content))
+    assert run(folder).round == 5
+
+
 def test_classes_are_weighed_in_a_phase_alone(tmp_path: Path) -> None:
     phases = "[[phases]]\nrounds = 1\n[[phases]]\nrounds = 2\n"
     plain = finished(tmp_path / "plain", phased(phases))
