@@ -13,6 +13,7 @@ from clients.personalised import OWN, OwnLoopSettings, Personalised
 from fedlab.algorithm.client import ClientSettings
 from fedlab.registry import clients
 from fedlab.training.loop import Fit, Steps, all_batches, descend, gradient
+from fedlab.training.losses import MeanLoss
 from fedlab.training.optimizer import build_optimizer
 from fedlab.training.task import LocalTask, Update
 
@@ -53,7 +54,7 @@ class Apfl(Personalised):
         share, objective, steps = self._share(task), self.objective(task), self.steps(task)
         own_parameter = nn.Parameter(own[trained])
         own_steps = self._steps_of(own_parameter, task, steps)
-        losses, taken, seen = 0.0, 0, 0
+        losses, taken = MeanLoss(), 0
         task.network.train_mode()
         for inputs, targets in all_batches(task, steps):
             model.weights.copy_(_mixed(own, local, share, trained))
@@ -69,8 +70,9 @@ class Apfl(Personalised):
             descend(steps)
             descend(own_steps)
             local.copy_(model.weights)
-            losses, taken, seen = losses + loss * len(inputs), taken + 1, seen + len(inputs)
-        update = self.update(task, Fit(taken, self.settings.epochs, losses / max(seen, 1)))
+            losses.add(loss, len(inputs))
+            taken += 1
+        update = self.update(task, Fit(taken, self.settings.epochs, losses.value()))
         update.metrics["own_share"] = share
         kept = {OWN: own, SHARE: torch.tensor([share], dtype=torch.float64)}
         update.state = {**update.state, **kept}

@@ -11,6 +11,7 @@ from clients.personalised import OWN, OwnLoopSettings, Personalised
 from fedlab.algorithm.client import ClientSettings
 from fedlab.registry import clients
 from fedlab.training.loop import Fit, all_batches, step
+from fedlab.training.losses import MeanLoss
 from fedlab.training.task import LocalTask, Update
 from fedlab.training.terms import Proximal
 
@@ -51,18 +52,18 @@ class PFedMe(Personalised):
         model = task.network.model
         near = task.anchor.clone()
         objective, steps = self.objective(task), self.steps(task)
-        losses, rounds, seen = 0.0, 0, 0
+        losses, rounds = MeanLoss(), 0
         task.network.train_mode()
         for inputs, targets in all_batches(task, steps):
             pull = Proximal(settings.attraction, near)
             drawn = replace(objective, parameter_terms=[*objective.parameter_terms, pull])
             for _ in range(settings.own_steps):
-                losses += step(task, drawn, steps, inputs, targets) * len(inputs)
+                losses.add(step(task, drawn, steps, inputs, targets), len(inputs))
             far = near - model.parameter.data
             near = near - settings.outer_rate * settings.attraction * far
-            rounds, seen = rounds + 1, seen + settings.own_steps * len(inputs)
+            rounds += 1
         own = model.weights.clone()
         model.parameter.data.copy_(near)
-        update = self.update(task, Fit(rounds, settings.epochs, losses / max(seen, 1)))
+        update = self.update(task, Fit(rounds, settings.epochs, losses.value()))
         update.state = {**update.state, OWN: own}
         return update

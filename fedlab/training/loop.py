@@ -14,6 +14,7 @@ from fedlab.training.batches import Batches
 from fedlab.training.draw import merged, parted
 from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
+from fedlab.training.losses import MeanLoss
 from fedlab.training.optimizer import decay
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import Batch, Objective
@@ -94,14 +95,14 @@ def fit(
     batches = Batches(task, steps.batch_size, steps.epochs, steps.limit)
     rates = steps.rates()
     best: torch.Tensor | None = None
-    taken, epoch, losses, seen = 0, 0, 0.0, 0
+    taken, epoch, losses = 0, 0, MeanLoss()
     with _descending(model, objective, steps) as is_fused:
         while taken < batches.steps:
             task.network.train_mode()
             for inputs, targets in batches.epoch(taken):
                 steps.set_rates(rates, taken, batches.steps)
-                losses += step(task, objective, steps, inputs, targets, is_fused) * len(targets)
-                seen += len(targets)
+                loss = step(task, objective, steps, inputs, targets, is_fused)
+                losses.add(loss, len(targets))
                 taken += 1
             epoch += 1
             if stopping is not None and validate is not None:
@@ -111,7 +112,7 @@ def fit(
                     break
     if best is not None:
         model.weights.copy_(best)
-    return Fit(taken, epoch, losses / max(seen, 1))
+    return Fit(taken, epoch, losses.value())
 
 
 def all_batches(task: LocalTask, steps: Steps) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -146,8 +147,8 @@ def step(
     inputs: torch.Tensor,
     targets: torch.Tensor,
     is_fused: bool = False,
-) -> float:
-    """Take one descent step; return the task loss before it.
+) -> torch.Tensor:
+    """Take one descent step; return the task loss before it, a scalar without a graph.
 
     Args:
         task: Model and data.
@@ -169,7 +170,7 @@ def gradient(
     clip_norm: float | None,
     inputs: torch.Tensor,
     targets: torch.Tensor,
-) -> float:
+) -> torch.Tensor:
     """Write the objective's gradient on a batch into the model's; return the task loss."""
     model = task.network.model
     model.zero_gradient()
@@ -191,11 +192,11 @@ def descend(steps: Steps) -> None:
 
 def _backward(
     task: LocalTask, objective: Objective, inputs: torch.Tensor, targets: torch.Tensor
-) -> float:
+) -> torch.Tensor:
     """Run the backward pass of task loss and batch terms; return the task loss."""
     loss, whole = losses_of(task, objective, inputs, targets)
     whole.backward()  # type: ignore[no-untyped-call]
-    return loss.item()
+    return loss.detach()
 
 
 def losses_of(

@@ -56,9 +56,19 @@ def test_weights_and_data_are_moved_once_for_all_clients() -> None:
         with counted() as copies:
             after_a_round(ON_DEVICE, changes)
         numbers[clients] = copies[0]
-    # A further client costs the order of its epoch's examples, and its update.
+    # A further client costs the order of its epoch's examples, its losses and its update.
     assert numbers[6].to_device - numbers[3].to_device == 3 * 3
-    assert numbers[6].to_host - numbers[3].to_host == 3
+    assert numbers[6].to_host - numbers[3].to_host == 2 * 3
+
+
+def test_no_step_waits_for_the_device() -> None:
+    numbers = []
+    for epochs in (2, 6):
+        changes = {"client": {"epochs": epochs, "batch_size": 8}, "engine": {"vectorised": False}}
+        with counted() as copies:
+            after_a_round(ON_DEVICE, changes)
+        numbers.append((copies[0].numbers, copies[0].to_host))
+    assert numbers[0] == numbers[1]
 
 
 def test_a_vector_that_nobody_holds_does_not_stay_on_the_device() -> None:

@@ -60,4 +60,10 @@ class Placement:
 
 
 def _at(tensors: Arrays, device: torch.device) -> Arrays:
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+    return {name: _moved(tensor, device) for name, tensor in tensors.items()}
+
+
+def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    # Apple's GPU has no double precision, which is for single numbers of a client's own.
+    stays = device.type == "mps" and tensor.dtype == torch.float64
+    return tensor if stays else tensor.to(device)
