@@ -50,8 +50,9 @@ class BestWeights(Callback):
     """Keeps the weights of the round that was best on the clients' validation parts.
 
     Rounds are compared by the metric that early stopping watches, where it watches the validation
-    parts, and else by the first of accuracy, perplexity, … that clients report. Of equal values
-    the one with the lower loss is better, and then the earlier one.
+    parts, and else by the first of accuracy, perplexity, … that clients report. Of equal values,
+    which small validation parts often give, the one with the lower loss is better, and then the
+    earlier one.
     """
 
     name = "best"
@@ -149,4 +150,4 @@ def _is_better(new: Best, old: Best) -> bool:
         return True
     if new.value != old.value:
         return metric_name(new.metric).better(new.value, old.value)
-    return new.loss < old.loss
+    return new.loss < old.loss or (math.isnan(old.loss) and not math.isnan(new.loss))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from fedlab.engine.reports import Report
 from fedlab.errors import FedlabError
+from fedlab.run.best import BestWeights
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
@@ -101,6 +103,41 @@ def test_the_file_holds_the_weights_of_the_round_with_the_best_weighted_mean(
     evaluated = evaluate_trained(load_trained(folder.path, best=True)).compute()
     assert evaluated == pytest.approx(line["test"], rel=1e-6)
     assert evaluated == pytest.approx(found["test"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("means", "best"),
+    [
+        ([(0.5, 1.0), (0.75, 0.9), (0.75, 0.8), (0.75, 0.85)], 3),
+        ([(0.75, 0.8), (0.75, 0.8)], 1),
+        ([(0.75, 0.8), (0.5, 0.1)], 1),
+        ([(0.75, math.nan), (0.75, 5.0), (0.75, math.nan)], 2),
+        ([(0.75, None), (0.75, None)], 1),
+    ],
+)
+@pytest.mark.parametrize("resumed_after", [None, 1, 2, 3])
+def test_of_rounds_with_equal_accuracy_the_lower_loss_is_better(
+    tmp_path: Path,
+    means: list[tuple[float, float | None]],
+    best: int,
+    resumed_after: int | None,
+) -> None:
+    class View:
+        weights = torch.zeros(3)
+
+    folder = RunFolder.create(tmp_path, "run", scenario_with(BASE))
+    watching = BestWeights(folder)
+    for number, (accuracy, loss) in enumerate(means, 1):
+        View.weights = torch.full((3,), float(number))
+        measured = {"accuracy": accuracy} | ({} if loss is None else {"loss": loss})
+        watching.round_ended(cast(RunView, View), RoundOutcome(number, {"validation": measured}))
+        if number == resumed_after:
+            state = json.loads(json.dumps(watching.state()))
+            watching = BestWeights(folder)
+            watching.restore(state)
+    assert watching.best is not None
+    assert watching.best.round == best
+    assert torch.equal(cast(torch.Tensor, watching.weights()), torch.full((3,), float(best)))
 
 
 @pytest.mark.parametrize("stops", [(1, 3), (5,), (6,)])
