@@ -121,6 +121,11 @@ def _finetune(
     for line in composed.understood:
         typer.echo(line, err=stream is not None)
     if dry_run:
+        from fedlab.run.rehearsal import rehearse
+
+        # As 'fedlab check' does: a scenario that is written out can be run.
+        for note in rehearse(composed.scenario):
+            typer.echo(f"note: {note}", err=True)
         path = write(composed.content, wanted.name, output)
         typer.echo(f"Scenario    {path}", err=stream is not None)
         return

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.backbone import BackboneSettings
-from fedlab.models.network import bare_module, module_and_stages
+from fedlab.models.network import BatchNorm, bare_module, module_and_stages
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 
@@ -64,11 +64,13 @@ class Cost:
         operations: Floating-point operations of one example's forward pass; 0 where unknown.
         stages: Blocks that can be trained by themselves.
         is_transformer: Whether it attends.
+        has_batch_norm: Whether it keeps statistics of batches.
     """
 
     operations: float
     stages: int
     is_transformer: bool
+    has_batch_norm: bool
 
 
 def cost_of(settings: ModelSettings, task: Task) -> Cost:
@@ -80,7 +82,8 @@ def cost_of(settings: ModelSettings, task: Task) -> Cost:
     with torch.device("meta"):
         module, stages = module_and_stages(settings.model_copy(update={"pretrained": False}), task)
     attends = any(re.search(r"\battn?\b|attention", name) for name, _ in module.named_modules())
-    return Cost(_operations(module, task), len(stages), attends)
+    normalises = any(isinstance(m, BatchNorm) for m in module.modules())
+    return Cost(_operations(module, task), len(stages), attends, normalises)
 
 
 def _operations(module: nn.Module, task: Task) -> float:

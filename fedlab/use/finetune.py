@@ -220,6 +220,10 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
         if clients is None and name != "natural":
             clients = CLIENTS
         data["partition"] = {"name": name} | ({} if clients is None else {"clients": clients})
+    library, _, model = wanted.backbone.partition(":")
+    if finding.kind == "texts" and library == "transformers":
+        # Pretrained weights know the tokens of their own tokeniser alone.
+        data["tokens"] = f"huggingface:{model}"
     if finding.kind == "pictures":
         data["image_size"] = wanted.image_size or side_of(wanted.backbone, finding, is_pretrained)
         data.pop("channels", None)

@@ -38,6 +38,7 @@ class Situation:
         examples: Training examples of a client, on average.
         is_pretrained: Whether the backbone's weights are.
         is_transformer: Whether it is a Transformer, which wants smaller steps than a CNN.
+        has_batch_norm: Whether it keeps statistics of batches.
         stages: How many blocks it has that can be trained by themselves.
         operations: Of one example's forward pass.
         clients: How many there are.
@@ -48,6 +49,7 @@ class Situation:
     examples: float
     is_pretrained: bool
     is_transformer: bool = False
+    has_batch_norm: bool = False
     stages: int = 0
     operations: float = 0.0
     clients: int = 1
@@ -102,7 +104,7 @@ def _one_phase(situation: Situation, phase: dict[str, Any]) -> dict[str, Any]:
     trainable = phase["trainable"]
     return {
         "rounds": phase["rounds"],
-        "model": _frozen(trainable),
+        "model": _frozen(situation, trainable),
         "client": phase["client"],
         "evaluation": _evaluation(situation.metric),
     } | _augmented(situation, trainable)
@@ -117,7 +119,7 @@ def _head_first(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, 
         del whole["trainable"]
     head = _head(situation, AS_THE_RECIPE_SAYS, rounds - last)
     return {
-        "model": _frozen("all"),
+        "model": _frozen(situation, "all"),
         "evaluation": _evaluation(situation.metric),
         "phases": [
             {"name": "head", **head, "augmentation": False},
@@ -140,9 +142,10 @@ def _or(wish: Any, usual: Any) -> Any:
     return usual if wish is None else wish
 
 
-def _frozen(trainable: str) -> dict[str, Any]:
+def _frozen(situation: Situation, trainable: str) -> dict[str, Any]:
     """Return keys of [model]: statistics of small batches would spoil those of pretraining."""
-    return {"batch_norm": "frozen"} | ({} if trainable == "all" else {"trainable": trainable})
+    norms = {"batch_norm": "frozen"} if situation.has_batch_norm else {}
+    return norms | ({} if trainable == "all" else {"trainable": trainable})
 
 
 def _augmented(situation: Situation, trainable: str) -> dict[str, Any]:

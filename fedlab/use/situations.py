@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedlab.data.inspection import Contents, Finding
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario
 from fedlab.use.recipes import Situation
+
+if TYPE_CHECKING:
+    from fedlab.data.dataset import Modality
 
 LARGEST_SIDE = 224
 """Pixels that backbones of larger pictures get, too: the cost grows with the square."""
@@ -19,6 +22,10 @@ SMALLEST_SIDE, SMALL_SIDE = 16, 64
 """Pixels of pictures for a network without pretrained weights."""
 LOOKED_AT = 32
 """Pictures that are looked at for whether they are grey."""
+TOKENS_A_WORD, USUAL_WORDS = 1.3, 100
+"""Of tokenisers of pretrained models, on English."""
+ANY_VOCABULARY = 1 << 18
+"""As large as those of pretrained models: embeddings cost nothing to look up."""
 
 
 def situation_of(finding: Finding, data: Mapping[str, Any], scenario: Scenario) -> Situation:
@@ -42,9 +49,10 @@ def situation_of(finding: Finding, data: Mapping[str, Any], scenario: Scenario) 
     if finding.kind == "pictures":
         side = data["image_size"]
         situation = replace(situation, augmentation=_augmentation(finding.path, side))
-        return _with_cost(situation, scenario, (3, side, side), max(2, len(finding.classes)))
+        return _with_cost(situation, scenario, "image", (3, side, side))
     if scenario.model.name.startswith("transformers:"):
-        return replace(situation, is_transformer=True)
+        tokens = round(TOKENS_A_WORD * finding.details.get("words", USUAL_WORDS))
+        return _with_cost(situation, scenario, "text", (max(1, tokens),))
     return situation
 
 
@@ -60,20 +68,23 @@ def side_of(backbone: str, finding: Finding, is_pretrained: bool) -> int:
 
 
 def _with_cost(
-    situation: Situation, scenario: Scenario, shape: tuple[int, ...], outputs: int
+    situation: Situation, scenario: Scenario, modality: Modality, shape: tuple[int, ...]
 ) -> Situation:
-    """Return a situation with what the backbone takes for pictures of this shape."""
+    """Return a situation with what the backbone takes for inputs of this shape."""
     if not situation.is_pretrained:
         return situation
     from fedlab.data.dataset import Task
     from fedlab.models.size import cost_of
 
-    cost = cost_of(scenario.model, Task("classification", "image", shape, outputs))
+    vocabulary = ANY_VOCABULARY if modality == "text" else 0
+    task = Task("classification", modality, shape, outputs=2, vocabulary=vocabulary)
+    cost = cost_of(scenario.model, task)
     return replace(
         situation,
         operations=cost.operations,
         stages=cost.stages,
         is_transformer=cost.is_transformer,
+        has_batch_norm=cost.has_batch_norm,
     )
 
 

@@ -168,3 +168,12 @@ def test_folders_of_texts_that_cannot_serve_are_refused_with_their_place(
     scenario({"path": "t"})
     (said,) = refused("check", "own.toml")
     assert sentence in said
+
+
+def test_a_dry_run_writes_no_scenario_that_could_not_run(refused: Refused) -> None:
+    write("t.csv", GOOD)
+    (said,) = refused(
+        "finetune", "--data", "t.csv", "--backbone", "resnet18", "--pretrained=false", "--dry-run"
+    )
+    assert "takes" in said
+    assert not list(Path().glob("*resnet18*.toml"))

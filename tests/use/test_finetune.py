@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from fedlab.errors import FedlabError
+from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import load
 from fedlab.scenario.parts import load_dataset
 from fedlab.use import recipes
 from fedlab.use.finetune import FineTuning, compose, write
 from fedlab.use.recipes import Wishes
+from tests.tiny_bert import tiny_bert
 
 LITE = "tf_efficientnet_lite0"
 
@@ -131,6 +133,23 @@ def test_wishes_are_those_of_the_last_phase_and_rounds_of_all(pictures: Path) ->
     assert last.trainable == "last:2"
     first: Any = head.client
     assert first.optimizer.lr != 0.5
+
+
+def test_a_text_model_gets_its_own_tokens_and_no_key_that_it_lacks(tmp_path: Path) -> None:
+    bert = tiny_bert(tmp_path / "bert")
+    rows = (f"{words},{label}\n" for words, label in (("goals and match", "a"), ("rain", "b")))
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(rows) * 20)
+    backbone = f"transformers:{bert}"
+    scenario = compose(fine_tuning(tmp_path / "texts.csv", backbone=backbone)).scenario
+    assert scenario.data.tokens == f"huggingface:{bert}"  # type: ignore[attr-defined]
+    assert all("batch_norm" not in note for note in rehearse(scenario))
+    assert [phase.trainable for phase in scenario.phases] == ["head", None]
+
+
+def test_only_a_network_with_batch_norm_has_it_frozen(pictures: Path) -> None:
+    frozen = content_of(pictures, backbone=LITE)["model"]
+    assert frozen["batch_norm"] == "frozen"
+    assert "batch_norm" not in content_of(pictures, backbone="vit_small_patch14_dinov2")["model"]
 
 
 def test_a_vision_transformer_of_large_pictures_gets_smaller_ones(pictures: Path) -> None:

@@ -73,7 +73,12 @@ class Texts:
             classes=dict(sorted(Counter(rows.labels).items())) if targets.classes else {},
             facts=tuple(facts),
             notes=(*rows.notes, *targets.notes, *_duplicates(rows)),
-            details={"least": lengths.least, "median": lengths.median, "most": lengths.most},
+            details={
+                "least": lengths.least,
+                "median": lengths.median,
+                "most": lengths.most,
+                "words": int(np.median([len(text.split()) for text in rows.texts])),
+            },
             scenario=_scenario(contents.path, rows),
         )
 
