@@ -3,7 +3,8 @@
 // Memory is the host's. Every operation runs the CPU's kernel on tensors that alias that memory, so
 // its numbers are those of the CPU bit for bit. What would be an error on a card is one here: a
 // second operand on the CPU or on another of these devices (numbers without dimensions aside), a
-// generator of the CPU, reading the memory as a NumPy array. Copies are counted.
+// generator of the CPU, reading the memory as a NumPy array, more memory than a limit that a test may
+// set. Copies are counted.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -19,6 +20,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -49,17 +51,42 @@ Device device_of(std::optional<Device> wanted) {
 
 // ---- Memory ----
 
-void release(void* memory) { std::free(memory); }
+std::atomic<int64_t> used[kDevices];
+std::atomic<int64_t> limit{0};  // 0: none
+
+// Some of a device's memory, of its own or taken over from a kernel of the CPU.
+struct Block {
+  Block(DeviceIndex index, size_t bytes) : index(index), bytes(static_cast<int64_t>(bytes)) {
+    const int64_t most = limit, wanted = used[index] + this->bytes;
+    TORCH_CHECK_WITH(
+        OutOfMemoryError, most == 0 || wanted <= most, "strict:", int(index),
+        " is out of memory: ", wanted, " bytes are wanted, and it has ", most);
+    used[index] += this->bytes;
+  }
+  ~Block() {
+    used[index] -= bytes;
+    std::free(memory);
+  }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  DeviceIndex index;
+  int64_t bytes;
+  void* memory = nullptr;
+  c10::Storage host;
+};
+
+void release(void* block) { delete static_cast<Block*>(block); }
 
 struct StrictAllocator final : c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     Device device(kStrict, current);
     if (bytes == 0) return {nullptr, nullptr, &release, device};
-    void* memory = nullptr;
-    TORCH_CHECK(posix_memalign(&memory, 64, bytes) == 0, "out of memory");
-    return {memory, memory, &release, device};
+    auto block = std::make_unique<Block>(current, bytes);
+    TORCH_CHECK(posix_memalign(&block->memory, 64, bytes) == 0, "this machine is out of memory");
+    void* memory = block->memory;
+    return {memory, block.release(), &release, device};
   }
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     std::memcpy(to, from, bytes);
   }
@@ -283,10 +310,9 @@ class Call {
     }
     if (own == nullptr) {
       // The device takes the memory over.
-      auto* keeper = new c10::Storage(host);
-      c10::DataPtr memory(
-          host.mutable_data(), keeper, [](void* k) { delete static_cast<c10::Storage*>(k); },
-          device());
+      auto block = std::make_unique<Block>(device().index(), host.nbytes());
+      block->host = host;
+      c10::DataPtr memory(host.mutable_data(), block.release(), &release, device());
       c10::Storage made(
           c10::Storage::use_byte_size_t(), host.nbytes(), std::move(memory), &allocator, true);
       shared_.push_back({host, made});
@@ -586,6 +612,8 @@ void set_rng_state(const Tensor& state, int64_t index) {
 void manual_seed(int64_t seed, int64_t index) {
   default_generators().at(index).set_current_seed(static_cast<uint64_t>(seed));
 }
+void limit_memory(int64_t bytes) { limit = bytes; }
+int64_t used_memory(int64_t index) { return used[index]; }
 std::vector<int64_t> counted_copies() { return {copies.to_device, copies.to_host, copies.numbers}; }
 
 TORCH_LIBRARY(strict, m) {
@@ -596,6 +624,8 @@ TORCH_LIBRARY(strict, m) {
   m.def("set_rng_state(Tensor state, int index) -> ()", &set_rng_state);
   m.def("manual_seed", &manual_seed);
   m.def("copies", &counted_copies);
+  m.def("limit_memory", &limit_memory);
+  m.def("used_memory", &used_memory);
 }
 
 const bool registered = [] {

@@ -83,6 +83,22 @@ def counted() -> Iterator[list[Copies]]:
     )
 
 
+@contextmanager
+def limited(bytes_: int) -> Iterator[None]:
+    """Let each device have so much memory inside the block, what is used already included."""
+    torch.ops.strict.limit_memory(bytes_)
+    try:
+        yield
+    finally:
+        torch.ops.strict.limit_memory(0)
+
+
+def used() -> int:
+    """Return how many bytes of the first device are used."""
+    found: int = torch.ops.strict.used_memory(0)
+    return found
+
+
 def _built() -> Path:
     """Return the compiled library.
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
+from fedlab.engine.worker.out_of_memory import does_not_fit, fitting_model
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
@@ -87,9 +88,11 @@ class Worker:
         own: str = getattr(scenario.engine, "device", "cpu")
         self.device = resolved(own if device is None else device)
         seeding.seed_also(self.device)
-        self.federation = on_device(federation, self.device)
         self._placement = Placement(self.device)
-        self._architectures = architectures_of(scenario, task, self.device)
+        with fitting_model(self.device):
+            self._architectures = architectures_of(scenario, task, self.device)
+        # After the model, which has to fit: examples may also stay where they are.
+        self.federation = on_device(federation, self.device)
         self.network = self._architectures[0].network
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
@@ -131,9 +134,19 @@ class Worker:
         with self._contained(placed), self._seeded("client", assignment):
             task = self._training_task(placed)
             start = time.perf_counter()
-            update = is_update(self.algorithm.train(task), self.device)
+            update = is_update(self._trained(task), self.device)
             update.metrics["seconds"] = time.perf_counter() - start
             return self._checked(self._placement.update(update), assignment)
+
+    def _trained(self, task: LocalTask) -> object:
+        """Return what the algorithm returns.
+
+        Raises:
+            FedlabError: If a batch does not fit into the device's memory.
+        """
+        with suppress(torch.OutOfMemoryError):
+            return self.algorithm.train(task)
+        raise does_not_fit(self.algorithm, task)
 
     def _contained(
         self, *assignments: Assignment, draws: bool = False

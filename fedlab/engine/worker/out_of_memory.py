@@ -1,0 +1,82 @@
+"""What a client is told whose batches do not fit into its device's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from fedlab.algorithm.client import ClientAlgorithm
+from fedlab.errors import FedlabError
+from fedlab.training.loop import gradient
+from fedlab.training.task import LocalTask
+
+
+@contextmanager
+def fitting_model(device: torch.device) -> Iterator[None]:
+    """Refuse a model that does not fit into a device's memory.
+
+    Raises:
+        FedlabError: If it does not.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise FedlabError(
+            f"engine.device: the model and its gradient do not fit into the memory of '{device}'; "
+            "take a smaller model, fewer workers on it, or device = 'cpu'"
+        ) from error
+
+
+def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
+    """Return an error that names the largest batch that would fit, found by trying.
+
+    The error of the failed batch must be gone when this is called: its frames hold on to what
+    filled the memory.
+
+    Args:
+        algorithm: The client's algorithm.
+        task: The task, whose weights may change here.
+    """
+    size = min(algorithm.settings.batch_size, len(task.examples))
+    fitting = _largest(algorithm, task, size)
+    told = (
+        f"batches of {fitting} fit; set client.batch_size = {fitting}"
+        if fitting
+        else "nor does a batch of one; take a smaller model, or device = 'cpu'"
+    )
+    return FedlabError(
+        f"client.batch_size: a batch of {size} does not fit into the memory of '{task.device}', "
+        f"beside the model and the data; {told}"
+    )
+
+
+def _largest(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> int:
+    """Return the first of size/2, size/4, … whose gradient fits; 0 where none does."""
+    while size > 1:
+        size //= 2
+        if _fits(algorithm, task, size):
+            return size
+    return 0
+
+
+def _fits(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> bool:
+    _give_back(task.device)
+    try:
+        stored, wanted = task.examples.inputs_at(slice(0, size)), task.examples.targets[:size]
+        inputs, targets = task.draw(task.prepare(stored), wanted)
+        gradient(task, algorithm.objective(task), None, inputs, targets)
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        task.network.model.bind_gradient()
+    return True
+
+
+def _give_back(device: torch.device) -> None:
+    """Give cached memory back to the device, in one piece for what is tried next."""
+    module: Any = torch.get_device_module(device)
+    if hasattr(module, "empty_cache"):
+        module.empty_cache()
