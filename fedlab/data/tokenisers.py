@@ -18,11 +18,13 @@ import torch
 
 from fedlab.assets import hugging_face
 from fedlab.data.dataset import Encoding, IntArray
+from fedlab.data.textgenrnn import textgenrnn_tokens
 from fedlab.data.vocabulary import Unit, Vocabulary, split_tokens
 from fedlab.errors import FedlabError, one_line, shortened
 
 HUGGING_FACE = "huggingface:"
 AUTO = "auto"
+TEXTGENRNN = "textgenrnn"
 PADDING, UNKNOWN = "<padding>", "<unknown>"
 _KEY = "data.tokens"
 _BATCH = 1000
@@ -66,7 +68,7 @@ class Tokeniser(Protocol):
 
 
 class OwnTokens:
-    """Characters or words, numbered by a vocabulary of the training part.
+    """Characters or words, numbered by a vocabulary: the training part's, or a network's own.
 
     Args:
         unit: What a token is.
@@ -78,6 +80,15 @@ class OwnTokens:
     def __init__(self, unit: Unit, vocabulary: Vocabulary) -> None:
         self._unit = unit
         self._vocabulary = vocabulary
+
+    @classmethod
+    def of_textgenrnn(cls) -> OwnTokens:
+        """Return the characters of textgenrnn, where 0 is also what is unknown.
+
+        Raises:
+            FedlabError: If its vocabulary is not to be had.
+        """
+        return cls("characters", Vocabulary(textgenrnn_tokens()))
 
     @classmethod
     def of(cls, texts: Iterable[str], unit: Unit, size: int, least: int = 1) -> OwnTokens:
@@ -100,7 +111,7 @@ class OwnTokens:
     @property
     def encoding(self) -> Encoding:
         """Return the vocabulary."""
-        return Encoding(self._vocabulary.tokens, self._unit, unknown=1)
+        return Encoding(self._vocabulary.tokens, self._unit, self._vocabulary.unknown)
 
     def counts(self, texts: Sequence[str]) -> IntArray:
         """Return how many tokens each text has, (N,)."""
@@ -204,12 +215,18 @@ def known_tokens(tokens: str) -> str:
     Raises:
         ValueError: If it is not.
     """
-    if tokens in (AUTO, *get_args(Unit)) or tokens.removeprefix(HUGGING_FACE) not in ("", tokens):
+    words = (AUTO, TEXTGENRNN, *get_args(Unit))
+    if tokens in words or tokens.removeprefix(HUGGING_FACE) not in ("", tokens):
         return tokens
     raise ValueError(
-        f"'{shortened(tokens)}' is none of 'characters', 'words' and 'huggingface:MODEL' (a "
-        "folder, or the name of a model on the hub)"
+        f"'{shortened(tokens)}' is none of 'characters', 'words', 'textgenrnn' and "
+        "'huggingface:MODEL' (a folder, or the name of a model on the hub)"
     )
+
+
+def has_own_vocabulary(tokens: str) -> bool:
+    """Return whether a value of ``data.tokens`` brings its vocabulary, whatever the texts."""
+    return tokens == TEXTGENRNN or tokens.startswith(HUGGING_FACE)
 
 
 def tokeniser_for(
@@ -228,6 +245,8 @@ def tokeniser_for(
     """
     if tokens.startswith(HUGGING_FACE):
         return HuggingFaceTokens.of(tokens.removeprefix(HUGGING_FACE))
+    if tokens == TEXTGENRNN:
+        return OwnTokens.of_textgenrnn()
     unit = _unit_for(texts) if tokens == AUTO else cast("Unit", tokens)
     if least is None:
         least = 2 if unit == "words" else 1

@@ -33,7 +33,7 @@ class Vocabulary:
         if len(tokens) > np.iinfo(np.int16).max:
             raise ValueError("a vocabulary holds at most 32,767 tokens")
         self.tokens = tuple(tokens)
-        self._unknown = unknown
+        self.unknown = unknown
         self._numbers = {token: number for number, token in enumerate(tokens)}
 
     @classmethod
@@ -63,5 +63,5 @@ class Vocabulary:
 
     def encode(self, tokens: Iterable[str]) -> TokenArray:
         """Return the tokens' numbers, (T,)."""
-        get, unknown = self._numbers.get, self._unknown
+        get, unknown = self._numbers.get, self.unknown
         return np.array([get(token, unknown) for token in tokens], dtype=np.int16)

@@ -11,6 +11,7 @@ from typing import Any
 from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.inspection import Finding, inspect
 from fedlab.data.names import readable, shown
+from fedlab.data.tokenisers import HUGGING_FACE, TEXTGENRNN
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
@@ -223,7 +224,9 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
     library, _, model = wanted.backbone.partition(":")
     if finding.kind == "texts" and library == "transformers":
         # Pretrained weights know the tokens of their own tokeniser alone.
-        data["tokens"] = f"huggingface:{model}"
+        data["tokens"] = f"{HUGGING_FACE}{model}"
+    elif finding.kind == "texts" and wanted.backbone == TEXTGENRNN and is_pretrained:
+        data["tokens"] = TEXTGENRNN
     if finding.kind == "pictures":
         data["image_size"] = wanted.image_size or side_of(wanted.backbone, finding, is_pretrained)
         data.pop("channels", None)

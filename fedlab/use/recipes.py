@@ -118,11 +118,12 @@ def _head_first(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, 
     if trainable == "all":
         del whole["trainable"]
     head = _head(situation, AS_THE_RECIPE_SAYS, rounds - last)
+    plain = {"augmentation": False} if situation.augmentation else {}
     return {
         "model": _frozen(situation, "all"),
         "evaluation": _evaluation(situation.metric),
         "phases": [
-            {"name": "head", **head, "augmentation": False},
+            {"name": "head", **head, **plain},
             {"name": "network" if trainable == "all" else "last blocks", **whole},
         ],
     } | _augmented(situation, trainable)

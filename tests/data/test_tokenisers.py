@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from fedlab.data.textgenrnn import textgenrnn_tokens
 from fedlab.data.tokenisers import (
     HuggingFaceTokens,
     OwnTokens,
@@ -54,6 +56,19 @@ def test_what_is_recorded_encodes_alike(bert: Path, tokens: str) -> None:
     assert torch.equal(made.encode(TEXTS, 8), again.encode(TEXTS, 8))
     np.testing.assert_array_equal(made.counts(TEXTS), again.counts(TEXTS))
     assert (again.size, again.padding) == (made.size, made.padding)
+
+
+def test_textgenrnns_tokens_are_numbered_alike_whatever_the_texts(
+    asset: Callable[[str], Path],
+) -> None:
+    asset("textgenrnn")
+    known = textgenrnn_tokens()
+    made = tokeniser_for("textgenrnn", TEXTS, 3, least=1000)
+    assert (made.size, made.padding, made.encoding.unknown) == (465, 0, 0)
+    expected = [known.index("b"), 0, known.index("a"), 0]
+    assert made.encode(["b\na"], 4).tolist() == [expected]
+    again = tokeniser_of(made.encoding)
+    assert again.encode(["b\na"], 4).tolist() == [expected]
 
 
 def test_a_folder_without_a_tokeniser_is_named(bert: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,25 @@ def test_a_text_model_gets_its_own_tokens_and_no_key_that_it_lacks(tmp_path: Pat
     assert scenario.data.tokens == f"huggingface:{bert}"  # type: ignore[attr-defined]
     assert all("batch_norm" not in note for note in rehearse(scenario))
     assert [phase.trainable for phase in scenario.phases] == ["head", None]
+
+
+def test_textgenrnn_gets_its_own_characters_unless_it_learns_from_nothing(
+    tmp_path: Path, asset: Callable[[str], Path]
+) -> None:
+    asset("textgenrnn")
+    rows = (f"{words},{label}\n" for words, label in (("goals and match", "a"), ("rain", "b")))
+    file = tmp_path / "texts.csv"
+    file.write_text("text,label\n" + "".join(rows) * 20)
+    composed = compose(fine_tuning(file, backbone="textgenrnn"))
+    assert composed.scenario.data.tokens == "textgenrnn"  # type: ignore[attr-defined]
+    rehearse(composed.scenario)
+    assert all("augmentation" not in phase for phase in composed.content["phases"])
+    new = compose(fine_tuning(file, backbone="textgenrnn", pretrained=False)).scenario
+    assert new.data.tokens == "auto"  # type: ignore[attr-defined]
+    rehearse(new)
+    own = ("data.tokens=characters",)
+    with pytest.raises(FedlabError, match=r"^data\.tokens: .* say data\.tokens = 'textgenrnn'"):
+        rehearse(compose(fine_tuning(file, backbone="textgenrnn", overrides=own)).scenario)
 
 
 def test_only_a_network_with_batch_norm_has_it_frozen(pictures: Path) -> None:

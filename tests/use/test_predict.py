@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fedlab.use.predict import (
     rank,
 )
 from fedlab.use.predict import predict as predictions
+from tests.use.conftest import Train
 
 
 def predict(trained: Trained, *arguments: Any, **options: Any) -> list[Prediction]:
@@ -221,3 +223,21 @@ def test_each_text_of_a_folder_is_continued(letters: Trained, tmp_path: Path) ->
         (tmp_path / name).write_text("abc")
     found = predict(letters, [str(tmp_path)], sampling=Sampling(length=2))
     assert [prediction.input for prediction in found] == ["abc", "abc"]
+
+
+def test_textgenrnns_tokens_are_those_of_training(
+    train: Train, tmp_path_factory: pytest.TempPathFactory, asset: Callable[[str], Path]
+) -> None:
+    asset("textgenrnn")
+    file = tmp_path_factory.mktemp("texts") / "texts.csv"
+    texts = ["goals, and a match", "rain and wind ☔︎", "A draw", "No cloud"]
+    file.write_text("text,label\n" + "".join(f'"{t}",{n % 2}\n' for n, t in enumerate(texts)) * 8)
+    data = f'name = "text"\npath = "{file}"\ntokens = "textgenrnn"\npartition.name = "iid"'
+    model = 'name = "textgenrnn"\npretrained = "package"\ntrainable = "head"'
+    trained = load_trained(train("textgenrnn", f"{data}\npartition.clients = 2", model))
+    learned = {tuple(row) for row in load_dataset(trained.scenario).train.inputs.tolist()}
+    given = {tuple(row) for row in stacked(read_inputs(trained.task, texts)).long().tolist()}
+    assert given == learned
+    assert all(
+        len(found.classes) == 2 for found in predict(trained, texts) if isinstance(found, Ranked)
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +13,11 @@ from pydantic import Field
 from fedlab import assets
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Task
 from fedlab.data.formats.plays import speeches
+from fedlab.data.textgenrnn import textgenrnn_tokens
 from fedlab.data.vocabulary import TokenArray, Vocabulary
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
-_TEXTGENRNN_FILE = "textgenrnn_vocab.json"
 _NUMERAL = re.compile(r"[ivx]+")
 
 
@@ -98,7 +96,7 @@ class Shakespeare:
         """Return the vocabulary; number 0 is for padding and for unknown characters."""
         if self.settings.vocabulary == "own":
             return Vocabulary(["<unknown>", *sorted(set().union(*roles.values()))])
-        return Vocabulary(textgenrnn_tokens(assets.ensure("textgenrnn") / _TEXTGENRNN_FILE))
+        return Vocabulary(textgenrnn_tokens())
 
     def _windows(self, texts: list[TokenArray], names: list[str]) -> Examples:
         length, stride = self.settings.length, self.settings.stride
@@ -123,25 +121,6 @@ def _title(stem: str) -> str:
     """Return "Henry IV Part 1" for ``henry_iv_part_1``."""
     words = (word.upper() if _NUMERAL.fullmatch(word) else word.title() for word in stem.split("_"))
     return " ".join(words)
-
-
-def textgenrnn_tokens(path: Path) -> list[str]:
-    """Return the characters of textgenrnn's vocabulary by number; 0 is for padding.
-
-    Raises:
-        FedlabError: If the file is not such a vocabulary.
-    """
-    try:
-        numbers = json.loads(_read(path))
-    except ValueError as error:
-        raise FedlabError(f"{path} is not a vocabulary in JSON: {error}") from error
-    if not isinstance(numbers, dict) or not numbers or not _counts_from_one(numbers.values()):
-        raise FedlabError(f"{path} is not a vocabulary that numbers its tokens from 1")
-    return ["<unknown>", *sorted(numbers, key=numbers.__getitem__)]
-
-
-def _counts_from_one(values: Collection[object]) -> bool:
-    return sorted(values, key=str) == sorted(range(1, len(values) + 1), key=str)
 
 
 def _read(path: Path) -> str:

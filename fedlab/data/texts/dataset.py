@@ -12,7 +12,14 @@ from fedlab.data.holdout import hold_out, hold_out_by_group
 from fedlab.data.texts.rows import TextRows
 from fedlab.data.texts.settings import TextSettings, TokenSettings
 from fedlab.data.texts.targets import Targets, scaled, targets_of
-from fedlab.data.tokenisers import Lengths, Tokeniser, lengths_for, tokeniser_for, unit_of
+from fedlab.data.tokenisers import (
+    Lengths,
+    Tokeniser,
+    has_own_vocabulary,
+    lengths_for,
+    tokeniser_for,
+    unit_of,
+)
 from fedlab.errors import FedlabError
 
 Parts = tuple[IntArray, IntArray]
@@ -87,11 +94,16 @@ def encoded(
 def _token_notes(
     tokeniser: Tokeniser, lengths: Lengths, settings: TokenSettings
 ) -> tuple[str, ...]:
-    """Return what tokens are and how many texts are cut, where the scenario left that open."""
+    """Return keys without effect, and how many texts are cut where the scenario left that open."""
+    notes: tuple[str, ...] = ()
+    if has_own_vocabulary(settings.tokens):
+        reason = f"the tokens of '{settings.tokens}' are numbered already"
+        notes = without_effect(settings, ("vocabulary", "min_count"), reason)
     if settings.length is not None:
-        return ()
+        return notes
     cut = f"{100 * lengths.cut:.3g} % of the texts are cut" if lengths.cut else "no text is cut"
     return (
+        *notes,
         f"data.length: training texts have {lengths.least} to {lengths.most} {unit_of(tokeniser)} "
         f"(median {lengths.median}); {lengths.chosen} are read, {cut}. The vocabulary has "
         f"{tokeniser.size}",

@@ -10,7 +10,7 @@ from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import DataSettings
 from fedlab.data.formats.delimited import Separator, known_encoding
 from fedlab.data.formats.table import MISSING
-from fedlab.data.tokenisers import AUTO, HUGGING_FACE, known_tokens
+from fedlab.data.tokenisers import AUTO, HUGGING_FACE, TEXTGENRNN, known_tokens
 from fedlab.data.unreadable import OnError, on_error_field
 from fedlab.settings import FilePath, IsPath, renamed
 
@@ -22,11 +22,11 @@ FOLDER = "folder"
 class TokenSettings(DataSettings):
     """Keys of ``[data]`` that say how texts become rows of tokens."""
 
-    tokens: Annotated[str, IsPath((AUTO, "characters", "words"), HUGGING_FACE)] = Field(
+    tokens: Annotated[str, IsPath((AUTO, "characters", "words", TEXTGENRNN), HUGGING_FACE)] = Field(
         AUTO,
         description="'characters', 'words', 'huggingface:MODEL' for the tokeniser of a model (its "
-        "folder, or its name on the hub), or 'auto': characters for names and the like, words for "
-        "longer texts",
+        "folder, or its name on the hub), 'textgenrnn' for the 465 characters of that network, or "
+        "'auto': characters for names and the like, words for longer texts",
     )
     length: int | None = Field(
         None,

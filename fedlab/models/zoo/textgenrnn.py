@@ -6,7 +6,6 @@ average of Felbo et al. 2017, "Using millions of emoji occurrences ...", without
 
 from __future__ import annotations
 
-import json
 from typing import ClassVar, cast
 
 import torch
@@ -14,12 +13,11 @@ from pydantic import Field
 from torch import nn
 
 from fedlab.data.dataset import Modality, Task
+from fedlab.data.textgenrnn import ASSET, textgenrnn_tokens
+from fedlab.errors import FedlabError
 from fedlab.models.settings import ModelSettings
 from fedlab.models.zoo.sequence import SequenceModel
 from fedlab.registry import models
-
-ASSET = "textgenrnn"
-_VOCABULARY_FILE = "textgenrnn_vocab.json"
 
 
 @models.register("textgenrnn")
@@ -27,14 +25,15 @@ class TextGenRNN(SequenceModel):
     """Character LSTM with attention over embedding and both layers; pretrained weights exist.
 
     Embedding(V, 100) → LSTM 128 → LSTM 128 → their concatenation (356) → attention-weighted average
-    over the positions → Linear. With the defaults and the vocabulary of :func:`vocabulary` its
-    state dict is the asset's. Pad on the left, with 0: padding is a symbol to it, as in training.
+    over the positions → Linear. The asset's weights fit the defaults and ``data.tokens =
+    "textgenrnn"``. Padding is a symbol to it, on the left as in its training: what pads a text at
+    its end is moved there.
 
     forward: tokens (N, T) → (N, K); (N, T, K) where the task asks for an output at every position:
     output t is then the network's on tokens 0..t.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("next-token", "classification")
+    kinds: ClassVar[tuple[str, ...]] = ("next-token", "classification", "regression")
     modalities: ClassVar[tuple[Modality, ...]] = ("text",)
     packaged = ASSET
 
@@ -56,7 +55,7 @@ class TextGenRNN(SequenceModel):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return logits (N, K) or (N, T, K) for tokens (N, T)."""
-        embedded = self.embedding(inputs)
+        embedded = self.embedding(self._padded_at_the_beginning(inputs))
         first, _ = self.rnn_1(embedded)
         second, _ = self.rnn_2(first)
         features = torch.cat([embedded, first, second], dim=-1)
@@ -67,20 +66,28 @@ class TextGenRNN(SequenceModel):
             average = (scores.softmax(-1).unsqueeze(1) @ features).squeeze(1)
         return cast("torch.Tensor", self.head(self.dropout(average)))
 
+    def _padded_at_the_beginning(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return tokens (N, T) with the padding of their ends moved to their beginnings."""
+        valid = None if self.every_position else self.valid_positions(inputs)
+        if valid is None:
+            return inputs
+        length = inputs.shape[1]
+        places = torch.arange(length, device=inputs.device) + valid.sum(1, keepdim=True)
+        return inputs.gather(1, places % length)
 
-def vocabulary() -> dict[str, int]:
-    """Return the symbols of the pretrained network and their numbers, 1 to 464; 0 is padding.
-
-    The line break is not among them: put spaces for line breaks, else they turn into padding.
-
-    Raises:
-        AssetMissing: If the asset is not on this machine and cannot be fetched.
-    """
-    from fedlab.assets import ensure
-
-    text = (ensure(ASSET) / _VOCABULARY_FILE).read_text(encoding="utf-8")
-    symbols: dict[str, int] = json.loads(text)
-    return symbols
+    def _check(self, settings: ModelSettings, task: Task) -> None:
+        super()._check(settings, task)
+        if settings.pretrained != "package":
+            return
+        known = task.encoding.tokens if task.encoding is not None else ()
+        expected = textgenrnn_tokens()
+        # The first is for padding, whatever the data set calls it.
+        if task.vocabulary != len(expected) or (known and known[1:] != expected[1:]):
+            raise FedlabError(
+                f"data.tokens: the pretrained weights know {len(expected)} characters of their own "
+                f"alone, and the data set has {task.vocabulary} other tokens; say data.tokens = "
+                "'textgenrnn' (of the data set shakespeare, data.vocabulary)"
+            )
 
 
 def _averages_of_prefixes(scores: torch.Tensor, features: torch.Tensor) -> torch.Tensor:

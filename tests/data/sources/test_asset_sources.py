@@ -10,7 +10,6 @@ import torch
 from fedlab import assets
 from fedlab.data.dataset import Dataset
 from fedlab.data.sources import wrist_sensor
-from fedlab.data.sources.shakespeare import textgenrnn_tokens
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 
@@ -177,14 +176,6 @@ def test_shakespeare_refuses_limits_that_no_role_meets(asset):
     asset("shakespeare")
     with pytest.raises(FedlabError, match=r"data\.min_characters: no role says 1000000"):
         load("shakespeare", min_characters=1_000_000)
-
-
-@pytest.mark.parametrize("text", ["[1]", "{}", "{", '{"a": 2}', '{"a": "x", "b": 1}'])
-def test_a_vocabulary_that_is_none_is_refused(tmp_path, text):
-    path = tmp_path / "vocabulary.json"
-    path.write_text(text)
-    with pytest.raises(FedlabError, match=r"vocabulary\.json is not a vocabulary"):
-        textgenrnn_tokens(path)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from fedlab.assets import WEIGHTS_FILE
-from fedlab.data.dataset import Task
+from fedlab.data.dataset import Encoding, Task
+from fedlab.data.textgenrnn import textgenrnn_tokens
 from fedlab.errors import FedlabError
-from fedlab.models.zoo.textgenrnn import TextGenRNN, vocabulary
+from fedlab.models.zoo.textgenrnn import TextGenRNN
 from fedlab.registry import models
 
 LENGTH = 40
@@ -62,6 +63,30 @@ def test_each_positions_output_is_the_networks_on_that_prefix() -> None:
             torch.testing.assert_close(outputs[:, length - 1], prefix, atol=1e-5, rtol=1e-4)
 
 
+def test_padding_at_the_end_counts_as_padding_at_the_beginning() -> None:
+    text = Task("classification", "text", (6,), outputs=3, vocabulary=465, input_padding=0)
+    padded = TextGenRNN(SETTINGS, text).eval()
+    plain = TextGenRNN(SETTINGS, replace(text, input_padding=None)).eval()
+    plain.load_state_dict(padded.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(
+            padded(torch.tensor([[5, 0, 7, 0, 0, 0], [1, 2, 3, 4, 5, 6]])),
+            plain(torch.tensor([[0, 0, 0, 5, 0, 7], [1, 2, 3, 4, 5, 6]])),
+        )
+
+
+def test_pretrained_weights_are_refused_for_other_tokens_of_the_same_number(
+    asset: Callable[[str], Path],
+) -> None:
+    asset("textgenrnn")
+    settings = TextGenRNN.Settings(name="textgenrnn", pretrained="package")
+    known = textgenrnn_tokens()
+    TextGenRNN(settings, replace(TASK, encoding=Encoding(known)))
+    other = replace(TASK, encoding=Encoding(known[:1] + known[:0:-1]))
+    with pytest.raises(FedlabError, match=r"data\.tokens = 'textgenrnn'"):
+        TextGenRNN(settings, other)
+
+
 def test_a_task_that_is_not_text_is_refused() -> None:
     with pytest.raises(FedlabError, match=r"model\.name: 'textgenrnn' takes text"):
         TextGenRNN(SETTINGS, Task("classification", "image", (1, 8, 8), outputs=10))
@@ -70,7 +95,7 @@ def test_a_task_that_is_not_text_is_refused() -> None:
 def test_the_pretrained_network_knows_english(asset: Callable[[str], Path]) -> None:
     weights = load_file(asset("textgenrnn") / WEIGHTS_FILE)
     text = (asset("shakespeare") / "hamlet_gut.txt").read_text("utf-8", errors="replace")
-    symbols = vocabulary()
+    symbols = {symbol: number for number, symbol in enumerate(textgenrnn_tokens())}
     assert "\n" not in symbols
     line = " ".join(text[20_000:40_000].split())
     tokens = torch.tensor([symbols[letter] for letter in line])
