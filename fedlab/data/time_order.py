@@ -52,7 +52,7 @@ def unordered(table: Table, used: Collection[str], groups: IntArray) -> str | No
         groups: (rows,) the series that each row belongs to.
     """
     for column in table.columns.keys() - {name.strip() for name in used}:
-        times = _times_or_none(table, column)
+        times = times_or_none(table, column)
         if times is None:
             continue
         last: dict[int, int] = {}
@@ -68,8 +68,12 @@ def unordered(table: Table, used: Collection[str], groups: IntArray) -> str | No
     return None
 
 
-def _times_or_none(table: Table, column: str) -> list[Any] | None:
-    """Return a column's times, or None if it holds something else."""
+def times_or_none(table: Table, column: str) -> list[Any] | None:
+    """Return a column's times, one a row, or None if it holds something else.
+
+    Times are numbers, where the column is called a time, or dates, all with a time zone or all
+    without.
+    """
     fields = table.of(column)
     if _number(fields[0]) is not None and column.lower() not in _CALLED_TIME:
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from fedlab.data.column_names import CALLED_CLIENT, CALLED_TARGET
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import class_name, listed, shown
 from fedlab.data.tables.columns import Found, column_numbers, examine
@@ -27,17 +27,6 @@ from fedlab.registry import inspectors
 
 _SURELY = frozenset({".csv", ".tsv", ".tab", *PARQUET_SUFFIXES})
 _KEY = "data.path"
-_TARGET = re.compile(
-    r"(target|labels?|class(es)?|y|outcome|output|diagnos[ie]s|response|result|income|survived|"
-    r"churn|default|price|quality|num|disease|species)",
-    re.IGNORECASE,
-)
-_CLIENT = re.compile(
-    r"(^|[ _.-])(site|hospital|cent(er|re)|clinic|ward|client|user|subject|patient|participant|"
-    r"device|sensor|region|location|store|branch|bank|school|institution|country|state|city|"
-    r"company)([ _.-]?(id|name|no|nr|number))?$",
-    re.IGNORECASE,
-)
 FEWEST_ROWS = 5
 """A column that names clients has this many rows for each in the mean."""
 
@@ -69,7 +58,7 @@ class TableFiles:
             else map(class_name, frame.columns[by] if by else ())
         )
         facts, details = _facts(found, target, by)
-        told = (*frame.notes, *notes, *faults, *_left_out(found, target, by))
+        told = (*frame.notes, *notes, *faults, *_left_out(found, target, by), *_in_time(found))
         scenario = _scenario(path, frame, target, by, found, notes)
         return Finding(
             "table",
@@ -115,8 +104,8 @@ def _examined(frame: Frame) -> tuple[dict[str, Found], list[str]]:
 def _target(frame: Frame, found: dict[str, Found]) -> str | None:
     """Return the column that is probably learned: by its name, else the last that may be."""
     possible = [name for name, column in found.items() if _can_be_learned(column, len(frame))]
-    named = [name for name in possible if _TARGET.fullmatch(name.strip())]
-    others = [name for name in possible if not _CLIENT.search(name)]
+    named = [name for name in possible if CALLED_TARGET.fullmatch(name.strip())]
+    others = [name for name in possible if not CALLED_CLIENT.search(name)]
     return next(iter([*reversed(named), *reversed(others), *reversed(possible)]), None)
 
 
@@ -130,7 +119,7 @@ def _client(frame: Frame, found: dict[str, Found], target: str | None) -> str | 
     """Return the column that probably says whose a row is, or None."""
     for name, column in found.items():
         enough = column.distinct >= 2 and column.distinct * FEWEST_ROWS <= len(frame)
-        if name != target and enough and not column.missing and _CLIENT.search(name):
+        if name != target and enough and not column.missing and CALLED_CLIENT.search(name):
             return name
     return None
 
@@ -175,6 +164,17 @@ def _left_out(found: dict[str, Found], target: str | None, by: str | None) -> li
         f"column '{shown(name)}' is no input: {column.left_out}"
         for name, column in found.items()
         if column.left_out and name not in (target, by)
+    ]
+
+
+def _in_time(found: dict[str, Found]) -> list[str]:
+    """Return what a table with dates was taken for, and how to say otherwise."""
+    named = [name for name, column in found.items() if column.kind == "date"]
+    if not named:
+        return []
+    return [
+        f"rows are taken for independent examples, and {listed(named)} for a property of each; "
+        "--kind series-csv takes them for the steps of series"
     ]
 
 
