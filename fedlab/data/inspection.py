@@ -21,11 +21,11 @@ and a test; nothing else has to change. ``claim`` is cheap: it looks at names, s
 first bytes that ``contents`` holds, and says from 0 to 1 how surely this kind is meant; the largest
 claim decides (a CSV file is claimed by a table with 0.5, and with more by whoever knows better:
 texts by a column of sentences, series by a column of evenly spaced times). ``inspect`` then reads
-as much as it needs. ``Finding.scenario`` holds the tables of a scenario to start from: ``data``, which reads
-these files, ``model``, a network that suits them, ``client.optimizer.lr`` where that learns at
-another rate than most, and ``evaluation`` where more than usual is worth it. Where nothing in
-``data`` says who a client is (``clients_by``, ``sites``), five IID clients are added; how it is
-trained is added by a recipe (``fedlab/use/recipes.py``).
+as much as it needs. ``Finding.scenario`` holds the tables of a scenario to start from: ``data``,
+which reads these files, ``model``, a network that suits them, ``client.optimizer.lr`` where that
+learns at another rate than most, and ``evaluation`` where more than usual is worth it. Where
+nothing in ``data`` says who a client is (``clients_by``, ``sites``), five IID clients are added;
+how it is trained is added by a recipe (``fedlab/use/recipes.py``).
 """
 
 from __future__ import annotations

@@ -66,7 +66,11 @@ class LogMel:
         Args:
             samples: (n,) at ``rate``, one channel, full scale from -1 to 1; any length.
         """
-        power = self.power(fitted(loudened(samples, self.volume), self.samples))
+        return self.of_loudened(loudened(samples, self.volume))
+
+    def of_loudened(self, samples: FloatArray) -> FloatArray:
+        """Return the same of a recording that is as loud as it shall be."""
+        power = self.power(fitted(samples, self.samples))
         return np.log(power + self.floor).astype(np.float32)
 
     def power(self, samples: FloatArray) -> npt.NDArray[np.float64]:
@@ -87,6 +91,16 @@ def fitted(samples: FloatArray, length: int) -> FloatArray:
     if surplus <= 0:
         return np.pad(samples, (0, -surplus))
     return samples[surplus // 2 : surplus // 2 + length]
+
+
+def shortened(samples: FloatArray, length: int) -> FloatArray:
+    """Return the middle of a longer recording, of ``length`` samples or one more, as a copy.
+
+    :func:`fitted` to ``length`` or less finds in it what it finds in the whole, because as many
+    samples are cut off at either end.
+    """
+    kept = length + (len(samples) - length) % 2
+    return samples if kept >= len(samples) else fitted(samples, kept).copy()
 
 
 def loudened(samples: FloatArray, volume: float | None) -> FloatArray:

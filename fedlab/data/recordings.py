@@ -15,7 +15,7 @@ from fedlab.data.clients_by import groups_of
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, IntArray, Task
 from fedlab.data.formats.sound import read_samples
 from fedlab.data.holdout import hold_out, hold_out_by_group
-from fedlab.data.log_mel import FloatArray, LogMel
+from fedlab.data.log_mel import FloatArray, LogMel, loudened, shortened
 from fedlab.data.names import class_name, listed
 from fedlab.data.scaling import standardise
 from fedlab.data.sound_files import Named, Recordings
@@ -97,13 +97,16 @@ class _Read(NamedTuple):
     """Recordings that were read.
 
     Attributes:
-        samples: Of each recording, at the rate of the data set.
+        samples: Of each recording, at the rate of the data set, as loud as it shall be; of a long
+            one the middle, as long as any is cut to.
+        lengths: (n,) samples of each whole recording.
         rows: What each of them is.
         split: How many are to learn from; the others are those that the user held out.
         notes: What the user should know.
     """
 
     samples: list[FloatArray]
+    lengths: IntArray
     rows: list[Named]
     split: int
     notes: tuple[str, ...]
@@ -135,7 +138,7 @@ def sound_dataset(settings: SoundSettings, found: Recordings, key: str, seed: in
             f"{key}: {listed(unlearned)} is tested and nothing of it is learned from; another "
             "seed, data.test_clients or data.test_fraction draws other recordings"
         )
-    encoding, length_notes = _length(settings, [read.samples[row] for row in train], key)
+    encoding, length_notes = _length(settings, read.lengths[train], key)
     parts = [_spectrograms(encoding, [read.samples[row] for row in rows]) for rows in (train, test)]
     inputs, scaling = standardise(parts, _bands(encoding))
     task = Task(
@@ -160,8 +163,9 @@ def sound_dataset(settings: SoundSettings, found: Recordings, key: str, seed: in
 
 def _read(settings: SoundSettings, found: Recordings, key: str) -> _Read:
     rows = [*found.train, *found.test]
-    samples, kept, faults = [], [], list(found.faults)
+    samples, lengths, kept, faults = [], [], [], list(found.faults)
     least = settings.rate * settings.window / 1000
+    longest = round((settings.seconds or LONGEST) * settings.rate)
     for number, row in enumerate(rows):
         try:
             one = read_samples(row.file, settings.rate)
@@ -169,14 +173,17 @@ def _read(settings: SoundSettings, found: Recordings, key: str) -> _Read:
         except FedlabError as error:
             faults.append(str(error))
         else:
-            samples.append(one)
+            lengths.append(len(one))
+            # All recordings are held until their common length is known: hours of them, perhaps.
+            samples.append(shortened(loudened(one, settings.volume), longest))
             kept.append(number)
     total = len(rows) + len(found.faults)
     notes = settle(faults, total, key, settings.on_error, "recordings")
     if not kept:
         raise FedlabError(f"{key}: none of the {total} recordings can be read")
     split = sum(number < len(found.train) for number in kept)
-    return _Read(samples, [rows[number] for number in kept], split, notes)
+    whole = np.array(lengths, dtype=np.int64)
+    return _Read(samples, whole, [rows[number] for number in kept], split, notes)
 
 
 def check_length(samples: FloatArray, least: float, rate: int, name: str) -> None:
@@ -252,11 +259,15 @@ def _parts(
     return *rows, ()
 
 
-def _length(
-    settings: SoundSettings, samples: Sequence[FloatArray], key: str
-) -> tuple[LogMel, tuple[str, ...]]:
-    """Return how recordings become spectrograms, and a note on a length that was chosen."""
-    lengths = np.array([len(one) for one in samples]) / settings.rate
+def _length(settings: SoundSettings, samples: IntArray, key: str) -> tuple[LogMel, tuple[str, ...]]:
+    """Return how recordings become spectrograms, and a note on a length that was chosen.
+
+    Args:
+        settings: How recordings are read.
+        samples: (n,) how many each of those to learn from has.
+        key: The scenario's key that names them, for messages.
+    """
+    lengths = samples / settings.rate
     if settings.seconds is not None:
         return settings.log_mel(_samples(settings, settings.seconds)), ()
     most = float(np.quantile(lengths, _MOST, method="higher"))
@@ -283,7 +294,7 @@ def _samples(settings: SoundSettings, seconds: float) -> int:
 def _spectrograms(encoding: LogMel, samples: Sequence[FloatArray]) -> torch.Tensor:
     stacked = np.empty((len(samples), encoding.frames, encoding.mels), dtype=np.float32)
     for row, one in enumerate(samples):
-        stacked[row] = encoding.of(one)
+        stacked[row] = encoding.of_loudened(one)
     return torch.from_numpy(stacked)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from fedlab.data.dataset import Scaling
+
+_ROWS = 1 << 14
+"""That are worked on at a time, where each needs several numbers beside its own."""
 
 
 def standardise(
@@ -22,12 +25,32 @@ def standardise(
         columns: Names of the F columns.
     """
     flat = parts[0].reshape(-1, parts[0].shape[-1]).double()
-    offset = flat.nanmean(0).nan_to_num(0.0)
-    variance = (flat - offset).square().nanmean(0).nan_to_num(1.0)
-    constant = is_constant(variance, offset, (~flat.isnan()).sum(0))
-    scale = torch.where(constant, 1.0, variance.sqrt())
-    scaled = [((part.double() - offset) / scale).nan_to_num(0.0).float() for part in parts]
-    return scaled, Scaling(tuple(columns), tuple(offset.tolist()), tuple(scale.tolist()))
+    count = torch.zeros(flat.shape[1], dtype=torch.int64)
+    for rows in _blocks(flat):
+        count += (~rows.isnan()).sum(0)
+    offset = (flat.nansum(0) / count).nan_to_num(0.0)
+    # Windows of long series fill memory several times over: one copy in double precision is enough.
+    is_own = flat.data_ptr() != parts[0].data_ptr()
+    deviations = flat.sub_(offset) if is_own else flat - offset
+    variance = (deviations.square_().nansum(0) / count).nan_to_num(1.0)
+    del flat, deviations
+    scale = torch.where(is_constant(variance, offset, count), 1.0, variance.sqrt())
+    found = [_scaled(part, offset, scale) for part in parts]
+    return found, Scaling(tuple(columns), tuple(offset.tolist()), tuple(scale.tolist()))
+
+
+def _scaled(part: torch.Tensor, offset: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Return (part - offset) / scale as float32, some rows in double precision at a time."""
+    found = torch.empty(part.shape, dtype=torch.float32)
+    for rows, into in zip(_blocks(part), _blocks(found), strict=True):
+        into.copy_(rows.double().sub(offset).div_(scale).nan_to_num_(0.0))
+    return found
+
+
+def _blocks(values: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield some rows after the other, as views."""
+    for start in range(0, len(values), _ROWS):
+        yield values[start : start + _ROWS]
 
 
 def scaled(values: torch.Tensor, scaling: Scaling | None) -> torch.Tensor:

@@ -7,10 +7,29 @@ import pytest
 import torch
 from scipy.signal import ShortTimeFFT, get_window
 
-from fedlab.data.log_mel import FLOOR, LogMel, fitted, loudened, mel_bands, to_hertz, to_mels
+from fedlab.data.log_mel import (
+    FLOOR,
+    LogMel,
+    fitted,
+    loudened,
+    mel_bands,
+    shortened,
+    to_hertz,
+    to_mels,
+)
 
 SPEECH = LogMel(16_000, 1600, 400, 160, 40, 0.0, 8000.0, None)
 TONE = np.sin(2 * np.pi * 440 * np.arange(1600) / 16_000).astype(np.float32)
+
+
+@pytest.mark.parametrize("whole", [5, 9, 10, 11, 12, 13, 20, 21])
+def test_the_middle_of_a_long_recording_is_that_of_its_shortened_one(whole):
+    samples = np.arange(whole, dtype=np.float32)
+    kept = shortened(samples, 10)
+    assert len(kept) <= 11
+    assert kept.base is None or kept is samples, "a view would keep the whole recording"
+    for length in range(1, 11):
+        np.testing.assert_array_equal(fitted(kept, length), fitted(samples, length))
 
 
 def test_points_of_the_scale_are_those_that_librosa_documents():

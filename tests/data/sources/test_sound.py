@@ -153,6 +153,19 @@ def test_a_new_recording_is_stored_as_those_of_the_data_set(tmp_path):
         read_inputs(data.task, [str(speak(tmp_path / "short.wav", seconds=0.01))])
 
 
+def test_a_long_recording_is_amplified_by_the_loudness_of_all_of_it(tmp_path):
+    draw = np.random.default_rng(0)
+    for n in range(6):
+        quiet = draw.normal(size=8001 + n) * np.where(np.arange(8001 + n) < 6000, 30, 2000)
+        path = tmp_path / ("low" if n % 2 else "high") / f"{n}.wav"
+        path.parent.mkdir(exist_ok=True)
+        wavfile.write(path, 16_000, quiet.astype(np.int16))
+    data = load(path=str(tmp_path), seconds=0.1, test_fraction=0.3)
+    stored = [item.stored for item in reader_of(data.task).labelled(tmp_path)]
+    for values in (*data.train.inputs, *data.test.inputs):
+        assert min((one - values).abs().max().item() for one in stored if one is not None) < 1e-4
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
