@@ -164,6 +164,7 @@ class Engine(Grid):
             keep_states: Whether what clients and update processors keep still fits the models.
         """
         self.scenario = scenario
+        self._watchdog.begin_phase()
         kept = self.updates.state_dict() if self.updates and keep_states else []
         if not keep_states:
             self.states.forget()

@@ -81,6 +81,11 @@ class Watchdog:
             if self._under_way:
                 self.look()
 
+    def begin_phase(self) -> None:
+        """Compare with nothing of before: another phase of a run trains more, or less."""
+        with self._lock:
+            self._done = {}
+
     def close(self) -> None:
         """End the thread."""
         self._over.set()

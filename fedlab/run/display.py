@@ -190,7 +190,9 @@ def phase_line(run: RunView, phase: Scenario) -> str:
     assert span is not None
     last = f" to {phase.rounds}" if phase.rounds > span.first else ""
     what = trained if isinstance(trained, str) else f"{len(trained)} patterns"
-    cached = ", on cached features" if run.engine.features.used else ""
+    # Where all is trained, what is kept is inputs that a model transforms without parameters.
+    features = run.engine.features.used and trained != "all"
+    cached = ", on cached features" if features else ""
     return (
         f"phase '{one_line(span.name)}', round{'s' if last else ''} {span.first}{last}: "
         f"trains {what}{cached}, {optimizer.name} at {optimizer.lr:g}"

@@ -80,6 +80,23 @@ def test_fellows_are_of_all_rounds_but_of_the_same_phase() -> None:
     assert sentence.startswith("round 4, train: clients 0, 1, 2, 3, 4, 5, 6, 7 and 4 more at work")
 
 
+def test_another_phase_of_the_run_is_compared_with_none_before_it() -> None:
+    day = Day()
+    with day.dog.watching(messages()):
+        for block in range(4):
+            day.passes(block, 0.4)
+    day.dog.begin_phase()
+    with day.dog.watching(messages("train", 4)):
+        day.dog.began(0, [0], 10)
+        day.now += 6
+        day.dog.look()
+        assert day.said == []
+        for block in range(1, 5):
+            day.passes(block, 1.0)
+        day.dog.look()
+    assert len(day.said) == 1
+
+
 def test_it_looks_by_itself_while_clients_are_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "SECONDS_BETWEEN_LOOKS", 0.01)
     day = Day()
