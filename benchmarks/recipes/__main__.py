@@ -70,7 +70,11 @@ def main() -> None:
 
     for seed in range(arguments.seeds):
         for scenario in arguments.kinds:
-            run("kinds", f"{scenario}/{seed}", partial(kinds.outcome, scenario, seed))
+            run(
+                "kinds",
+                f"{scenario}/{seed}",
+                partial(kinds.outcome, scenario, seed, _engine(arguments)),
+            )
     with tempfile.TemporaryDirectory() as place:
         folders = dict(_folders(arguments, Path(place)))
         for key, options in _runs(arguments):
@@ -106,9 +110,13 @@ def _folders(arguments: Any, place: Path) -> Iterator[tuple[str, Path]]:
         yield folder.name, folder.resolve()
 
 
+def _engine(arguments: Any) -> list[str]:
+    return ["--set", "engine.name=inline"] if arguments.inline else []
+
+
 def _runs(arguments: Any) -> Iterator[tuple[str, list[str]]]:
     """Yield the name and the options of every run on a folder."""
-    engine = ["--set", "engine.name=inline"] if arguments.inline else []
+    engine = _engine(arguments)
     size = [] if arguments.image_size is None else ["--image-size", str(arguments.image_size)]
     at = f" at {arguments.image_size} px" if size else ""
     for seed in range(arguments.seeds):

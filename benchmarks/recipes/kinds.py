@@ -37,15 +37,15 @@ set, in the measure that is named; the median of the seeds and, in brackets, the
 Row = dict[str, Any]
 
 
-def outcome(scenario: str, seed: int) -> Row:
-    """Return what a built-in scenario comes to with a seed.
+def outcome(scenario: str, seed: int, options: Sequence[str] = ()) -> Row:
+    """Return what a built-in scenario comes to with a seed, and further options of the command.
 
     Raises:
         RuntimeError: If the command fails; its last words.
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "fedlab", "run", scenario, "--set", f"seed={seed}"]
-        command += ["--set", "evaluation.baselines=['centralised', 'local']"]
+        command += [*options, "--set", "evaluation.baselines=['centralised', 'local']"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(done.stderr.strip().splitlines()[-1])
