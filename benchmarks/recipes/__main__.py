@@ -36,13 +36,14 @@ FULL_RATES = (0.0001, 0.0003, 0.001)
 HEAD = """# Recipes: do the defaults of `fedlab finetune` hold?
 
 Made by `python -m benchmarks.recipes`: `fedlab finetune --data FOLDER --backbone {backbone}` with
-no other option (*auto*), the head alone (`--recipe probe`) and full fine-tuning (`--recipe full`) at three learning rates each, auto on pooled data (`--partition iid --clients 1`),
-and the mean of what clients reach alone by the same recipe. A cell is the accuracy on the test
-pictures of the model that the run ends with, the median of the seeds and, in brackets, the least
-and the most; *falls* is by how many points the run's best round, by the test pictures, is above
-that. Runs of less than the pretraining's 224 pixels say so. Pictures are dealt out evenly to five
-clients; those of PACS, of which every fifth is taken, to its four domains. `cifar` is a folder of
-2,000 pictures of CIFAR-10, 200 of each class, given with `--data`.
+no other option (*auto*), the head alone (`--recipe probe`) and full fine-tuning (`--recipe full`)
+at three learning rates each, auto on pooled data (`--partition iid --clients 1`), and the mean of
+what clients reach alone by the same recipe. A cell is the accuracy on the test pictures of the
+model that the run ends with, the median of the seeds and, in brackets, the least and the most;
+*falls* is by how many points the run's best round, by the test pictures, is above that. Runs of
+less than the pretraining's 224 pixels say so. Pictures are dealt out evenly to five clients; those
+of PACS, of which every fifth is taken, to its four domains. `cifar` is a folder of 2,000 pictures
+of CIFAR-10, 200 of each class, given with `--data`.
 """
 
 Cell = dict[str, Any]
