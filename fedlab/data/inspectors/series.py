@@ -19,6 +19,10 @@ _TWO = (
     "a training and a test file are needed, one with TRAIN and one with TEST at the end of its name"
 )
 
+HIDDEN = 200
+DENSE_RATE, RECURRENT_RATE = 0.003, 0.005
+"""Of small networks for few series, which learn too slowly at the recipes' usual rate."""
+
 
 @inspectors.register("series")
 class Series:
@@ -51,6 +55,7 @@ class Series:
             ("missing values", f"{missing:,}"),
         )
         pair = _pair(read)
+        is_aligned = channels == [1] and lengths[0] == lengths[-1]
         return Finding(
             "series",
             contents.path,
@@ -60,7 +65,7 @@ class Series:
             facts=facts,
             notes=() if pair else (_TWO,),
             details={"channels": channels, "lengths": lengths[:: len(lengths) - 1 or 1]},
-            scenario=_scenario(*pair) if pair else {},
+            scenario=_scenario(*pair, is_aligned) if pair else {},
             why_no_scenario="" if pair else _TWO,
         )
 
@@ -76,7 +81,20 @@ def _pair(read: dict[Path, LabelledSeries]) -> tuple[Path, Path] | None:
     return (train[0], test[0]) if len(train) == len(test) == 1 else None
 
 
-def _scenario(train: Path, test: Path) -> dict[str, Any]:
-    """Return tables that learn from these series, as a start."""
+def _scenario(train: Path, test: Path, is_aligned: bool) -> dict[str, Any]:
+    """Return tables that learn from these series, as a start.
+
+    Args:
+        train, test: The files.
+        is_aligned: Whether the series have one channel and one length. Such sets hold few series,
+            cut out alike, and a network that reads all steps at once learns them as well as a
+            recurrent one does, or better, in a tenth of the time.
+    """
     files = {"train": str(train.absolute()), "test": str(test.absolute())}
-    return {"data": {"name": "ts-files", **files}, "model": {"name": "gru"}}
+    dense = {"name": "mlp", "hidden": [HIDDEN]}
+    rate = DENSE_RATE if is_aligned else RECURRENT_RATE
+    return {
+        "data": {"name": "ts-files", **files},
+        "model": dense if is_aligned else {"name": "gru"},
+        "client": {"optimizer": {"lr": rate}},
+    }

@@ -13,6 +13,7 @@ from fedlab.data.formats.columns import Table, read_table, table_of, take_header
 from fedlab.data.formats.delimited import Fields, decode, find_separator
 from fedlab.data.formats.table import is_missing, rows_of
 from fedlab.data.inspection import HEAD, Contents, Finding
+from fedlab.data.inspectors.series import RECURRENT_RATE
 from fedlab.data.names import listed, shown
 from fedlab.data.regular_times import SeriesFound, series_in
 from fedlab.data.series_table import Series, SeriesColumns, series_of
@@ -23,8 +24,6 @@ from fedlab.registry import inspectors
 
 LONGEST_WINDOW = {True: 64, False: 24}
 """Steps of a window at most, of classes and of forecasts."""
-RATE = 0.005
-"""Of a small recurrent network, which learns more slowly than a dense one."""
 _KEY = "data.path"
 _SUFFIXES = frozenset({".csv", ".tsv", ".tab"})
 _LARGE = 1 << 28
@@ -242,6 +241,6 @@ def _scenario(
     return {
         "data": {key: value for key, value in data.items() if value is not None},
         "model": {"name": "gru"},
-        "client": {"optimizer": {"lr": RATE}},
+        "client": {"optimizer": {"lr": RECURRENT_RATE}},
         "evaluation": {"baselines": ["centralised", "local"]},
     }

@@ -33,6 +33,17 @@ def test_classes_channels_lengths_and_gaps_are_told(folder):
     assert scenario["data"]["partition"] == {"name": "iid", "clients": 5}
 
 
+def test_the_network_suits_how_the_series_are_cut_out(folder, tmp_path):
+    assert inspect(folder).scenario["model"] == {"name": "gru"}
+    alike = tmp_path / "alike"
+    alike.mkdir()
+    for part in ("TRAIN", "TEST"):
+        (alike / f"Own_{part}.ts").write_text(HEADER + "1,2,3:up\n" * 6 + "3,2,1:down\n" * 6)
+    content = starting_scenario(inspect(alike))
+    assert content["model"] == {"name": "mlp", "hidden": [200]}
+    assert content["client"]["optimizer"]["lr"] == 0.003
+
+
 def test_one_file_has_no_scenario_and_says_why(folder):
     found = inspect(folder / "Own_TRAIN.ts")
     assert found.scenario == {}
