@@ -43,6 +43,7 @@ def test_without_weights_on_this_machine_pictures_are_learned_from_scratch(
     monkeypatch.setattr("fedlab.models.backbone_list.has_weights_here", lambda name: False)
     content = start(paint(tmp_path / "pets", 90))
     assert content["model"] == {"name": "cnn"}
+    assert content["client"]["optimizer"]["lr"] == 0.003
     assert content["data"]["image_size"] == 64
     assert content["client"]["schedule"]["name"] == "cosine"
 
