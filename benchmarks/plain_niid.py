@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import torch
 from torch import nn
@@ -86,7 +87,8 @@ def federate(
     weights = [parameter.detach().clone() for parameter in cnn().parameters()]
     examples = [len(pictures) for pictures, _ in clients]
     shares = [count / sum(examples) for count in examples]
-    with ProcessPoolExecutor(2) as pool:
+    # Not forked: torch refuses to train in a fork of a process whose devices have threads.
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         for number in range(rounds):
             seeds = [100_000 * seed + 1000 * (number + 1) + k for k in range(len(clients))]
             copies = [weights] * len(clients)
