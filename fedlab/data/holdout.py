@@ -68,6 +68,7 @@ def hold_out_by_group(
     """
     chosen: list[IntArray] = []
     every = np.zeros(len(groups), np.int64) if classes is None else classes
+    known, totals = np.unique(every, return_counts=True)
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
         own = every[rows]
@@ -75,8 +76,7 @@ def hold_out_by_group(
         draw = seeding.numpy_generator(seed, "test set", int(group))
         order = draw.permutation(len(rows))
         kinds, counts = np.unique(own, return_counts=True)
-        totals = np.array([(every == kind).sum() for kind in kinds], np.int64)
-        shares = _largest_remainders(counts, wanted, totals)
+        shares = _largest_remainders(counts, wanted, totals[np.searchsorted(known, kinds)])
         for kind, share in zip(kinds, shares, strict=True):
             chosen.append(rows[order[own[order] == kind][:share]])
     test = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
@@ -97,8 +97,8 @@ def without_last_of_class(test: IntArray, classes: IntArray) -> IntArray:
         classes: (count,) the class of every row.
     """
     kinds, firsts, tested = np.unique(classes[test], return_index=True, return_counts=True)
-    totals = np.array([(classes == kind).sum() for kind in kinds], np.int64)
-    return np.delete(test, firsts[tested == totals])
+    known, totals = np.unique(classes, return_counts=True)
+    return np.delete(test, firsts[tested == totals[np.searchsorted(known, kinds)]])
 
 
 def _largest_remainders(counts: IntArray, wanted: int, totals: IntArray) -> IntArray:
