@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ OBJECTS_BEFORE_COLLECTION = 50_000
 every 700, as Python does, is a seventh of the time that they take."""
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """The signals that end a process from outside: Ctrl-C, a supervisor, a terminal that is closed."""
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Files that say what a container's processes may have."""
 OFTEN = (700, 10, 10)
 """Objects and collections between two collections of the garbage collector's generations."""
 
@@ -43,6 +46,20 @@ def give_back_freed_memory() -> None:
     trim = _glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+def machine_memory() -> int | None:
+    """Return the bytes that this machine's processes may have, or None where it does not say."""
+    try:
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):
+        return None
+    for limit in LIMITS:
+        try:
+            found.append(int(Path(limit).read_text()))
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+    return min(found)
 
 
 def available_memory() -> int | None:

@@ -6,7 +6,6 @@ also one that another package adds to it.
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 
 from fedlab.errors import FedlabError
+from fedlab.process import machine_memory
 
 CPU = torch.device("cpu")
 AUTO = "auto"
@@ -116,7 +116,7 @@ def _described(device: torch.device) -> Device:
     module: Any = torch.get_device_module(device)
     model, memory = "", None
     if device.type == "cpu":
-        model, memory = _processor(), _machine_memory()
+        model, memory = _processor(), machine_memory()
     elif hasattr(module, "get_device_properties"):
         properties = module.get_device_properties(device)
         model, memory = properties.name, int(properties.total_memory)
@@ -146,10 +146,3 @@ def _processor() -> str:
             if match := re.match(r"model name\s*:\s*(.+)", line):
                 return match[1].strip()
     return platform.processor() or platform.machine()
-
-
-def _machine_memory() -> int | None:
-    """Return the bytes of this machine's memory, or None where the system does not say."""
-    with suppress(AttributeError, ValueError, OSError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.size import BYTES, count_parameters, worker_bytes
+from fedlab.process import machine_memory
 from fedlab.scenario import Scenario
 
 GIGABYTE = 1e9
 ON_SERVER = 3
 """Vectors of all weights that the server holds at least: the weights, and a sum in float64."""
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def check_memory(scenario: Scenario, task: Task) -> None:
@@ -48,17 +47,3 @@ def worker_count(scenario: Scenario) -> int:
         return 1
     asked = getattr(scenario.engine, "workers", None) or getattr(scenario.engine, "cpus", None)
     return int(asked or os.cpu_count() or 1)
-
-
-def machine_memory() -> int | None:
-    """Return the bytes that this machine's processes may have, or None where it does not say."""
-    try:
-        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    except (ValueError, OSError):
-        return None
-    for limit in LIMITS:
-        try:
-            found.append(int(Path(limit).read_text()))
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-    return min(found)

@@ -10,13 +10,13 @@ from typing import Any
 
 from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.inspection import Finding, inspect
-from fedlab.data.names import readable, shown
+from fedlab.data.names import shown
 from fedlab.data.tokenisers import HUGGING_FACE, TEXTGENRNN
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
 from fedlab.use.recipes import AS_THE_RECIPE_SAYS, RECIPES, Wishes, tables_of
-from fedlab.use.scenario_files import unused, write_scenario
+from fedlab.use.scenario_files import check_can_name, unused, write_scenario
 from fedlab.use.situations import side_of, situation_of
 
 ABOUT = "Written by 'fedlab finetune'; 'fedlab run' with this file runs it again."
@@ -86,11 +86,10 @@ def compose(wanted: FineTuning) -> Composed:
         raise FedlabError(f"--recipe: '{wanted.recipe}' is none of {known}")
     if not wanted.data.exists():
         raise FedlabError(f"--data: there is no folder or file {shown(wanted.data)}")
-    if readable(str(wanted.data.resolve())) != str(wanted.data.resolve()):
-        raise FedlabError(
-            f"--data: the name of {shown(wanted.data)} is not UTF-8, as a scenario file has to be; "
-            "rename it"
-        )
+    try:
+        check_can_name(wanted.data.resolve())
+    except FedlabError as error:
+        raise FedlabError(f"--data: {error}") from error
     _check_options(wanted)
     finding = _found(wanted)
     model = {"name": wanted.backbone, "pretrained": _pretrained(wanted)}

@@ -9,10 +9,23 @@ from typing import Any
 
 import tomli_w
 
+from fedlab.data.names import readable, shown
 from fedlab.errors import FedlabError, one_line
 from fedlab.files import check_replaceable, write_whole
 
 SUFFIX = ".toml"
+
+
+def check_can_name(path: Path) -> None:
+    """Check that a scenario can name a file or folder of the user's.
+
+    Raises:
+        FedlabError: If its name is not UTF-8.
+    """
+    if readable(str(path)) != str(path):
+        raise FedlabError(
+            f"the name of {shown(path)} is not UTF-8, as a scenario file has to be; rename it"
+        )
 
 
 def check_output(output: Path) -> None:

@@ -14,13 +14,12 @@ from typing import Any
 
 from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.inspection import Finding
-from fedlab.data.names import readable, shown
+from fedlab.data.names import shown
 from fedlab.errors import FedlabError
-from fedlab.use.finetune import by_recipe
-from fedlab.use.scenario_files import check_output, write_scenario
+from fedlab.use.finetune import CLIENTS, by_recipe
+from fedlab.use.scenario_files import check_can_name, check_output, write_scenario
 from fedlab.use.situations import SMALL_SIDE, are_grey, side_of
 
-CLIENTS = 5
 BACKBONE = "tf_efficientnet_lite0"
 """For pictures: the smallest of those whose weights a package ships."""
 
@@ -34,11 +33,7 @@ def starting_scenario(finding: Finding) -> dict[str, Any]:
     if not finding.scenario:
         reason = finding.why_no_scenario or f"no source reads {finding.kind} like these"
         raise FedlabError(f"{shown(finding.path)}: there is no scenario to start from: {reason}")
-    if readable(str(finding.path)) != str(finding.path):
-        raise FedlabError(
-            f"the name of {shown(finding.path)} is not UTF-8, as a scenario file has to be; rename "
-            "it"
-        )
+    check_can_name(finding.path)
     found: dict[str, Any] = copy.deepcopy(dict(finding.scenario))
     data, model = found["data"], found["model"]
     if not any(data.get(key) for key in (CLIENTS_BY, SITES, "partition")):
