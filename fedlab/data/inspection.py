@@ -171,18 +171,20 @@ def inspect(path: Path, kind: str | None = None) -> Finding:
     """
     contents = Contents(path)
     if kind is not None:
-        return _inspected(kind, contents)
-    claims = {name: _made(name).claim(contents) for name in registry.inspectors.names()}
+        return _inspected(_made(kind), contents)
+    # The one that claimed them looks at them: what it has read for that is not read again.
+    made = {name: _made(name) for name in registry.inspectors.names()}
+    claims = {name: inspector.claim(contents) for name, inspector in made.items()}
     best = max(claims, key=lambda name: claims[name])
     if claims[best] <= 0:
         raise FedlabError(f"{shown(path)} holds {_held(contents)}; fedlab reads {_known()}")
-    return _inspected(best, contents)
+    return _inspected(made[best], contents)
 
 
-def _inspected(name: str, contents: Contents) -> Finding:
+def _inspected(inspector: Inspector, contents: Contents) -> Finding:
     """Return what an inspector found; nobody has set a key that its errors could name."""
     try:
-        found = _made(name).inspect(contents)
+        found = inspector.inspect(contents)
     except FedlabError as error:
         raise FedlabError(str(error).removeprefix(_PATH)) from error
     return replace(found, notes=tuple(note.removeprefix(_PATH) for note in found.notes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,15 @@ class _Roles(NamedTuple):
 class SeriesCsvFile:
     """Series in a CSV file with a column of evenly spaced times."""
 
+    def __init__(self) -> None:
+        self._read: tuple[Path, Table] | None = None
+
+    def _table(self, path: Path) -> Table:
+        """Return a file's table, which is read once for the claim and what follows it."""
+        if self._read is None or self._read[0] != path:
+            self._read = path, read_table(path, (), _KEY)
+        return self._read[1]
+
     def claim(self, contents: Contents) -> float:
         """Return more than a table does, where the first rows and then all are evenly spaced."""
         if not contents.is_file or contents.path.suffix.lower() not in _SUFFIXES:
@@ -56,7 +66,7 @@ class SeriesCsvFile:
             if not _are_series(_first_rows(contents)):
                 return 0.0
             is_large = contents.path.stat().st_size > _LARGE
-            return 0.6 if is_large or _are_series(read_table(contents.path, (), _KEY)) else 0.0
+            return 0.6 if is_large or _are_series(self._table(contents.path)) else 0.0
         except (FedlabError, OSError):
             return 0.0
 
@@ -66,7 +76,7 @@ class SeriesCsvFile:
         Raises:
             FedlabError: If it is no table, or has no column of numbers.
         """
-        table = read_table(contents.path, (), _KEY)
+        table = self._table(contents.path)
         found = series_in(table)
         roles = _roles(table, found)
         columns = SeriesColumns(

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedlab.data.formats.columns import read_table
 from fedlab.data.inspection import Finding, inspect
+from fedlab.data.inspectors import series_csv
 from fedlab.run.simulation import assemble
 from fedlab.scenario.loading import check
 from fedlab.use.starting import starting_scenario
@@ -180,3 +182,16 @@ def test_a_gap_and_a_column_that_counts_rows_are_provided_for(tmp_path: Path) ->
     assert (data["columns"], data["missing"]) == (["pm2.5"], "interpolate")
     assert "column 'No' is no input: it numbers the rows" in found.notes
     loaded(found)
+
+
+def test_a_file_is_read_as_a_whole_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path, *others: Any) -> Any:
+        read.append(path)
+        return read_table(path, *others)
+
+    monkeypatch.setattr(series_csv, "read_table", counted)
+    path = hourly(tmp_path / "load.csv", ["north", "south"])
+    assert inspect(path).kind == "series-csv"
+    assert read == [path]
