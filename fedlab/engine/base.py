@@ -30,7 +30,6 @@ from fedlab.engine.stacked.decision import Stacking, stacking_of
 from fedlab.engine.totals import OrderedTotal, drop_odd
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.watchdog import Watchdog
-from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
@@ -61,6 +60,13 @@ class EngineSettings(Settings):
         description="where clients train and the model is evaluated: 'cpu'; 'auto', the first "
         "accelerator where there is one; 'cuda', 'mps' or another type; 'cuda:1', one of several "
         "(`fedlab list devices`); another type of device changes the last bits of results",
+    )
+    deterministic: bool = Field(
+        True,
+        description="on an accelerator, compute by algorithms that give the same bits in every run "
+        "and on any number of workers: some are slower, and an operation that has none is refused; "
+        "false: bits may differ between runs; on the CPU they do not in either case, and nothing "
+        "gets slower",
     )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
@@ -100,8 +106,6 @@ class Engine(Grid):
 
     workers: int = 1
     traits: ClassVar[EngineTraits] = EngineTraits()
-    trains_on_devices: ClassVar[bool] = False
-    """Whether its clients may be trained on other devices than the CPU."""
 
     def __init__(
         self, settings: EngineSettings, scenario: Scenario, federation: Federation
@@ -125,22 +129,22 @@ class Engine(Grid):
         Args:
             setup: All parts of the run.
         """
-        yield from raised(lambda: cls._device_of(setup.scenario.engine))
+        yield from raised(lambda: devices.resolved(setup.scenario.engine.device))
 
     @classmethod
-    def _device_of(cls, settings: EngineSettings) -> torch.device:
-        """Return where clients are trained.
+    def notes(cls, setup: Setup) -> Iterator[str]:
+        """Yield what the user should know of how clients are run, a sentence each.
 
-        Raises:
-            FedlabError: If this machine has no such device, or the engine does not train on it.
+        Args:
+            setup: All parts of the run.
         """
-        device = devices.resolved(settings.device)
-        if device != devices.CPU and not cls.trains_on_devices:
-            raise FedlabError(
-                f"engine.device: '{settings.name}' trains on the CPU; set engine.name = 'ray' "
-                f"or 'inline' for '{device}'"
-            )
-        return device
+        settings = setup.scenario.engine
+        if not settings.deterministic and devices.may_be_accelerated(settings.device):
+            yield "bits may differ between runs: engine.deterministic is false"
+
+    def device_models(self) -> str:
+        """Return what clients are trained on ("NVIDIA H200 (cuda)"), or "" where sites differ."""
+        return devices.models_of(self.settings.device)
 
     def settle(self, network: Network) -> None:
         """Decide how clients are trained: on cached features or not, stacked or not.

@@ -15,9 +15,12 @@ from typing import Any
 
 import torch
 
+from fedlab.determinism import ask_for_workspace
 from fedlab.errors import FedlabError
 from fedlab.process import machine_memory
 
+# Every process that uses a device finds it here first.
+ask_for_workspace()
 CPU = torch.device("cpu")
 AUTO = "auto"
 NAME = r"[a-z][a-z0-9_]*(:\d{1,3})?"
@@ -48,12 +51,13 @@ def names() -> list[str]:
     return ["cpu", *(name for kind in _accelerators() for name in _of_type(kind))]
 
 
-def resolved(wanted: str) -> torch.device:
+def resolved(wanted: str, key: str = "engine.device") -> torch.device:
     """Return the device that ``engine.device`` asks for.
 
     Args:
         wanted: "auto" for the first accelerator, or the CPU where there is none; a type for the
             first device of it; or a device's name.
+        key: What asks for it, for the error.
 
     Raises:
         FedlabError: If this machine has no such device.
@@ -67,7 +71,7 @@ def resolved(wanted: str) -> torch.device:
     if first is None:
         what = "device" if ":" in wanted else "device of type"
         raise FedlabError(
-            f"engine.device: there is no {what} '{wanted}' here; available: {', '.join(present)}"
+            f"{key}: there is no {what} '{wanted}' here; available: {', '.join(present)}"
         )
     return torch.device(first)
 
@@ -85,6 +89,27 @@ def dealt(wanted: str) -> list[torch.device]:
     if first == CPU or ":" in wanted:
         return [first]
     return [torch.device(name) for name in _of_type(first.type)]
+
+
+def may_be_accelerated(wanted: str) -> bool:
+    """Return whether ``engine.device`` asks for another device than the CPU, here or elsewhere."""
+    return len(names()) > 1 if wanted == AUTO else wanted != CPU.type
+
+
+def models_of(wanted: str) -> str:
+    """Return the devices that workers are dealt as their makers call them, each once, by type.
+
+    Raises:
+        FedlabError: If this machine has no such device.
+    """
+    found = dealt(wanted)
+    return ", ".join(dict.fromkeys(map(model_of, found)))
+
+
+def model_of(device: torch.device) -> str:
+    """Return what its maker calls a device, and its type: "NVIDIA H200 (cuda)"."""
+    model = _model(device)
+    return f"{model} ({device.type})" if model else device.type
 
 
 def use_alone(device: torch.device) -> None:
@@ -114,15 +139,24 @@ def _of_type(kind: str) -> list[str]:
 
 def _described(device: torch.device) -> Device:
     module: Any = torch.get_device_module(device)
-    model, memory = "", None
+    memory = None
     if device.type == "cpu":
-        model, memory = _processor(), machine_memory()
+        memory = machine_memory()
     elif hasattr(module, "get_device_properties"):
-        properties = module.get_device_properties(device)
-        model, memory = properties.name, int(properties.total_memory)
+        memory = int(module.get_device_properties(device).total_memory)
     elif hasattr(module, "recommended_max_memory"):
-        model, memory = platform.processor(), int(module.recommended_max_memory())
-    return Device(str(device), model, memory, precisions(str(device)))
+        memory = int(module.recommended_max_memory())
+    return Device(str(device), _model(device), memory, precisions(str(device)))
+
+
+def _model(device: torch.device) -> str:
+    """Return what its maker calls a device, or nothing where it does not say."""
+    module: Any = torch.get_device_module(device)
+    if device.type == "cpu":
+        return _processor()
+    if hasattr(module, "get_device_properties"):
+        return str(module.get_device_properties(device).name)
+    return platform.processor() if hasattr(module, "recommended_max_memory") else ""
 
 
 @lru_cache

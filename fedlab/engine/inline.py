@@ -21,7 +21,6 @@ class InlineEngine(Engine):
     """Runs clients in this process, one after the other: for debugging and small models."""
 
     Settings: ClassVar[type[EngineSettings]] = EngineSettings
-    trains_on_devices: ClassVar[bool] = True
 
     def __init__(
         self, settings: EngineSettings, scenario: Scenario, federation: Federation

@@ -19,6 +19,7 @@ from fedlab.models.network import Network, whole_state
 from fedlab.run.best import Best, BestWeights
 from fedlab.run.callbacks import Callback, StopWhenGoodEnough
 from fedlab.run.changes import check_unedited, record
+from fedlab.run.device_record import check_device, record_devices
 from fedlab.run.folder import RunFolder, weights_digest
 from fedlab.run.interrupts import StopOnInterrupt
 from fedlab.run.recorder import Recorder
@@ -63,6 +64,8 @@ def run(
         check_unedited(folder, saved)
         if saved is None:
             _check_not_begun(folder)
+        else:
+            check_device(folder)
     with (
         folder.lock,
         _explaining_out_of_memory(folder),
@@ -81,7 +84,9 @@ def run(
         else:
             rounds.restore(saved)
             folder.rewind(saved)
-        notes = [*record(folder, saved), *simulation.notes]
+        done = saved.round if saved is not None else 0
+        elsewhere = record_devices(folder, simulation.engine.device_models(), done)
+        notes = [*record(folder, saved), *elsewhere, *simulation.notes]
         folder.note(notes)
         for watcher in watchers:
             watcher.noted(notes)
@@ -242,6 +247,8 @@ def summary(
         },
         "engine": {
             "workers": rounds.engine.workers,
+            **({"devices": used} if (used := rounds.engine.device_models()) else {}),
+            "deterministic": rounds.engine.settings.deterministic,
             "vectorised": rounds.engine.stacking.decision.as_json,
             "feature_cache": rounds.engine.features.as_json,
         },

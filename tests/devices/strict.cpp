@@ -4,7 +4,8 @@
 // its numbers are those of the CPU bit for bit. What would be an error on a card is one here: a
 // second operand on the CPU or on another of these devices (numbers without dimensions aside), a
 // generator of the CPU, reading the memory as a NumPy array, more memory than a limit that a test may
-// set. Copies are counted.
+// set, and, in deterministic mode, an operation of which a card has no deterministic kernel. Copies
+// are counted, and their bytes.
 
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
@@ -22,6 +23,8 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace {
@@ -40,6 +43,7 @@ thread_local DeviceIndex current = 0;
 
 struct Copies {
   std::atomic<int64_t> to_device{0}, to_host{0}, numbers{0};
+  std::atomic<int64_t> bytes_to_device{0}, bytes_to_host{0};
 };
 Copies copies;
 
@@ -51,7 +55,7 @@ Device device_of(std::optional<Device> wanted) {
 
 // ---- Memory ----
 
-std::atomic<int64_t> used[kDevices];
+std::atomic<int64_t> used[kDevices], peak[kDevices];
 std::atomic<int64_t> limit{0};  // 0: none
 
 // Some of a device's memory, of its own or taken over from a kernel of the CPU.
@@ -61,7 +65,10 @@ struct Block {
     TORCH_CHECK_WITH(
         OutOfMemoryError, most == 0 || wanted <= most, "strict:", int(index),
         " is out of memory: ", wanted, " bytes are wanted, and it has ", most);
-    used[index] += this->bytes;
+    const int64_t now = used[index] += this->bytes;
+    int64_t before = peak[index];
+    while (before < now && !peak[index].compare_exchange_weak(before, now)) {
+    }
   }
   ~Block() {
     used[index] -= bytes;
@@ -402,6 +409,23 @@ bool hand_over(const c10::FunctionSchema& schema, Call& call, c10::ArrayRef<IVal
   return has_generator;
 }
 
+// Operations whose kernels on a card add up in any order, and which have no others there.
+const std::set<std::string> kWithoutOrder{
+    "aten::_adaptive_avg_pool2d_backward", "aten::_adaptive_avg_pool3d_backward",
+    "aten::adaptive_max_pool2d_backward", "aten::avg_pool3d_backward",
+    "aten::max_pool3d_with_indices_backward", "aten::nll_loss2d_forward",
+    "aten::upsample_linear1d_backward", "aten::upsample_bilinear2d_backward",
+    "aten::upsample_bicubic2d_backward", "aten::reflection_pad1d_backward",
+    "aten::reflection_pad2d_backward", "aten::replication_pad1d_backward",
+    "aten::replication_pad2d_backward", "aten::grid_sampler_2d_backward", "aten::_ctc_loss",
+    "aten::_ctc_loss_backward", "aten::kthvalue", "aten::histc", "aten::cumsum"};
+
+void refuse_without_order(const std::string& name, c10::ArrayRef<IValue> given) {
+  if (!at::globalContext().deterministicAlgorithms() || !kWithoutOrder.count(name)) return;
+  if (name == "aten::cumsum" && !given[0].toTensor().is_floating_point()) return;
+  at::globalContext().alertNotDeterministic(name.substr(name.find("::") + 2));
+}
+
 void on_host(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const c10::FunctionSchema& schema = op.schema();
   const size_t count = schema.arguments().size();
@@ -410,6 +434,7 @@ void on_host(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   taken.reserve(count);
   // The arguments stay alive, and with them their memory, until the results have been wrapped.
   const std::vector<IValue> given(stack->end() - count, stack->end());
+  refuse_without_order(schema.name(), given);
   const bool has_generator = hand_over(schema, call, given, taken);
   if (schema.name() == "aten::_local_scalar_dense") ++copies.numbers;
   if (op.hasTag(at::Tag::nondeterministic_seeded) && !has_generator) {
@@ -449,8 +474,15 @@ Tensor empty_strided(
 }
 
 Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
-  if (is_strict(from) && !is_strict(to)) ++copies.to_host;
-  if (!is_strict(from) && is_strict(to)) ++copies.to_device;
+  const auto bytes = static_cast<int64_t>(from.numel() * from.itemsize());
+  if (is_strict(from) && !is_strict(to)) {
+    ++copies.to_host;
+    copies.bytes_to_host += bytes;
+  }
+  if (!is_strict(from) && is_strict(to)) {
+    ++copies.to_device;
+    copies.bytes_to_device += bytes;
+  }
   // Each side has a call of its own, for they may lie on different devices.
   Call reading("copy"), writing("copy");
   Tensor source = is_strict(from) ? reading.given(from, false, false) : from;
@@ -613,8 +645,14 @@ void manual_seed(int64_t seed, int64_t index) {
   default_generators().at(index).set_current_seed(static_cast<uint64_t>(seed));
 }
 void limit_memory(int64_t bytes) { limit = bytes; }
+int64_t memory_limit() { return limit; }
 int64_t used_memory(int64_t index) { return used[index]; }
-std::vector<int64_t> counted_copies() { return {copies.to_device, copies.to_host, copies.numbers}; }
+int64_t peak_memory(int64_t index) { return peak[index]; }
+void reset_peak_memory(int64_t index) { peak[index] = used[index].load(); }
+std::vector<int64_t> counted_copies() {
+  return {copies.to_device, copies.to_host, copies.numbers, copies.bytes_to_device,
+          copies.bytes_to_host};
+}
 
 TORCH_LIBRARY(strict, m) {
   m.def("device_count", &device_count);
@@ -625,7 +663,10 @@ TORCH_LIBRARY(strict, m) {
   m.def("manual_seed", &manual_seed);
   m.def("copies", &counted_copies);
   m.def("limit_memory", &limit_memory);
+  m.def("memory_limit", &memory_limit);
   m.def("used_memory", &used_memory);
+  m.def("peak_memory", &peak_memory);
+  m.def("reset_peak_memory", &reset_peak_memory);
 }
 
 const bool registered = [] {

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,8 @@ import torch
 from fedlab.assets.places import cache_folder
 
 NAME = "strict"
+MEMORY = 1 << 34
+"""Bytes that a device says it has, where no test limits them."""
 SOURCE = Path(__file__).with_name("strict.cpp")
 
 
@@ -55,11 +57,14 @@ class Copies:
     Attributes:
         to_device, to_host: Tensors.
         numbers: Numbers read by themselves, as ``item`` does.
+        bytes_to_device, bytes_to_host: Of the tensors.
     """
 
     to_device: int
     to_host: int
     numbers: int
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
 
 
 def copies() -> Copies:
@@ -74,13 +79,7 @@ def counted() -> Iterator[list[Copies]]:
     before = copies()
     yield found
     after = copies()
-    found.append(
-        Copies(
-            after.to_device - before.to_device,
-            after.to_host - before.to_host,
-            after.numbers - before.numbers,
-        )
-    )
+    found.append(Copies(*(b - a for a, b in zip(astuple(before), astuple(after), strict=True))))
 
 
 @contextmanager
@@ -153,6 +152,10 @@ def _module() -> ModuleType:
         for index in range(native.device_count()):
             native.manual_seed(seed, index)
 
+    def memory(device: Any = None) -> tuple[int, int]:
+        whole = native.memory_limit() or MEMORY
+        return max(0, whole - native.used_memory(index_of(device))), whole
+
     module.is_available = lambda: True
     module.is_initialized = lambda: True
     module.device_count = native.device_count
@@ -164,5 +167,8 @@ def _module() -> ModuleType:
     module.manual_seed_all = manual_seed_all
     module.get_rng_state = lambda device=None: native.rng_state(index_of(device))
     module.set_rng_state = lambda state, device=None: native.set_rng_state(state, index_of(device))
+    module.max_memory_allocated = lambda device=None: native.peak_memory(index_of(device))
+    module.reset_peak_memory_stats = lambda device=None: native.reset_peak_memory(index_of(device))
+    module.mem_get_info = memory
     module.get_amp_supported_dtype = lambda: [torch.bfloat16, torch.float16]
     return module

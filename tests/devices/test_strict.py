@@ -214,4 +214,4 @@ def test_copies_are_counted() -> None:
         own = torch.ones(3).to("strict")
         (own + 1).sum().item()
         own.cpu()
-    assert found == [Copies(to_device=1, to_host=1, numbers=1)]
+    assert found == [Copies(1, 1, 1, bytes_to_device=12, bytes_to_host=12)]

@@ -71,11 +71,15 @@ def test_a_run_on_a_device_that_is_not_there_does_not_begin(machine: Any, engine
         Simulation(scenario)
 
 
-def test_an_engine_that_trains_on_the_cpu_refuses_a_device(machine: Any) -> None:
+def test_a_share_of_a_card_that_flower_cannot_deal_is_refused(machine: Any) -> None:
     machine(cuda=1)
-    scenario = scenario_with(engine={"name": "flower", "device": "auto"})
-    with pytest.raises(FedlabError, match=r"^engine\.device: '\w+' trains on the CPU; set engine"):
-        Simulation(scenario)
+    for keys, sentence in (
+        ({"device": "cpu", "gpus_per_client": 0.5}, "Ray deals CUDA cards, and engine.device is"),
+        ({"device": "cuda", "gpus_per_client": 64.0}, "this machine has 0 CUDA cards; set 0$"),
+    ):
+        scenario = scenario_with(engine={"name": "flower", **keys})
+        with pytest.raises(FedlabError, match=rf"^engine\.gpus_per_client = [\d.]+: .*{sentence}"):
+            Simulation(scenario)
 
 
 @pytest.mark.parametrize("name", ["", "CUDA", "cuda:", "cuda:x", "cuda 1", "cuda:1:1", "cuda:-1"])

@@ -28,7 +28,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.mapped import MappedExamples
 from fedlab.data.transforms import Preparation, augments
 from fedlab.data.virtual import GeneratedExamples
-from fedlab.engine.devices import resolved
+from fedlab.engine.devices import model_of, resolved
 from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
@@ -188,7 +188,7 @@ def _digest_of_prefix(parts: Split, prepare: Preparation, device: torch.device) 
     for word in (fedlab.__version__, torch.__version__, capability, ROWS_PER_BATCH, prepare):
         digest.update(f"{word}|".encode())
     if device.type != "cpu":
-        digest.update(f"{device.type}|".encode())
+        digest.update(f"{model_of(device)}|".encode())
     digest.update(str(getattr(parts.prefix, "code", "")).encode())
     for name, module in parts.prefix.named_modules():
         digest.update(f"{name}:{module.extra_repr()}|".encode())

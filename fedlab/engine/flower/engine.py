@@ -8,6 +8,7 @@ replies are not added up in workers.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,10 +21,11 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from pydantic import Field
 
-from fedlab.algorithm.setup import EngineTraits
+from fedlab.algorithm.setup import EngineTraits, Setup
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine, EngineSettings
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
+from fedlab.engine.ray.capacity import gpus_here
 from fedlab.engine.ray.internals import for_this_user_only
 from fedlab.engine.ray.private_folder import PrivateFolder
 from fedlab.engine.reports import Failure
@@ -38,6 +40,7 @@ from fedlab.wire import flower_internals
 from fedlab.wire.checks import BadReply, check_reply
 from fedlab.wire.protocol import CONFIG, PARTITION_ID, node_of
 
+SEES_ALL = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 SECONDS_TO_START = 180.0
 SECONDS_TO_TRAVEL = 60.0
 """What messages may take beyond a client's own time."""
@@ -47,7 +50,13 @@ class FlowerEngineSettings(EngineSettings):
     """Keys of ``[engine]`` with name = "flower"."""
 
     cpus_per_client: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a client")
-    gpus_per_client: float = Field(0.0, ge=0, le=1024, description="what Ray reserves for a client")
+    gpus_per_client: float = Field(
+        0.0,
+        ge=0,
+        le=1024,
+        description="what Ray reserves for a client, with device = 'cuda': 0.5 lets two clients at "
+        "once share a card; 0: all that run at once use the first",
+    )
     cpus: int | None = Field(None, ge=1, le=4096, description="CPUs that Ray may use; default: all")
 
 
@@ -75,6 +84,10 @@ class FlowerGridEngine(Engine):
         self._nodes = self._find_nodes()
         self._evaluator: Worker | None = None
         self._timeout: float | None = None
+
+    def device_models(self) -> str:
+        """Return nothing: each site trains on a device of its own."""
+        return ""
 
     def _prepare_workers(self) -> None:
         self._evaluator = None
@@ -193,9 +206,17 @@ class FlowerEngine(FlowerGridEngine):
     Settings: ClassVar[type[EngineSettings]] = FlowerEngineSettings
     traits: ClassVar[EngineTraits] = EngineTraits(loads_own_data=True, holds_root=False)
 
+    @classmethod
+    def objections(cls, setup: Setup) -> Iterator[str]:
+        """Yield why this machine cannot run the clients; Ray would wait for a card for ever."""
+        yield from super().objections(setup)
+        yield from _about_cards(setup.scenario.engine)
+
     def __init__(
         self, settings: FlowerEngineSettings, scenario: Scenario, federation: Federation
     ) -> None:
+        # Ray would hide all cards from clients that it has not dealt any.
+        os.environ.setdefault(SEES_ALL, "0")
         self._over = threading.Event()
         self._ready = threading.Event()
         self._shared: list[Grid] = []
@@ -252,8 +273,29 @@ class FlowerEngine(FlowerGridEngine):
             self._ready.set()
             folder.remove()
 
+    def device_models(self) -> str:
+        """Return what clients are trained on."""
+        return Engine.device_models(self)
+
     def close(self) -> None:
         """End the simulation."""
         super().close()
         self._over.set()
         self._thread.join(SECONDS_TO_START)
+
+
+def _about_cards(settings: FlowerEngineSettings) -> Iterator[str]:
+    """Yield what speaks against the share of a card that a client is to have."""
+    share, cards = settings.gpus_per_client, gpus_here()
+    if not share:
+        return
+    if settings.device != "cuda":
+        yield (
+            f"engine.gpus_per_client = {share:g}: Ray deals CUDA cards, and engine.device is "
+            f"'{settings.device}'; set device = 'cuda', or gpus_per_client to 0"
+        )
+    elif share > cards:
+        yield (
+            f"engine.gpus_per_client = {share:g}: this machine has {cards} CUDA cards; set "
+            f"{cards}{' or less' if cards else ''}"
+        )

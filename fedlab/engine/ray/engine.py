@@ -70,7 +70,6 @@ class RayEngine(Engine):
     """Runs clients in parallel in long-lived Ray workers, on one machine or a cluster."""
 
     Settings: ClassVar[type[EngineSettings]] = RayEngineSettings
-    trains_on_devices: ClassVar[bool] = True
 
     def __init__(
         self, settings: RayEngineSettings, scenario: Scenario, federation: Federation
@@ -109,9 +108,17 @@ class RayEngine(Engine):
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:
         """Yield what the workers take of this machine beyond what it has."""
+        yield from super().notes(setup)
         settings = setup.scenario.engine
         if address_of(settings) is None:
             yield from capacity.notes(settings, setup.network.model.layout.size)
+
+    def device_models(self) -> str:
+        """Return what workers train on; those of a cluster are asked, once they are there."""
+        if not self._on_cluster:
+            return super().device_models()
+        answers = self._pool.on_each("on_worker", "device_model")
+        return ", ".join(dict.fromkeys(a for a in answers if isinstance(a, str)))
 
     def _prepared(self, worker: Any, slot: int, crash_log: str) -> Any:
         """Prepare a worker, or a new one, for the scenario."""

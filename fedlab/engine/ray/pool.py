@@ -311,10 +311,10 @@ class RayPool:
         for slot, worker in enumerate(self._workers):
             self._start(worker.actor, slot, self._crash_log(slot))
 
-    def on_each(self, method: str, *arguments: Any) -> None:
-        """Call a method of every worker."""
-        for reference in [getattr(actor, method).remote(*arguments) for actor in self.actors]:
-            self._get(reference)
+    def on_each(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of every worker; return what each returned, or its error."""
+        asked = [getattr(actor, method).remote(*arguments) for actor in self.actors]
+        return [self._get(reference) for reference in asked]
 
     def close(self) -> None:
         """End the workers."""

@@ -21,6 +21,7 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
+from fedlab.engine.devices import resolved
 from fedlab.engine.worker.messages import (
     Decoder,
     assignment,
@@ -43,6 +44,8 @@ from fedlab.wire.protocol import (
 )
 from fedlab.wire.records import config_of
 
+DEVICE = "device"
+"""Key of a node's own configuration: what its machine trains on, as ``engine.device``."""
 WorkerSource = Callable[[Context, int], Worker]
 """Returns the worker for a client's context and a phase of the run."""
 
@@ -117,7 +120,9 @@ def _asked(worker: Worker, decode: Decoder, message: Message, context: Context) 
 
 
 def _worker_from_run_config(context: Context, phase: int) -> Worker:
-    return worker_of(str(context.run_config["scenario"]), phase)
+    own = context.node_config.get(DEVICE)
+    device = None if own is None else str(resolved(str(own), f"--node-config {DEVICE}"))
+    return worker_of(str(context.run_config["scenario"]), phase, device)
 
 
 app = client_app(_worker_from_run_config, nodes_keep_states=True)

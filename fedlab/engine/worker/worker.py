@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 
@@ -19,7 +19,8 @@ from fedlab.data.on_device import on_device
 from fedlab.data.transforms import (
     Preparation,
 )
-from fedlab.engine.devices import resolved
+from fedlab.determinism import deterministic
+from fedlab.engine.devices import model_of, resolved, use_alone
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
@@ -107,6 +108,10 @@ class Worker:
         """Return what turns stored inputs into what the network takes."""
         return self._architectures[0].prepare
 
+    def device_model(self) -> str:
+        """Return what this worker trains on, as its maker calls it."""
+        return model_of(self.device)
+
     def _architecture(self, client: int) -> Architecture:
         return self._architectures[client % len(self._architectures)]
 
@@ -114,7 +119,8 @@ class Worker:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
         parts, prepare = split_network(self.scenario, self.network, self.federation)
         examples = getattr(self.federation.dataset, part)
-        compute_features(parts, prepare, examples, draft, start, stop)
+        with self._deterministic():
+            compute_features(parts, prepare, examples, draft, start, stop)
 
     def use_features(self, paths: dict[str, str]) -> None:
         """Work from now on with the features in these files, by part, and the rest of the model."""
@@ -148,15 +154,18 @@ class Worker:
             return self.algorithm.train(task)
         raise does_not_fit(self.algorithm, task)
 
-    def _contained(
-        self, *assignments: Assignment, draws: bool = False
-    ) -> AbstractContextManager[None]:
-        """Return what keeps clients' code from changing what other clients use, too."""
+    def _deterministic(self) -> AbstractContextManager[None]:
+        return deterministic(self.device, self.scenario.engine.deterministic)
+
+    @contextmanager
+    def _contained(self, *assignments: Assignment, draws: bool = False) -> Iterator[None]:
+        """Keep clients' code, inside the block, from changing what other clients use, too."""
         shared = {
             id(tensor): tensor for a in assignments for tensor in (a.wire, *a.arrays.values())
         }
         stored = self.federation.dataset.train.shared
-        return contained([*shared.values(), *stored], draws=draws)
+        with contained([*shared.values(), *stored], draws=draws), self._deterministic():
+            yield
 
     def _checked(self, update: Update, assignment: Assignment) -> Update:
         """Return what leaves the client, and what it keeps with its own part added.
@@ -295,9 +304,10 @@ class Worker:
         criterion = self.algorithm.criterion(task)
         groups = reported_groups(test)
         sites = None if groups is None else groups[start:stop]
-        evaluation = evaluate(self.network, part, task, self.prepare, criterion, sites=sites)
-        if self.adversary is not None and self.adversary.attack.has_trigger:
-            count_success(evaluation, self.network, part, self.prepare, self.adversary)
+        with self._deterministic():
+            evaluation = evaluate(self.network, part, task, self.prepare, criterion, sites=sites)
+            if self.adversary is not None and self.adversary.attack.has_trigger:
+                count_success(evaluation, self.network, part, self.prepare, self.adversary)
         state: dict[str, torch.Tensor] = evaluation.state()
         return state
 
@@ -353,11 +363,19 @@ class Worker:
 
 
 @lru_cache(maxsize=1)
-def worker_of(scenario_text: str, phase: int = 0) -> Worker:
-    """Return this process's worker for a scenario that arrived as text, in one of its phases."""
+def worker_of(scenario_text: str, phase: int = 0, device: str | None = None) -> Worker:
+    """Return this process's worker for a scenario that arrived as text, in one of its phases.
+
+    Args:
+        scenario_text: The scenario.
+        phase: The phase.
+        device: The device of this process's machine; None: what the scenario says.
+    """
     scenario, federation = _loaded(scenario_text)
     set_torch_threads(getattr(scenario.engine, "threads", 1))
-    return Worker(phases_of(scenario)[phase], federation)
+    worker = Worker(phases_of(scenario)[phase], federation, device)
+    use_alone(worker.device)
+    return worker
 
 
 @lru_cache(maxsize=1)
