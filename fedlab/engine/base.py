@@ -10,22 +10,21 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
-from pydantic import Field
 
 from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.setup import EngineTraits, Setup, raised
 from fedlab.data.federation import Federation
-from fedlab.engine import devices
+from fedlab.engine import devices, numerics
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
 from fedlab.engine.client_states import ClientStates
-from fedlab.engine.devices import AUTO, NAME
 from fedlab.engine.features.cache import CannotCache, plan_features, split_network
 from fedlab.engine.reports import Decision, Exchange, Progress
+from fedlab.engine.settings import EngineSettings
 from fedlab.engine.stacked.decision import Stacking, stacking_of
 from fedlab.engine.totals import OrderedTotal, drop_odd
 from fedlab.engine.updates import decode_reply
@@ -35,56 +34,12 @@ from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import adversary_of, update_chain
 from fedlab.scenario.phases import phases_of
-from fedlab.settings import Settings
 from fedlab.wire import flower_internals
 from fedlab.wire.protocol import FIRST_NODE, client_of
 from fedlab.wire.records import array_bytes
 
 logger = logging.getLogger(__name__)
 ROWS_PER_SHARD = 1024
-
-
-class EngineSettings(Settings):
-    """Keys of ``[engine]`` that every engine has."""
-
-    name: str
-    threads: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="torch threads per client; a change changes the last bits of results",
-    )
-    device: str = Field(
-        "cpu",
-        pattern=rf"^({AUTO}|{NAME})$",
-        description="where clients train and the model is evaluated: 'cpu'; 'auto', the first "
-        "accelerator where there is one; 'cuda', 'mps' or another type; 'cuda:1', one of several "
-        "(`fedlab list devices`); another type of device changes the last bits of results",
-    )
-    deterministic: bool = Field(
-        True,
-        description="on an accelerator, compute by algorithms that give the same bits in every run "
-        "and on any number of workers: some are slower, and an operation that has none is refused; "
-        "false: bits may differ between runs; on the CPU they do not in either case, and nothing "
-        "gets slower",
-    )
-    vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
-        "auto",
-        description="train this many clients' dense networks at once in a worker; 'auto': 5, or 10 "
-        "of a cohort of 100 and more; a change changes the last bits of results",
-    )
-    feature_cache: Literal["auto", False] = Field(
-        "auto",
-        description="compute what a frozen part of the model makes of each sample once, and keep "
-        "it on disk, where that is possible and pays",
-    )
-    client_timeout: float | None = Field(
-        None,
-        gt=0,
-        le=10**7,
-        description="seconds that one client may take to train or to evaluate; one that takes "
-        "longer is stopped and has failed; default: no limit",
-    )
 
 
 class Engine(Grid):
@@ -130,6 +85,7 @@ class Engine(Grid):
             setup: All parts of the run.
         """
         yield from raised(lambda: devices.resolved(setup.scenario.engine.device))
+        yield from numerics.objections(setup)
 
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:
@@ -141,6 +97,7 @@ class Engine(Grid):
         settings = setup.scenario.engine
         if not settings.deterministic and devices.may_be_accelerated(settings.device):
             yield "bits may differ between runs: engine.deterministic is false"
+        yield from numerics.notes(setup)
 
     def device_models(self) -> str:
         """Return what clients are trained on ("NVIDIA H200 (cuda)"), or "" where sites differ."""
@@ -199,7 +156,7 @@ class Engine(Grid):
                 )
                 file.finish()
         self._use_features({file.part: str(file.path) for file in files})
-        network.model.call = parts.rest
+        network.model.body = parts.rest
         return Decision(True)
 
     def shares_files(self) -> bool:

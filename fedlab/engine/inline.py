@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine, EngineSettings
+from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.settings import EngineSettings
 from fedlab.engine.worker.block_runner import BlockRunner
 from fedlab.engine.worker.worker import Worker
 from fedlab.process import keep_freed_memory, set_torch_threads

@@ -59,7 +59,9 @@ METRICS = (
     MetricName("calibration_error", "calibration error", False, True),
     MetricName("attack_success", "backdoor success", False, True),
 )
-NOT_METRICS = {"seconds", "steps", "cluster"}
+REPEATED_STEPS = "repeated_steps"
+"""How many steps' gradients were computed again, since they were not finite in float16."""
+NOT_METRICS = {"seconds", "steps", "cluster", REPEATED_STEPS}
 """Numbers that clients report beside their metrics."""
 _BY_NAME = {metric.name: metric for metric in METRICS}
 GLOBAL = "global_"

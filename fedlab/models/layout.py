@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -177,8 +177,10 @@ class FlatModel:
 
     Attributes:
         module: The model.
-        call: Maps a batch to outputs: the module, or the part after its frozen prefix if inputs are
-            that prefix's features.
+        body: Maps a batch to outputs: the module, or the part after its frozen prefix if inputs are
+            that prefix's features. It is called by :meth:`call`.
+        lower: The 16-bit type that the network computes in where that loses little, as in products
+            of matrices; None: float32 alone.
         layout: The positions of its tensors.
         weights: (size,) every value of the layout.
         initial: (personal_size,) a client's own part before its first round.
@@ -190,7 +192,8 @@ class FlatModel:
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         # Frozen weights, which are not in the vector, are converted as well.
         self.module = module.to(memory_format=torch.channels_last)
-        self.call: nn.Module = self.module
+        self.body: nn.Module = self.module
+        self.lower: torch.dtype | None = None
         self.layout = layout
         device = next(module.parameters()).device
         self.weights = torch.empty(layout.size, device=device)
@@ -236,6 +239,35 @@ class FlatModel:
             parameter.data = views[entry.name]
             if entry.start < self.layout.trained.stop:
                 self.trained.append((entry, parameter))
+
+    def call(
+        self, inputs: torch.Tensor, weights: Mapping[str, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Return the network's outputs for a batch, in float32, whatever it computes in.
+
+        Args:
+            inputs: (B, ...) prepared inputs.
+            weights: Tensors to use in place of the module's own, by name.
+        """
+        if self.lower is None and weights is None:
+            outputs: torch.Tensor = self.body(inputs)
+            return outputs
+        with self.precision():
+            if weights is None:
+                outputs = self.body(inputs)
+            else:
+                outputs = torch.func.functional_call(self.body, dict(weights), (inputs,))
+        return outputs.float()
+
+    def precision(self) -> AbstractContextManager[object]:
+        """Return the block in which modules compute in :attr:`lower` where that loses little.
+
+        Weights stay float32, and so do gradients; normalisations and exponentials are computed in
+        float32 (torch's autocast, after Micikevicius et al. 2018, "Mixed Precision Training").
+        """
+        if self.lower is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.lower)
 
     def keep_start(self) -> None:
         """Keep a copy of the present weights as :attr:`start`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +29,8 @@ def represented(
         FedlabError: If the network does not call its head.
     """
     with entering_head(network) as entered:
-        outputs = network.model.call(inputs) if wire is None else _call_with(network, inputs, wire)
+        weights = None if wire is None else network.model.layout.wire_views(wire)
+        outputs = network.model.call(inputs, weights)
     if not entered:
         raise FedlabError(f"model.name: nothing enters the head '{network.head}' of this model")
     return outputs, entered[0]
@@ -38,20 +38,17 @@ def represented(
 
 @contextmanager
 def entering_head(network: Network) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that holds the inputs of the head after each forward pass in the block."""
+    """Yield a list that holds the inputs of the head after each forward pass in the block.
+
+    They are float32, whatever the network computes in.
+    """
     entered: list[torch.Tensor] = []
 
     def note(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        entered[:] = inputs[:1]
+        entered[:] = [values.float() for values in inputs[:1]]
 
     handle = network.model.module.get_submodule(network.head).register_forward_pre_hook(note)
     try:
         yield entered
     finally:
         handle.remove()
-
-
-def _call_with(network: Network, inputs: torch.Tensor, wire: torch.Tensor) -> Any:
-    module: nn.Module = network.model.call
-    weights = network.model.layout.wire_views(wire)
-    return torch.func.functional_call(module, weights, (inputs,))

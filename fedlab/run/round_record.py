@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fedlab.engine.reports import Exchange, Report
-from fedlab.metrics.names import NOT_METRICS, metric_name
+from fedlab.metrics.names import NOT_METRICS, REPEATED_STEPS, metric_name
 from fedlab.metrics.spread import describe
 
 
@@ -35,7 +35,7 @@ def spread_over_clients(key: str, reports: Sequence[Report]) -> dict[str, Any]:
 
 
 def cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> dict[str, Any]:
-    """Return how many clients took part, and the bytes that travelled.
+    """Return how many clients took part, the bytes that travelled, and steps computed twice.
 
     Args:
         cohort: How many were asked to train.
@@ -43,6 +43,7 @@ def cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> d
         trained: The exchange of training.
         evaluated: That of evaluation.
     """
+    repeated = sum(report.metrics.get(REPEATED_STEPS, 0) for report in trained.reports)
     return {
         "cohort": cohort,
         "replies": len(trained.reports),
@@ -51,4 +52,5 @@ def cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> d
         "bytes_down": trained.bytes_down + evaluated.bytes_down,
         "bytes_up": trained.bytes_up + evaluated.bytes_up,
         **({"bytes_saved": trained.bytes_saved} if trained.bytes_saved else {}),
+        **({REPEATED_STEPS: int(repeated)} if repeated else {}),
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from fedlab.training.backward import add_gradient
 from fedlab.training.batches import batch_bounds
-from fedlab.training.loop import losses_of
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import Objective
 
@@ -33,9 +33,8 @@ def gradient_received(task: LocalTask, objective: Objective, batch_size: int) ->
     for start, stop in batch_bounds(task, batch_size):
         prepared = task.prepare(task.examples.inputs_at(slice(start, stop)))
         inputs, targets = task.draw(prepared, task.examples.targets[start:stop])
-        _, loss = losses_of(task, objective, inputs, targets)
         # Gradients add up over batches; the statistics of batch norm are put back below.
-        (loss * ((stop - start) / count)).backward()  # type: ignore[no-untyped-call]
+        add_gradient(task, objective, inputs, targets, (stop - start) / count)
     with torch.no_grad():
         for term in objective.parameter_terms:
             model.gradient.add_(term.gradient(model.parameter.data))

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 
 import torch
 
-from fedlab.models.layout import FlatModel
-from fedlab.models.representation import represented
+from fedlab.training.backward import add_gradient
 from fedlab.training.batches import Batches
-from fedlab.training.draw import merged, parted
 from fedlab.training.early_stopping import EarlyStopping
 from fedlab.training.fused import can_be_fused, descent_in_backward
 from fedlab.training.losses import MeanLoss
 from fedlab.training.optimizer import decay
 from fedlab.training.task import LocalTask
-from fedlab.training.terms import Batch, Objective
+from fedlab.training.terms import Objective
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def fit(
     rates = steps.rates()
     best: torch.Tensor | None = None
     taken, epoch, losses = 0, 0, MeanLoss()
-    with _descending(model, objective, steps) as is_fused:
+    with _descending(task, objective, steps) as is_fused:
         while taken < batches.steps:
             task.network.train_mode()
             for inputs, targets in batches.epoch(taken):
@@ -130,9 +128,10 @@ def all_batches(task: LocalTask, steps: Steps) -> Iterator[tuple[torch.Tensor, t
 
 
 @contextmanager
-def _descending(model: FlatModel, objective: Objective, steps: Steps) -> Iterator[bool]:
+def _descending(task: LocalTask, objective: Objective, steps: Steps) -> Iterator[bool]:
     """Let ``backward`` take the steps where they are plain; yield whether it does."""
-    bare = steps.clip_norm is None and not steps.weight_decay
+    model = task.network.model
+    bare = steps.clip_norm is None and not steps.weight_decay and task.scale is None
     if not bare or not can_be_fused(model, steps.optimizer, objective.parameter_terms):
         yield False
         return
@@ -158,7 +157,7 @@ def step(
         is_fused: Whether ``backward`` takes the step.
     """
     if is_fused:
-        return _backward(task, objective, inputs, targets)
+        return add_gradient(task, objective, inputs, targets)
     loss = gradient(task, objective, steps.clip_norm, inputs, targets)
     descend(steps)
     return loss
@@ -174,7 +173,7 @@ def gradient(
     """Write the objective's gradient on a batch into the model's; return the task loss."""
     model = task.network.model
     model.zero_gradient()
-    loss = _backward(task, objective, inputs, targets)
+    loss = add_gradient(task, objective, inputs, targets)
     with torch.no_grad():
         for penalty in objective.parameter_terms:
             model.gradient.add_(penalty.gradient(model.parameter.data))
@@ -188,30 +187,6 @@ def descend(steps: Steps) -> None:
     if steps.weight_decay:
         decay(steps.optimizer, steps.weight_decay, steps.decayed)
     steps.optimizer.step()
-
-
-def _backward(
-    task: LocalTask, objective: Objective, inputs: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
-    """Run the backward pass of task loss and batch terms; return the task loss."""
-    loss, whole = losses_of(task, objective, inputs, targets)
-    whole.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
-
-
-def losses_of(
-    task: LocalTask, objective: Objective, inputs: torch.Tensor, targets: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the task loss of a batch, and its sum with the batch terms."""
-    views = task.draw.views
-    taken = merged(inputs, views)
-    if not objective.batch_terms:
-        loss = objective.criterion(parted(task.network.model.call(taken), views), targets)
-        return loss, loss
-    outputs, representations = (parted(part, views) for part in represented(task.network, taken))
-    loss = objective.criterion(outputs, targets)
-    batch = Batch(task, inputs, targets, outputs, representations)
-    return loss, sum((term(batch) for term in objective.batch_terms), loss)
 
 
 def clip(vector: torch.Tensor, norm: float) -> None:

@@ -13,6 +13,7 @@ from fedlab.data.dataset import Examples, Task
 from fedlab.errors import FedlabError
 from fedlab.models.network import Network
 from fedlab.training.draw import Draw, build_draw
+from fedlab.training.loss_scale import LossScale
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Augmentation, Preparation
@@ -64,6 +65,7 @@ class LocalTask:
         augment: Random augmentation of prepared batches, or None.
         public: Examples that everybody may look at (``[data.public]``), or None.
         first_round: The first of these rounds: above 1 in a later phase.
+        scale: What the loss is multiplied by before each backward pass, in float16.
     """
 
     client: int
@@ -82,6 +84,7 @@ class LocalTask:
     augment: Augmentation | None = None
     public: Examples | None = None
     first_round: int = 1
+    scale: LossScale | None = None
 
     @cached_property
     def received(self) -> torch.Tensor:

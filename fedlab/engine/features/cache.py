@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from fedlab.data.transforms import Preparation, augments
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.devices import model_of, resolved
 from fedlab.engine.features.split import CannotSplit, Split, split
+from fedlab.engine.numerics import computed_in
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import preparation
@@ -102,7 +103,7 @@ def plan_features(
     with torch.no_grad():
         shape = tuple(parts.prefix(prepare(dataset.train.inputs_at(slice(2)))).shape[1:])
     device = resolved(getattr(scenario.engine, "device", "cpu"))
-    common = _digest_of_prefix(parts, prepare, device)
+    common = _digest_of_prefix(parts, prepare, device, computed_in(scenario.engine, device))
     files = []
     for part in PARTS:
         examples: Examples = getattr(dataset, part)
@@ -158,15 +159,32 @@ def check_it_pays(scenario: Scenario, federation: Federation) -> None:
 
 @torch.no_grad()
 def compute_features(
-    parts: Split, prepare: Preparation, examples: Examples, draft: str, start: int, stop: int
+    parts: Split,
+    prepare: Preparation,
+    examples: Examples,
+    draft: str,
+    start: int,
+    stop: int,
+    precision: AbstractContextManager[object],
 ) -> None:
-    """Write the features of rows ``start`` to ``stop`` into the file at ``draft``."""
+    """Write the features of rows ``start`` to ``stop`` into the file at ``draft``.
+
+    Args:
+        parts: The network in two parts.
+        prepare: Turns stored inputs into what it takes.
+        examples: The examples.
+        draft: The file.
+        start, stop: Which of them.
+        precision: The block in which the prefix computes.
+    """
     parts.prefix.eval()
     target = np.lib.format.open_memmap(draft, "r+")
     for first in range(start, stop, ROWS_PER_BATCH):
         last = min(first + ROWS_PER_BATCH, stop)
-        features = parts.prefix(prepare(examples.inputs_at(slice(first, last))))
-        target[first:last] = features.cpu().numpy()
+        prepared = prepare(examples.inputs_at(slice(first, last)))
+        with precision:
+            features = parts.prefix(prepared)
+        target[first:last] = features.float().cpu().numpy()
     target.flush()
 
 
@@ -181,7 +199,9 @@ def with_features(federation: Federation, paths: dict[str, str]) -> Federation:
     return replace(federation, dataset=Dataset(federation.dataset.task, **parts))
 
 
-def _digest_of_prefix(parts: Split, prepare: Preparation, device: torch.device) -> bytes:
+def _digest_of_prefix(
+    parts: Split, prepare: Preparation, device: torch.device, numbers: str
+) -> bytes:
     digest = hashlib.sha256()
     # What computes: the same code on other vector units, or cut otherwise, gives other last bits.
     capability = torch.backends.cpu.get_cpu_capability()
@@ -189,6 +209,7 @@ def _digest_of_prefix(parts: Split, prepare: Preparation, device: torch.device) 
         digest.update(f"{word}|".encode())
     if device.type != "cpu":
         digest.update(f"{model_of(device)}|".encode())
+    digest.update(numbers.encode())
     digest.update(str(getattr(parts.prefix, "code", "")).encode())
     for name, module in parts.prefix.named_modules():
         digest.update(f"{name}:{module.extra_repr()}|".encode())

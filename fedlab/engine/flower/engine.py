@@ -23,12 +23,13 @@ from pydantic import Field
 
 from fedlab.algorithm.setup import EngineTraits, Setup
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine, EngineSettings
+from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
 from fedlab.engine.ray.capacity import gpus_here
 from fedlab.engine.ray.internals import for_this_user_only
 from fedlab.engine.ray.private_folder import PrivateFolder
 from fedlab.engine.reports import Failure
+from fedlab.engine.settings import EngineSettings
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.worker.clientapp import client_app
 from fedlab.engine.worker.time_limit import hard_limit

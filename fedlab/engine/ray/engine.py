@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine, EngineSettings
+from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.devices import CPU
 from fedlab.engine.ray import capacity
@@ -19,6 +19,7 @@ from fedlab.engine.ray.capacity import fitting, workers_of
 from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.reports import Failure
+from fedlab.engine.settings import EngineSettings
 from fedlab.engine.totals import joined
 from fedlab.engine.worker.time_limit import hard_limit
 from fedlab.errors import FedlabError

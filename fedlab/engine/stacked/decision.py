@@ -17,6 +17,7 @@ from torch import nn
 from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import augments
+from fedlab.engine.numerics import lower_type
 from fedlab.engine.reports import Decision
 from fedlab.engine.stacked.chain import NotStackable, dense_chain
 from fedlab.models.network import Network
@@ -72,7 +73,7 @@ def stacking_of(scenario: Scenario, network: Network, task: Task) -> Stacking:
         return Stacking(Decision.against("engine.vectorised is false"))
     try:
         _check_client(scenario, task)
-        chain = tuple(dense_chain(network.model.call))
+        chain = tuple(dense_chain(network.model.body))
         _check_layers(network, chain)
     except NotStackable as error:
         return Stacking(Decision.against(str(error)))
@@ -84,6 +85,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     from fedlab import registry
 
     settings = scenario.client
+    if lower_type(scenario.engine) is not None:
+        raise NotStackable("stacked networks compute in float32")
     if getattr(scenario.model, "others", ()):
         raise NotStackable("clients have different architectures")
     algorithm = registry.clients.get(settings.name)

@@ -9,6 +9,7 @@ import torch
 
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import Augmentation, Preparation, build_augmentation
+from fedlab.engine.numerics import lower_type
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import network_of, preparation
@@ -38,6 +39,8 @@ def architectures_of(scenario: Scenario, task: Task, device: torch.device) -> li
     model = scenario.model
     built = [network_of(scenario, task), *other_networks(model, task, scenario.seed)]
     networks = [network.at(device) for network in built]
+    for network in networks:
+        network.model.lower = lower_type(scenario.engine)
     if getattr(scenario.client, "l2_sp", 0.0):
         for network in networks:
             network.model.keep_start()

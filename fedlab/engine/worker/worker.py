@@ -22,6 +22,7 @@ from fedlab.data.transforms import (
 from fedlab.determinism import deterministic
 from fedlab.engine.devices import model_of, resolved, use_alone
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
+from fedlab.engine.numerics import scales_losses, use_tf32
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
 from fedlab.engine.stacked.loop import fit_stacked
@@ -32,7 +33,7 @@ from fedlab.engine.worker.out_of_memory import does_not_fit, fitting_model
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
-from fedlab.metrics.names import BEFORE, GLOBAL, VALIDATION
+from fedlab.metrics.names import BEFORE, GLOBAL, REPEATED_STEPS, VALIDATION
 from fedlab.metrics.sites import reported_groups
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
@@ -45,6 +46,7 @@ from fedlab.scenario.phases import phases_of
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit
+from fedlab.training.loss_scale import LossScale
 from fedlab.training.task import Assignment, LocalTask, Update, is_update
 from fedlab.wire.checks import (
     BadReply,
@@ -90,6 +92,7 @@ class Worker:
         self.device = resolved(own if device is None else device)
         seeding.seed_also(self.device)
         self._placement = Placement(self.device)
+        use_tf32(scenario.engine, self.device)
         with fitting_model(self.device):
             self._architectures = architectures_of(scenario, task, self.device)
         # After the model, which has to fit: examples may also stay where they are.
@@ -119,13 +122,14 @@ class Worker:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
         parts, prepare = split_network(self.scenario, self.network, self.federation)
         examples = getattr(self.federation.dataset, part)
+        precision = self.network.model.precision()
         with self._deterministic():
-            compute_features(parts, prepare, examples, draft, start, stop)
+            compute_features(parts, prepare, examples, draft, start, stop, precision)
 
     def use_features(self, paths: dict[str, str]) -> None:
         """Work from now on with the features in these files, by part, and the rest of the model."""
         parts, _ = split_network(self.scenario, self.network, self.federation)
-        self.network.model.call = parts.rest
+        self.network.model.body = parts.rest
         self.federation = on_device(with_features(self.federation, paths), self.device)
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
@@ -142,6 +146,8 @@ class Worker:
             start = time.perf_counter()
             update = is_update(self._trained(task), self.device)
             update.metrics["seconds"] = time.perf_counter() - start
+            if task.scale is not None:
+                update.metrics[REPEATED_STEPS] = float(task.scale.repeated)
             return self._checked(self._placement.update(update), assignment)
 
     def _trained(self, task: LocalTask) -> object:
@@ -359,6 +365,7 @@ class Worker:
             prepare=architecture.prepare,
             augment=architecture.augment,
             public=self.federation.public,
+            scale=LossScale() if scales_losses(self.scenario.engine) else None,
         )
 
 
