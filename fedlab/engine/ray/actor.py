@@ -89,12 +89,26 @@ class RayWorker:
             self._error = error
 
     def _ready(self) -> BlockRunner:
+        from fedlab.engine.ray.outcomes import NotPrepared
+        from fedlab.errors import described
+
+        if self._error is not None:
+            raise NotPrepared(described(self._error))
         if self._runner is None:
-            raise self._error or RuntimeError("the worker has not been prepared")
+            raise RuntimeError("the worker was not given what it is to prepare")
         return self._runner
 
     def ping(self) -> int:
         """Answer with the process's number, as proof of life."""
+        return os.getpid()
+
+    def ready(self) -> int:
+        """Answer with the process's number, as proof that it is ready for work.
+
+        Raises:
+            NotPrepared: If it cannot get ready.
+        """
+        self._ready()
         return os.getpid()
 
     def run_block(

@@ -46,6 +46,13 @@ def devices_of(settings: Any) -> list[str]:
     return [] if settings.gpus_per_worker else [str(device) for device in dealt(settings.device)]
 
 
+def reserved(settings: Any) -> dict[str, float]:
+    """Return what Ray reserves on a cluster for a worker: CPUs, and a share of a GPU."""
+    share = settings.gpus_per_worker or 1 / settings.workers_per_device
+    gpus = 0.0 if settings.device == CPU.type else share
+    return {"num_cpus": settings.cpus_per_worker, "num_gpus": gpus}
+
+
 def cores_here() -> int:
     """Return how many cores this machine has."""
     return os.cpu_count() or 1

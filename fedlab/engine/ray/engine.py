@@ -13,10 +13,13 @@ from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
-from fedlab.engine.devices import CPU
 from fedlab.engine.ray import capacity
-from fedlab.engine.ray.capacity import fitting, workers_of
-from fedlab.engine.ray.pool import Call, RayPool, WorkerLost
+from fedlab.engine.ray.capacity import workers_of
+from fedlab.engine.ray.cluster import ClusterRun
+from fedlab.engine.ray.crew import Berth
+from fedlab.engine.ray.outcomes import WorkerLost
+from fedlab.engine.ray.places import OneMachine, Places
+from fedlab.engine.ray.pool import Call, RayPool
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
@@ -79,22 +82,32 @@ class RayEngine(Engine):
         flower_internals.assume_identity()
         address = address_of(settings)
         self._ray, early = ensure_started(address)
-        self._on_cluster = address is not None
-        self._options, self.workers = _share(self._ray, settings, self._on_cluster)
-        self._devices = capacity.devices_of(settings) if not self._on_cluster else []
         self._mailbox = Mailbox()
         self._feature_paths: dict[str, str] = {}
         self._text = dumps(self.scenario)
-        # Other machines may have no file that this one has.
-        self._data = self._ray.put(federation.in_memory() if self._on_cluster else federation)
+        self._on_cluster = address is not None
+        self._cluster: ClusterRun | None = None
+        self._devices: list[str] = []
+        if self._on_cluster:
+            options = capacity.reserved(settings)
+            self._cluster = ClusterRun(
+                self._ray, options, settings.workers, self.scenario, federation
+            )
+            self.workers = self._cluster.workers
+            places: Places = self._cluster.places
+        else:
+            self._options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
+            self._data = self._ray.put(federation)
+            self._devices = capacity.devices_of(settings)
+            self.workers = workers_of(settings)
+            places = OneMachine(self.workers)
         self._own = None if self._on_cluster else own_ray()
-        place = self._own.folder.path if self._own else None
         self._pool = RayPool(
             self._ray,
             early,
-            self.workers,
+            places,
             self._prepared,
-            place,
+            self._own.folder.path if self._own else None,
             lambda: self._own.lost if self._own else None,
             not self._on_cluster,
         )
@@ -121,17 +134,30 @@ class RayEngine(Engine):
         answers = self._pool.on_each("on_worker", "device_model")
         return ", ".join(dict.fromkeys(a for a in answers if isinstance(a, str)))
 
-    def _prepared(self, worker: Any, slot: int, crash_log: str) -> Any:
+    def _prepared(self, worker: Any, berth: Berth) -> Any:
         """Prepare a worker, or a new one, for the scenario."""
+        if self._cluster is not None:
+            assert berth.node is not None
+            return self._prepared_at(worker, berth.node, self._cluster)
         worker = worker or start_worker(self._ray, self._options)
-        path = None if self._on_cluster else crash_log
         if self.scenario.module_folders:
             # Before the data arrives, which may be of a class of the user's own.
             worker.look_in.remote(self.scenario.module_folders)
-        device = self._devices[slot % len(self._devices)] if self._devices else None
-        worker.prepare.remote(self._text, self._data, self.settings.threads, path, device)
+        device = self._devices[berth.slot % len(self._devices)] if self._devices else None
+        threads = self.settings.threads
+        worker.prepare.remote(self._text, self._data, threads, berth.crash_log, device)
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
+        return worker
+
+    def _prepared_at(self, worker: Any, node: str, cluster: ClusterRun) -> Any:
+        """Prepare a worker, or a new one, on a node of a cluster."""
+        worker = worker or start_worker(self._ray, cluster.options_at(node))
+        folders = cluster.folders_at(node)
+        if folders:
+            worker.look_in.remote(folders)
+        text = cluster.text_at(node, self.scenario)
+        worker.prepare.remote(text, cluster.data_at(node), self.settings.threads)
         return worker
 
     def _prepare_workers(self) -> None:
@@ -240,6 +266,8 @@ class RayEngine(Engine):
         """End the workers; Ray itself serves the next run until this process ends."""
         super().close()
         self._pool.close()
+        if self._cluster is not None:
+            self._cluster.close()
         self._mailbox.close()
 
 
@@ -277,55 +305,22 @@ class _Shelf:
         return self._references[id(record)]
 
 
-def _share(ray: Any, settings: RayEngineSettings, on_cluster: bool) -> tuple[dict[str, float], int]:
-    """Return what Ray reserves for a worker, and how many workers there are.
-
-    On this machine the scenario alone decides; on a cluster workers take part in Ray's accounts.
-    """
-    if not on_cluster:
-        options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
-        return options, workers_of(settings)
-    has = ray.cluster_resources()
-    cores, gpus, share = has.get("CPU", 1.0), has.get("GPU", 0.0), _share_of_gpu(settings)
-    most = max(1, int(cores // settings.cpus_per_worker))
-    if (settings.workers or 1) > most:
-        raise FedlabError(
-            f"engine.workers: {settings.workers} workers of {settings.cpus_per_worker:g} CPUs do "
-            f"not fit on this cluster's {cores:g} CPUs; at most {most}"
-        )
-    if share:
-        most = min(most, fitting(gpus, share))
-    if (settings.workers or 1) > most:
-        raise FedlabError(
-            f"engine.gpus_per_worker: {settings.workers or 1} workers of {share:g} GPUs do not fit "
-            f"on this cluster's {gpus:g} GPUs"
-        )
-    options = {"num_cpus": settings.cpus_per_worker, "num_gpus": share}
-    return options, settings.workers or most
-
-
-def _share_of_gpu(settings: RayEngineSettings) -> float:
-    """Return what a worker on a cluster reserves of a GPU."""
-    if settings.device == CPU.type:
-        return 0.0
-    return settings.gpus_per_worker or 1 / settings.workers_per_device
-
-
 def _collected(block: Sequence[ClientJob], outcome: Any) -> BlockResult:
-    """Return a block's result with its sum, or the failures of all its clients."""
-    if isinstance(outcome, Exception):
+    """Return a block's result with its sum, or the failure of the client that ends workers.
+
+    Raises:
+        FedlabError: If the block met errors beside its clients' code each time it was tried.
+    """
+    if isinstance(outcome, WorkerLost):
         return _failed(block, outcome)
+    if isinstance(outcome, Exception):
+        raise outcome
     result: BlockResult = outcome
     if result.left is not None:
         result.sum = result.left.collect()
     return result
 
 
-def _failed(block: Sequence[ClientJob], error: Exception) -> BlockResult:
-    reason, trace = str(error), str(error)
-    if isinstance(error, WorkerLost):
-        trace = error.trace
-    else:
-        reason = f"the worker failed: {reason.strip().rpartition(chr(10))[2]}"
+def _failed(block: Sequence[ClientJob], error: WorkerLost) -> BlockResult:
     phase = block[0].message.metadata.message_type
-    return BlockResult(failures=[Failure(e.client, phase, reason, trace) for e in block])
+    return BlockResult(failures=[Failure(e.client, phase, str(error), error.trace) for e in block])

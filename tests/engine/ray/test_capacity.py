@@ -9,7 +9,7 @@ import pytest
 from fedlab.engine import devices
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import fitting, workers_of
-from fedlab.engine.ray.engine import RayEngineSettings, _share
+from fedlab.engine.ray.engine import RayEngineSettings
 from fedlab.errors import FedlabError
 from fedlab.run.simulation import Simulation
 from tests.shared import scenario_with
@@ -123,21 +123,7 @@ def test_workers_are_dealt_the_cards_unless_ray_deals_them(
 def test_on_a_cluster_a_worker_reserves_its_share_of_a_card(
     keys: dict[str, Any], share: float
 ) -> None:
-    class Cluster:
-        def cluster_resources(self) -> dict[str, float]:
-            return {"CPU": 8.0, "GPU": 4.0}
-
-    options, _ = _share(Cluster(), settings(**keys), on_cluster=True)
-    assert options == {"num_cpus": 1.0, "num_gpus": share}
-
-
-def test_a_cluster_without_a_card_is_refused() -> None:
-    class Cluster:
-        def cluster_resources(self) -> dict[str, float]:
-            return {"CPU": 8.0}
-
-    with pytest.raises(FedlabError, match=r"1 workers of 1 GPUs do not fit on this cluster's 0"):
-        _share(Cluster(), settings(device="cuda"), on_cluster=True)
+    assert capacity.reserved(settings(**keys)) == {"num_cpus": 1.0, "num_gpus": share}
 
 
 def test_a_run_that_asks_for_a_gpu_is_refused_at_once(

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
-from fedlab.engine.ray.pool import TRIES, RayLost, RayPool, WorkerLost
+from fedlab.engine.ray.crew import Berth
+from fedlab.engine.ray.outcomes import TRIES, NotPrepared, SystemFault, WorkerLost
+from fedlab.engine.ray.places import OneMachine, RayLost
+from fedlab.engine.ray.pool import RayPool
+from fedlab.errors import EngineFault
 
 
 class Reference:
@@ -27,7 +31,7 @@ class Actor:
         self.last_words = Path(last_words)
         self.queue: list[Reference] = []
         self.is_dead = False
-        self.work, self.ping = self, _Ping(self)
+        self.work, self.ready = self, _Ready(self)
 
     def remote(self, argument: Any) -> Reference:
         reference = Reference(self, argument)
@@ -55,7 +59,7 @@ class Stuck(Exception):
     """The call does not return."""
 
 
-class _Ping:
+class _Ready:
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
 
@@ -103,12 +107,12 @@ class Stage:
         self.begun: list[int] = []
         self.started = 0
         self.slots: list[int] = []
-        self.pool = RayPool(Ray(), [], 2, self._start, lost=lambda: self.lost, is_local=False)
+        self.pool = RayPool(Ray(), [], OneMachine(2), self._start, lost=lambda: self.lost)
 
-    def _start(self, worker: Any, slot: int, last_words: str) -> Actor:
+    def _start(self, worker: Any, berth: Berth) -> Actor:
         self.started += 1
-        self.slots.append(slot)
-        return Actor(self._play, last_words)
+        self.slots.append(berth.slot)
+        return Actor(self._play, berth.crash_log)
 
     def _play(self, actor: Actor, number: int) -> str:
         if number in self.stuck:
@@ -165,16 +169,39 @@ def test_a_call_that_hung_is_given_up_with_where_it_stood() -> None:
     assert stage.started == 4
 
 
-def test_what_a_call_raises_is_its_outcome_and_its_worker_lives() -> None:
+def raising(errors: dict[int, list[Exception]]) -> RayPool:
+    """Return a pool of two whose calls raise these errors, by number, before they answer."""
+
     def play(actor: Actor, number: int) -> int:
-        if number == 1:
-            raise RayTaskError("work", "a traceback", ValueError("no"))
+        if errors.get(number):
+            raise RayTaskError("work", "a traceback", errors[number].pop())
         return number
 
-    pool = RayPool(Ray(), [], 1, lambda worker, slot, last_words: Actor(play, last_words))
-    outcomes = dict(pool.run(3, lambda n: ("work", (n,))))
-    assert isinstance(outcomes.pop(1), RayTaskError)
+    def start(worker: Any, berth: Berth) -> Actor:
+        return Actor(play, berth.crash_log)
+
+    return RayPool(Ray(), [], OneMachine(2), start)
+
+
+@pytest.mark.parametrize("error", [OSError("Broken pipe"), ConnectionError(), ValueError("no")])
+def test_an_error_around_the_clients_is_not_theirs_and_the_call_runs_again(
+    error: Exception,
+) -> None:
+    pool = raising({1: [error] * (TRIES - 1)})
+    assert dict(pool.run(3, lambda n: ("work", (n,)))) == {n: n for n in range(3)}
+
+
+def test_an_error_that_comes_back_is_no_lost_worker() -> None:
+    outcomes = dict(raising({1: [OSError("full")] * 9}).run(3, lambda n: ("work", (n,))))
+    assert str(outcomes[1]) == f"OSError: full ({TRIES} times, on different workers)"
+    assert isinstance(outcomes.pop(1), SystemFault)
     assert outcomes == {0: 0, 2: 2}
+
+
+@pytest.mark.parametrize("fault", [EngineFault("changed in place"), NotPrepared("too large")])
+def test_a_worker_that_says_so_ends_the_run(fault: EngineFault) -> None:
+    with pytest.raises(EngineFault, match=f"^{fault}$"):
+        dict(raising({1: [fault]}).run(3, lambda n: ("work", (n,))))
 
 
 def test_a_worker_that_takes_too_long_is_ended_and_replaced() -> None:
@@ -201,12 +228,12 @@ def test_workers_that_are_there_already_are_taken_first() -> None:
     early = [object(), object(), object()]
     given: list[Any] = []
 
-    def start(worker: Any, slot: int, last_words: str) -> Actor:
+    def start(worker: Any, berth: Berth) -> Actor:
         given.append(worker)
-        return Actor(lambda actor, number: None, last_words)
+        return Actor(lambda actor, number: None, berth.crash_log)
 
-    RayPool(Ray(), early, 2, start)
+    RayPool(Ray(), early, OneMachine(2), start)
     assert given == early[:2]
     given.clear()
-    RayPool(Ray(), early[:1], 2, start)
+    RayPool(Ray(), early[:1], OneMachine(2), start)
     assert given == [early[0], None]
