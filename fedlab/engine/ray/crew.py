@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import signal
 import tempfile
@@ -16,6 +18,8 @@ from typing import Any
 from fedlab.engine.ray.outcomes import TRIES, Lost, Pending, in_one_line
 from fedlab.engine.ray.own import is_stopped
 from fedlab.engine.ray.places import Node, Places, RayLost
+
+logger = logging.getLogger(__name__)
 
 SECONDS_TO_COME_UP = 300.0
 """What a worker has to load all it needs; on a busy machine that has taken a minute."""
@@ -137,17 +141,13 @@ class Crew:
         actor = self._start(self._early.pop(0) if self._early else None, berth)
         return Member(actor, berth, actor.ready.remote())
 
-    def gone(self) -> dict[Node, list[Member]]:
-        """Take out the workers of nodes that have gone, and return them by node."""
-        lost: dict[Node, list[Member]] = {}
-        for member in self.members:
-            if self.places.is_gone(member.node):
-                lost.setdefault(member.node, []).append(member)
-        for node, members in lost.items():
-            self._doubted.pop(node, None)
-            for member in members:
-                self.members.remove(member)
-                self._ray.kill(member.actor)
+    def gone(self) -> list[Member]:
+        """Take out the workers of nodes that have gone, and return them."""
+        lost = [member for member in self.members if self.places.is_gone(member.node)]
+        for member in lost:
+            self._doubted.pop(member.node, None)
+            self.members.remove(member)
+            self._ray.kill(member.actor)
         return lost
 
     def is_in_doubt(self, node: Node) -> bool:
@@ -166,8 +166,12 @@ class Crew:
         self._failed_starts.pop(member.node, None)
         if self._is_local and isinstance(process, int):
             member.process = process
-        if self._doubted.get(member.node, member.begun) <= member.begun:
-            self._doubted.pop(member.node, None)
+        if self._doubted.get(member.node, math.inf) <= member.begun:
+            del self._doubted[member.node]
+            logger.warning(
+                "a worker process was lost on %s, which goes on; its clients are run again",
+                self.places.name(member.node),
+            )
 
     def dismiss(self, member: Member, lost: Lost) -> str:
         """Take out a worker that is lost, in whose place another may start.

@@ -114,23 +114,57 @@ def lightly(fork_socket: str | None) -> Iterator[None]:
     from ray._private import services
     from ray._private.node import Node
 
-    changed: list[tuple[Any, str, Any]] = [
-        (Node, name, _nothing) for name in ATTENDANTS if name in vars(Node)
-    ]
+    changed: dict[tuple[Any, str], Any] = {
+        (Node, name): _nothing for name in ATTENDANTS if name in vars(Node)
+    }
     start = getattr(services, "start_ray_process", None)
     if start is not None:
 
         def start_lightly(command: list[str], *arguments: Any, **options: Any) -> Any:
             return start(light_command(command, fork_socket), *arguments, **options)
 
-        changed.append((services, "start_ray_process", start_lightly))
-    before = [(owner, name, vars(owner)[name]) for owner, name, _ in changed]
-    for owner, name, value in changed:
+        changed[services, "start_ray_process"] = start_lightly
+    with _changed(changed):
+        yield
+
+
+@contextmanager
+def attaching(seconds: float) -> Iterator[None]:
+    """Let a ``ray.init`` inside the block, which attaches to a cluster, say less and give up.
+
+    Ray prints what ends on any node, with pages of that node's log, on standard output, where lines
+    of JSON may be; and it looks for a minute for a node of the cluster on this machine. A Ray that
+    is made otherwise does as it would.
+
+    Args:
+        seconds: How long a node of the cluster is looked for on this machine.
+    """
+    from ray._private import services, worker
+
+    changed: dict[tuple[Any, str], Any] = {}
+    if "listen_error_messages" in vars(worker):
+        changed[worker, "listen_error_messages"] = _nothing
+    find = getattr(services, "get_node_to_connect_for_driver", None)
+    if find is not None:
+
+        def find_soon(*arguments: Any, **options: Any) -> Any:
+            return find(*arguments, **{**options, "timeout_seconds": seconds})
+
+        changed[services, "get_node_to_connect_for_driver"] = find_soon
+    with _changed(changed):
+        yield
+
+
+@contextmanager
+def _changed(changes: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
+    """Give attributes other values inside the block."""
+    before = {(owner, name): vars(owner)[name] for owner, name in changes}
+    for (owner, name), value in changes.items():
         setattr(owner, name, value)
     try:
         yield
     finally:
-        for owner, name, value in before:
+        for (owner, name), value in before.items():
             setattr(owner, name, value)
 
 
@@ -160,5 +194,5 @@ def _with_program(part: str, light: dict[str, list[str]]) -> str:
     return f"{option}={subprocess.list2cmdline(light[option])}" if option in light else part
 
 
-def _nothing(node: object, **options: object) -> None:
-    """Start nothing."""
+def _nothing(*arguments: object, **options: object) -> None:
+    """Do nothing."""

@@ -188,7 +188,14 @@ class Cluster:
 
     def _forget(self, node: str) -> None:
         del self._rooms[node]
-        self._ready.discard(node)
+        if node in self._ready:
+            self._ready.discard(node)
+            left = sum(self._rooms[other].workers for other in self._ready)
+            logger.warning(
+                "%s is gone: its clients are run again elsewhere; room is left for %d workers",
+                self.name(node),
+                left,
+            )
         self._looking.pop(node, None)
         self._look.end(node)
 

@@ -97,15 +97,8 @@ class RayPool:
         """Let workers go whose nodes have gone, and start others where there is room."""
         self._check_ray()
         self._places.check()
-        for node, members in self._crew.gone().items():
-            calls = [call for member in members for call in member.calls.values()]
-            waiting.extendleft(reversed(calls))
-            left = len(self._crew.members)
-            logger.warning(
-                "%s is gone; its clients are run again elsewhere (workers left: %d)",
-                self._places.name(node),
-                left,
-            )
+        for member in self._crew.gone():
+            waiting.extendleft(reversed(member.calls.values()))
         self._crew.fill_places()
 
     def _given_up(self, waiting: deque[Pending]) -> list[tuple[Pending, FedlabError]]:
@@ -206,8 +199,10 @@ class RayPool:
         if left and had_begun:
             left[0].losses.append(Loss(member.node, lost, _hung(member, trace)))
         waiting.extendleft(reversed(left))
-        if member.coming is None:
-            self._warn(member, lost)
+        if member.coming is None and member.node is None:
+            logger.warning(
+                "a worker process was lost%s; its clients are run again", _why(member, lost)
+            )
         yield from done
 
     def _answer_of(self, reference: Any, member: Member) -> Any:
@@ -215,12 +210,6 @@ class RayPool:
         if not self._ray.wait([reference], num_returns=1, timeout=SECONDS_BETWEEN_LOOKS)[0]:
             return Lost(RayLost("no answer"))
         return self._get(reference, member)
-
-    def _warn(self, member: Member, lost: Lost) -> None:
-        why = member.overdue or ("" if lost.has_died else in_one_line(lost.error))
-        where = "" if member.node is None else f" on {self._places.name(member.node)}"
-        reason = f" ({why})" if why else ""
-        logger.warning("a worker process was lost%s%s; its clients are run again", where, reason)
 
     def _get(self, reference: Any, member: Member) -> Any:
         """Return what a reference stands for, or what is known of a worker that was lost.
@@ -265,6 +254,12 @@ class RayPool:
     def close(self) -> None:
         """End the workers."""
         self._crew.close(self._lost() is not None)
+
+
+def _why(member: Member, lost: Lost) -> str:
+    """Return why a worker was lost, in brackets, where more is known than that it died."""
+    why = member.overdue or ("" if lost.has_died else in_one_line(lost.error))
+    return f" ({why})" if why else ""
 
 
 def _hung(member: Member, trace: str) -> WorkerLost | None:

@@ -6,22 +6,20 @@ import atexit
 import logging
 import os
 import signal
-import socket
 import threading
 import time
 from contextlib import suppress
 from typing import Any
 
 from fedlab.engine.ray import fork_server
+from fedlab.engine.ray.attach import attach
 from fedlab.engine.ray.fork_server import ForkServer
-from fedlab.engine.ray.internals import read_token_again
 from fedlab.engine.ray.own import NOT_STARTED, SECONDS_TO_START, OwnRay
 from fedlab.errors import FedlabError
 from fedlab.process import ENDING
 
 MOST_EARLY = 256
 """Workers that are started before the scenario is checked."""
-SECONDS_TO_ANSWER = 5.0
 SECONDS_BETWEEN_LOOKS = 1.0
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -80,9 +78,7 @@ class RayStart(threading.Thread):
             self.own = OwnRay(ray, self._fork_server)
             self.own.start(SILENT)
         else:
-            check_reachable(self.address)
-            read_token_again()
-            ray.init(address=self.address, **SILENT)
+            attach(ray, self.address, SILENT)
         return ray
 
 
@@ -200,17 +196,3 @@ def start_worker(ray: Any, options: dict[str, Any]) -> Any:
     worker = ray.remote(RayWorker).options(**options).remote()
     worker.load.remote()
     return worker
-
-
-def check_reachable(address: str) -> None:
-    """Refuse an address where nobody answers, which Ray would try to reach for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-    except OSError as error:
-        raise FedlabError(
-            f"engine.address: no Ray cluster answers at {address} ({error}); 'ray start --head' on "
-            "that machine starts one"
-        ) from error

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fedlab.engine.ray.attach import check_reachable
 from fedlab.engine.ray.engine import RayEngine
-from fedlab.engine.ray.start import check_reachable
 from fedlab.errors import FedlabError
 from fedlab.scenario.parts import load_federation
 from tests.shared import scenario_with

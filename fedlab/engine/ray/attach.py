@@ -1,0 +1,82 @@
+"""Attaching to a Ray cluster that runs already, or saying within seconds why that cannot be."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from fedlab.engine.ray.internals import attaching, read_token_again
+from fedlab.errors import FedlabError, described
+
+SECONDS_TO_ANSWER = 5.0
+SECONDS_TO_FIND_NODE = 8.0
+"""For which a node of the cluster is looked for on this machine."""
+AUTO = "auto"
+CLIENT = "ray://"
+
+
+def attach(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """Attach this process to a cluster.
+
+    Args:
+        ray: The module.
+        address: ``HOST:PORT`` of a cluster that this machine is a node of, ``ray://HOST:PORT`` of
+            any, or ``auto`` for the one that this machine is a node of.
+        options: Further options for ``ray.init``.
+
+    Raises:
+        FedlabError: If nobody answers, this machine is no node, or the cluster refuses.
+    """
+    check_reachable(address)
+    read_token_again()
+    try:
+        with attaching(SECONDS_TO_FIND_NODE):
+            ray.init(address=address, **options)
+    except FedlabError:
+        raise
+    except Exception as error:  # Ray raises plain Exceptions and RuntimeErrors, too
+        raise _explained(address, error) from error
+
+
+def _explained(address: str, error: Exception) -> FedlabError:
+    text = str(error)
+    if isinstance(error, ConnectionError) and address == AUTO:
+        return FedlabError(
+            "engine.address: this machine is no node of a Ray cluster; 'ray start --address "
+            "HEAD:6379' makes it one, HEAD being the machine of 'ray start --head'"
+        )
+    if "No node info found" in text or "possible node ids" in text:
+        return FedlabError(
+            f"engine.address: this machine is no node of the Ray cluster at {address}; 'ray start "
+            f"--address {address} --num-cpus 0' makes it one that runs no clients, and "
+            "'ray://HEAD:10001' reaches a cluster from outside, where Ray's client server runs"
+        )
+    if "ersion mismatch" in text:
+        return FedlabError(
+            f"engine.address: the cluster at {address} and this machine have different versions of "
+            f"Ray or Python ({described(error)}); install the same on both"
+        )
+    if "token" in text.lower() or "nauthenticated" in text:
+        return FedlabError(
+            f"engine.address: the cluster at {address} asks for a token, and refuses this "
+            "machine's; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that the "
+            "cluster was started with"
+        )
+    return FedlabError(
+        f"engine.address: this process cannot attach to the Ray cluster at {address} "
+        f"({described(error)})"
+    )
+
+
+def check_reachable(address: str) -> None:
+    """Refuse an address where nobody answers, which Ray would try to reach for minutes."""
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise FedlabError(
+            f"engine.address: no Ray cluster answers at {address} ({error}); 'ray start --head' on "
+            "that machine starts one"
+        ) from error

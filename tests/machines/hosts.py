@@ -1,0 +1,186 @@
+"""Hosts of a Ray cluster for tests: network namespaces, or raylets beside each other.
+
+With the rights for it each host is a network namespace with an address of its own, on a bridge;
+else all hosts are raylets of this machine. Either way a host's processes are told by a variable in
+their environment, so that a test ends those that it has started and no others.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MARK = "FEDLAB_TEST_HOST"
+SECONDS_TO_START = 180.0
+RAY = str(Path(sys.executable).parent / "ray")
+FEDLAB = [sys.executable, "-m", "fedlab"]
+
+
+def has_namespaces() -> bool:
+    """Return whether this process may make network namespaces."""
+    if shutil.which("ip") is None or os.geteuid() != 0:
+        return False
+    name = f"fl-{secrets.token_hex(3)}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False)
+    if made.returncode:
+        return False
+    subprocess.run(["ip", "netns", "del", name], check=True)
+    return True
+
+
+@dataclass
+class Host:
+    """One machine of a cluster.
+
+    Attributes:
+        mark: What the environment of its processes says.
+        address: Its address on the network.
+        prefix: What commands begin with that run there.
+    """
+
+    mark: str
+    address: str
+    prefix: list[str] = field(default_factory=list)
+
+    def processes(self, program: str = "") -> Iterator[int]:
+        """Yield its processes, those whose command names a program."""
+        wanted = f"{MARK}={self.mark}".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with suppress(OSError):
+                if wanted not in (entry / "environ").read_bytes().split(b"\0"):
+                    continue
+                if program.encode() in (entry / "cmdline").read_bytes():
+                    yield int(entry.name)
+
+    def kill(self, program: str = "") -> None:
+        """Kill its processes, those whose command names a program."""
+        for process in list(self.processes(program)):
+            with suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+
+
+class Hosts:
+    """A network of hosts; use it as a context manager.
+
+    Args:
+        isolated: Whether hosts are network namespaces.
+    """
+
+    def __init__(self, isolated: bool) -> None:
+        self.isolated = isolated
+        self._name = secrets.token_hex(3)
+        # Short, as sockets' paths must be.
+        self.folder = Path(tempfile.mkdtemp(prefix="fl-", dir="/tmp"))
+        self.hosts: list[Host] = []
+        self._port = 20000 + secrets.randbelow(10000)
+        self._subnet = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
+
+    def __enter__(self) -> Hosts:
+        if self.isolated:
+            _ip("netns", "add", self._namespace(0))
+            self._in_hub("link", "add", "br0", "type", "bridge")
+            self._in_hub("link", "set", "br0", "up")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for host in self.hosts:
+            host.kill()
+        if self.isolated:
+            for number in range(len(self.hosts) + 1):
+                subprocess.run(["ip", "netns", "del", self._namespace(number)], check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _namespace(self, number: int) -> str:
+        return f"fl-{self._name}-{number}"
+
+    def _in_hub(self, *arguments: str) -> None:
+        _ip("-n", self._namespace(0), *arguments)
+
+    def host(self) -> Host:
+        """Add a host to the network."""
+        number = len(self.hosts) + 1
+        mark = f"{self._name}-{number}"
+        if not self.isolated:
+            self.hosts.append(Host(mark, "127.0.0.1"))
+            return self.hosts[-1]
+        name, address = self._namespace(number), f"{self._subnet}.{number}"
+        _ip("netns", "add", name)
+        _ip("-n", name, "link", "add", "eth0", "type", "veth", "peer", f"p{number}")
+        _ip("-n", name, "link", "set", f"p{number}", "netns", self._namespace(0))
+        self._in_hub("link", "set", f"p{number}", "master", "br0")
+        self._in_hub("link", "set", f"p{number}", "up")
+        for link in ("lo", "eth0"):
+            _ip("-n", name, "link", "set", link, "up")
+        _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+        self.hosts.append(Host(mark, address, ["ip", "netns", "exec", name]))
+        return self.hosts[-1]
+
+    def environment(self, host: Host, **more: str) -> dict[str, str]:
+        """Return the environment of a host's processes; it says which of them are its own."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        return inherited | {MARK: host.mark, "RAY_USAGE_STATS_ENABLED": "0"} | more
+
+    def start(
+        self, host: Host, command: list[str], log: Path, **more: str
+    ) -> subprocess.Popen[str]:
+        """Start a command on a host, in the folder of the log that its output goes to."""
+        with log.open("w") as file:
+            return subprocess.Popen(
+                [*host.prefix, *command],
+                env=self.environment(host, **more),
+                cwd=log.parent,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+
+    def ray_head(self, host: Host, cpus: int = 0, **more: str) -> str:
+        """Start the head of a cluster; return its address."""
+        address = f"{host.address}:{self._port}"
+        place = ["--head", "--port", str(self._port), "--node-ip-address", host.address]
+        place += ["--temp-dir", str(self.folder), "--include-dashboard", "false"]
+        self._ray(host, place, cpus, more)
+        return address
+
+    def ray_node(self, host: Host, cpus: int = 1, **more: str) -> None:
+        """Attach a host to the cluster."""
+        head = self.hosts[0].address
+        place = ["--address", f"{head}:{self._port}", "--node-ip-address", host.address]
+        self._ray(host, place, cpus, more)
+
+    def _ray(self, host: Host, place: list[str], cpus: int, more: dict[str, str]) -> None:
+        quiet = ["--disable-usage-stats"]
+        ports = ["--min-worker-port", "0", "--max-worker-port", "0"]
+        command = [RAY, "start", *place, "--num-cpus", str(cpus), *quiet, *ports]
+        log = self.folder / f"ray-{host.mark}.log"
+        started = self.start(host, command, log, **more)
+        assert started.wait(SECONDS_TO_START) == 0, log.read_text()
+
+
+def wait_until(condition: object, seconds: float, what: str) -> None:
+    """Wait until a function returns something true.
+
+    Raises:
+        AssertionError: If it does not in time; ``what`` says what was waited for.
+    """
+    assert callable(condition)
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"no {what} within {seconds:.0f} s"
+        time.sleep(0.2)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
