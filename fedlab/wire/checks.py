@@ -30,11 +30,11 @@ class BadReply(FedlabError):
     """A client sent what no strategy can use; it is a failure of this client."""
 
 
-def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> None:
+def check_vectors(vectors: Mapping[str, Vector | torch.Tensor], weights: str, size: int) -> None:
     """Check what a client sends as arrays.
 
     Args:
-        vectors: By the keys of their records.
+        vectors: By the keys of their records; tensors are checked on their device.
         weights: Which of them holds the weights.
         size: How many weights travel.
 
@@ -46,7 +46,7 @@ def check_vectors(vectors: Mapping[str, Vector], weights: str, size: int) -> Non
         raise BadReply(f"the update holds {shape} weights, and this model has {size}")
     for name, vector in vectors.items():
         what = "update" if name == weights else f"vector '{name}'"
-        if vector.dtype.kind not in NUMBERS:
+        if not _holds_numbers(vector):
             raise BadReply(f"the {what} holds {vector.dtype}, which are no numbers")
         if not is_finite(vector):
             raise BadReply(f"the {what} is not finite (NaN or infinite)")
@@ -128,8 +128,16 @@ def check_reply(reply: RecordDict, received: RecordDict, is_training: bool) -> N
     check_vectors(vectors, key, size)
 
 
-def is_finite(vector: Vector) -> bool:
+def _holds_numbers(vector: Vector | torch.Tensor) -> bool:
+    if isinstance(vector, torch.Tensor):
+        return not vector.dtype.is_complex
+    return vector.dtype.kind in NUMBERS
+
+
+def is_finite(vector: Vector | torch.Tensor) -> bool:
     """Return whether none of a vector's numbers is NaN or infinite."""
+    if isinstance(vector, torch.Tensor):
+        return bool(vector.isfinite().all())
     return _has_finite_norm(vector) or _are_all_finite(vector)
 
 

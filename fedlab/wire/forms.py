@@ -7,7 +7,7 @@ reply has another has failed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 
@@ -69,9 +69,14 @@ class Forms:
 
 
 class Tally:
-    """Weighted sums of replies, one for each form of them."""
+    """Weighted sums of replies, one for each form of them.
 
-    def __init__(self) -> None:
+    Args:
+        new_sum: Makes an empty sum.
+    """
+
+    def __init__(self, new_sum: Callable[[], WeightedSum] = WeightedSum) -> None:
+        self._new_sum = new_sum
         self._sums: dict[Form, WeightedSum] = {}
         self._known: dict[Form, Form] = {}
         self.forms = Forms()
@@ -101,14 +106,14 @@ class Tally:
 
     def _sum(self, form: Form) -> WeightedSum:
         if form not in self._sums:
-            self._sums[form] = WeightedSum()
+            self._sums[form] = self._new_sum()
         return self._sums[form]
 
     @property
     def total(self) -> WeightedSum | None:
         """Return the sum of the replies of the usual form, or None where there is no reply."""
         usual = self.forms.usual()
-        return None if usual is None else self._sums[usual]
+        return None if usual is None else self._sums[usual].collected()
 
 
 def _described(form: Form) -> str:

@@ -6,15 +6,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from fedlab import seeding
 from fedlab.data import on_device
 from fedlab.data.dataset import Examples
 from fedlab.engine import devices
+from fedlab.engine.blocks import ClientJob
+from fedlab.engine.worker.block_runner import BlockRunner
 from fedlab.engine.worker.placement import Placement
+from fedlab.engine.worker.worker import Worker
 from fedlab.run.simulation import Simulation
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
+from fedlab.wire.protocol import node_of
 from tests.devices.strict import counted
 from tests.shared import Changes, scenario_with
 
@@ -28,6 +33,16 @@ def after_a_round(*changes: Changes) -> torch.Tensor:
         rounds = simulation.rounds()
         rounds.run()
         return torch.as_tensor(rounds.weights)
+
+
+def worker_of(*changes: Changes) -> Worker:
+    scenario = scenario_with(*changes)
+    return Worker(scenario, load_federation(scenario))
+
+
+def content_with(weights: torch.Tensor) -> RecordDict:
+    arrays = ArrayRecord({"weights": Array(weights.numpy())})
+    return RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": 1})})
 
 
 def test_the_model_and_the_data_are_on_the_device() -> None:
@@ -56,9 +71,54 @@ def test_weights_and_data_are_moved_once_for_all_clients() -> None:
         with counted() as copies:
             after_a_round(ON_DEVICE, changes)
         numbers[clients] = copies[0]
-    # A further client costs the order of its epoch's examples, its losses and its update.
+    # A further client costs the order of its epoch's examples, its losses and, alone in its block,
+    # its update.
     assert numbers[6].to_device - numbers[3].to_device == 3 * 3
     assert numbers[6].to_host - numbers[3].to_host == 2 * 3
+
+
+@pytest.mark.parametrize("stacked", [False, 8], ids=["one by one", "stacked"])
+def test_a_block_takes_one_copy_of_the_weights_and_gives_one_back(stacked: bool | int) -> None:
+    keys = {"model": {"hidden": [512]}, "engine": {"device": "strict", "vectorised": stacked}}
+    copied = {}
+    for clients in (2, 8):
+        worker = worker_of(keys, {"data": {"partition": {"clients": clients}}})
+        runner = BlockRunner(worker, "")
+        content = content_with(worker.network.model.wire().cpu())
+        jobs = [ClientJob(k, Message(content, node_of(k), "train")) for k in range(clients)]
+        weights = 4 * worker.network.model.layout.wire_size
+        with counted() as copies:
+            result = runner.run(jobs, combine=True)
+        assert len(result.reports) == clients
+        copied[clients] = copies[0]
+        # What else is copied, the order of examples and losses, is less than the weights.
+        assert weights <= copies[0].bytes_to_device < 2 * weights
+        assert 2 * weights <= copies[0].bytes_to_host < 3 * weights
+    # Stacked clients' losses come in one vector.
+    assert copied[8].to_host - copied[2].to_host <= 6
+
+
+def test_a_block_of_one_gives_its_weights_back_as_they_are() -> None:
+    worker = worker_of(ON_DEVICE, {"engine": {"vectorised": False}})
+    content = content_with(worker.network.model.wire().cpu())
+    job = ClientJob(0, Message(content, node_of(0), "train"))
+    result = BlockRunner(worker, "").run([job], combine=True)
+    assert result.sum is not None
+    (array,) = result.sum.arrays.values()
+    assert array.dtype == "float32"
+
+
+def test_what_others_look_at_leaves_the_device_at_once() -> None:
+    plain, processed, attacked = (
+        worker_of(ON_DEVICE, changes)
+        for changes in (
+            {},
+            {"updates": [{"name": "float16"}]},
+            {"attack": {"name": "sign-flip", "clients": [0]}},
+        )
+    )
+    found = [worker.sums_on_device for worker in (plain, processed, attacked, worker_of())]
+    assert found == [True, False, False, False]
 
 
 def test_no_step_waits_for_the_device() -> None:

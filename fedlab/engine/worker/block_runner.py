@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from flwr.app import Context, MessageType, RecordDict
 
@@ -21,6 +22,7 @@ from fedlab.engine.worker.messages import (
     keep,
     kept_state,
     sent_arrays,
+    sent_vectors,
     weights_key,
 )
 from fedlab.engine.worker.worker import Worker
@@ -28,6 +30,7 @@ from fedlab.errors import described
 from fedlab.training.task import Assignment, Update
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import check_reply
+from fedlab.wire.device_sums import SumOnDevice
 from fedlab.wire.forms import Tally
 from fedlab.wire.protocol import (
     METRICS,
@@ -37,6 +40,7 @@ from fedlab.wire.protocol import (
     node_of,
     own_weight,
 )
+from fedlab.wire.sums import WeightedSum
 
 LONGEST_TRACE = 20_000
 
@@ -105,7 +109,8 @@ class BlockRunner:
         )
 
     def _run_summed(self, jobs: Sequence[ClientJob]) -> BlockResult:
-        result, tally = BlockResult(), Tally()
+        result = BlockResult()
+        tally = Tally(SumOnDevice if self.worker.sums_on_device else WeightedSum)
         by_client = {job.client: job for job in jobs}
         asked = list(self._assignments(jobs, result))
         by_number = {a.client: a for a in asked}
@@ -149,7 +154,8 @@ class BlockRunner:
         tally: Tally,
     ) -> None:
         """Add an update to the sum, decoded unless sums are decoded; ``key`` is the weights'."""
-        arrays, saved, chain = sent_arrays(update, key), 0, self.worker.updates
+        sent: Any = sent_vectors if self.worker.sums_on_device else sent_arrays
+        arrays, saved, chain = sent(update, key), 0, self.worker.updates
         size = sum(array.nbytes for array in arrays.values())
         if update.encoded is not None:
             saved = chain.saved(update.encoded)

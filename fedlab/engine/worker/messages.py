@@ -18,14 +18,19 @@ from fedlab.wire.protocol import CLIENT_STATE, KEPT_WITH, LAYOUT, PHASE, ROUND
 from fedlab.wire.records import LentArray, config_of, records_of, without_copying
 
 
-def sent_arrays(update: Update, key: str) -> dict[str, np.ndarray[Any, Any]]:
-    """Return an update's arrays by the keys of their records, the weights under ``key``.
+def sent_vectors(update: Update, key: str) -> Arrays:
+    """Return an update's vectors by the keys of their records, the weights under ``key``.
 
     Where update processors have worked on them, they are as they travel.
     """
     encoded = update.encoded
     weights = {key: update.weights} if encoded is None else {key: encoded.values, **encoded.others}
-    return {name: vector.numpy() for name, vector in (weights | update.arrays).items()}
+    return weights | update.arrays
+
+
+def sent_arrays(update: Update, key: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the same as arrays, of an update on the CPU."""
+    return {name: vector.numpy() for name, vector in sent_vectors(update, key).items()}
 
 
 def assignment(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from fedlab.copying import to_device, to_host
 from fedlab.training.task import Arrays, Assignment, Update
 
 CPU = torch.device("cpu")
@@ -42,7 +43,7 @@ class Placement:
         if self.device == CPU:
             return vector
         if vector not in self._moved:
-            self._moved[vector] = vector.to(self.device)
+            self._moved[vector] = to_device(vector, self.device)
         moved: torch.Tensor = self._moved[vector]
         return moved
 
@@ -52,10 +53,19 @@ class Placement:
             return update
         return replace(
             update,
-            weights=update.weights.cpu(),
+            weights=to_host(update.weights),
             arrays=_at(update.arrays, CPU),
             state=_at(update.state, CPU),
             origin=None if update.origin is None else update.origin.cpu(),
+        )
+
+    def to_be_summed(self, update: Update) -> Update:
+        """Return an update with what is summed up on the device, and the rest on the CPU."""
+        return replace(
+            update,
+            weights=to_device(update.weights, self.device),
+            arrays=_at(update.arrays, self.device),
+            state=_at(update.state, CPU),
         )
 
 
@@ -66,4 +76,6 @@ def _at(tensors: Arrays, device: torch.device) -> Arrays:
 def _moved(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     # Apple's GPU has no double precision, which is for single numbers of a client's own.
     stays = device.type == "mps" and tensor.dtype == torch.float64
-    return tensor if stays else tensor.to(device)
+    if stays:
+        return tensor
+    return to_host(tensor) if device == CPU else to_device(tensor, device)

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import torch
 
 from fedlab import registry, seeding
+from fedlab.copying import has_double_precision
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation
 from fedlab.data.on_device import on_device
@@ -20,7 +22,7 @@ from fedlab.data.transforms import (
     Preparation,
 )
 from fedlab.determinism import deterministic
-from fedlab.engine.devices import model_of, resolved, use_alone
+from fedlab.engine.devices import CPU, model_of, resolved, use_alone
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.numerics import scales_losses, use_tf32
 from fedlab.engine.stacked.chain import StackedChain
@@ -134,8 +136,21 @@ class Worker:
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
 
-    def train(self, assignment: Assignment) -> Update:
+    @property
+    def sums_on_device(self) -> bool:
+        """Return whether updates that are added up stay on the device until that is done.
+
+        Whatever looks at single updates, attackers and processors, does so on the CPU.
+        """
+        plain = self.adversary is None and not self.updates
+        return plain and self.device != CPU and has_double_precision(self.device)
+
+    def train(self, assignment: Assignment, is_summed: bool = False) -> Update:
         """Train one client from the received weights; return its update with its new state.
+
+        Args:
+            assignment: What is asked of it.
+            is_summed: Whether the update is only added to others: it may stay on the device.
 
         Raises:
             BadReply: If the update is of another shape than the weights, or not finite.
@@ -148,7 +163,13 @@ class Worker:
             update.metrics["seconds"] = time.perf_counter() - start
             if task.scale is not None:
                 update.metrics[REPEATED_STEPS] = float(task.scale.repeated)
-            return self._checked(self._placement.update(update), assignment)
+            return self._leaving(update, assignment, is_summed)
+
+    def _leaving(self, update: Update, assignment: Assignment, is_summed: bool) -> Update:
+        """Return what leaves a client, checked: on the CPU, or where it is summed."""
+        if is_summed and self.sums_on_device:
+            return self._checked(self._placement.to_be_summed(update), assignment)
+        return self._checked(self._placement.update(update), assignment)
 
     def _trained(self, task: LocalTask) -> object:
         """Return what the algorithm returns.
@@ -186,9 +207,11 @@ class Worker:
             corrupt(update, assignment, layout.wire_parameters, self.adversary, seed)
         if layout.personal_size:
             update.state = {**update.state, PERSONAL: model.personal().cpu()}
-        vectors = {WEIGHTS: update.weights, **update.arrays}
-        check_vectors({n: v.numpy() for n, v in vectors.items()}, WEIGHTS, layout.wire_size)
-        if any(bool((update.weights[part] < 0).any()) for part in layout.wire_variances):
+        vectors: dict[str, Any] = {WEIGHTS: update.weights, **update.arrays}
+        if update.weights.device == CPU:
+            vectors = {name: vector.numpy() for name, vector in vectors.items()}
+        check_vectors(vectors, WEIGHTS, layout.wire_size)
+        if _any_negative(update.weights, layout.wire_variances):
             raise BadReply("the update holds a negative running variance")
         check_examples(update.examples)
         check_numbers(update.metrics)
@@ -199,7 +222,10 @@ class Worker:
         if assignment.config.get(SQUARED_CHANGE):
             if update.encoded is not None:
                 seen = self.updates.decode(update.encoded, assignment)
-            change = (seen - assignment.wire)[: layout.wire_parameters]
+            sent = (
+                assignment.wire if seen.device == CPU else self._placement.shared(assignment.wire)
+            )
+            change = (seen - sent)[: layout.wire_parameters]
             update.metrics["squared_change"] = float(change.double().square().sum())
         return update
 
@@ -226,7 +252,7 @@ class Worker:
                 return
         for assignment in assignments:
             try:
-                yield assignment.client, self.time_limit.run(1, self.train, assignment)
+                yield assignment.client, self.time_limit.run(1, self.train, assignment, True)
             except Exception as error:
                 yield assignment.client, error
 
@@ -252,8 +278,7 @@ class Worker:
                     reached = self._reached(stack, k, fitted)
                     update = is_update(self.algorithm.update(task, reached), self.device)
                     update.metrics["seconds"] = seconds
-                    update = self._placement.update(update)
-                    updates[task.client] = self._checked(update, assignment)
+                    updates[task.client] = self._leaving(update, assignment, True)
             except (ClientTimeout, SharedChanged):
                 raise
             except Exception as error:
@@ -367,6 +392,12 @@ class Worker:
             public=self.federation.public,
             scale=LossScale() if scales_losses(self.scenario.engine) else None,
         )
+
+
+def _any_negative(weights: torch.Tensor, parts: Sequence[slice]) -> bool:
+    """Return whether a number in any of these parts is below 0; it is read once for all."""
+    found = [(weights[part] < 0).any() for part in parts]
+    return bool(torch.stack(found).any()) if found else False
 
 
 @lru_cache(maxsize=1)
