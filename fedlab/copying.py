@@ -6,8 +6,9 @@ several times as fast.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,49 @@ def to_host(tensor: torch.Tensor) -> torch.Tensor:
     copy.copy_(tensor, non_blocking=True)
     torch.accelerator.current_stream(tensor.device).synchronize()
     return copy
+
+
+def moved_ahead(tensors: Iterable[torch.Tensor], device: torch.device) -> Iterator[torch.Tensor]:
+    """Yield tensors on a device, the copy of each begun before the one before it is worked on.
+
+    A CUDA card copies the next one beside what it computes on the present one.
+    """
+    beside = _Beside(device) if device.type == PINNED else None
+    before: torch.Tensor | None = None
+    for tensor in tensors:
+        begun = tensor.to(device) if beside is None else beside.begun(tensor)
+        if before is not None:
+            yield before if beside is None else beside.arrived(before)
+        before = begun
+    if before is not None:
+        yield before if beside is None else beside.arrived(before)
+
+
+class _Beside:
+    """Copies in a stream of their own, beside the one in which a card computes."""
+
+    def __init__(self, device: torch.device) -> None:
+        import torch
+
+        self._cuda: Any = torch.cuda
+        self._device = device
+        self._stream = self._cuda.Stream(device)
+        self._done: dict[int, Any] = {}
+
+    def begun(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return a tensor's copy, which is under way."""
+        with self._cuda.stream(self._stream):
+            copy = to_device(tensor, self._device)
+            self._done[id(copy)] = self._stream.record_event()
+        return copy
+
+    def arrived(self, copy: torch.Tensor) -> torch.Tensor:
+        """Return a copy, on which the card computes once it is whole."""
+        computing = self._cuda.current_stream(self._device)
+        computing.wait_event(self._done.pop(id(copy)))
+        # Its memory is not given to the next copy before the card is done with it.
+        copy.record_stream(computing)
+        return copy
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from typing import Annotated, TextIO
 import typer
 
 from fedlab.cli.best import Best
-from fedlab.cli.options import RunFolderPath
+from fedlab.cli.options import Device, RunFolderPath
 from fedlab.cli.trust import Trust
 from fedlab.streams import machine_output
 from fedlab.trust import own_code
@@ -28,23 +28,28 @@ def evaluate(
         bool, typer.Option("--json", help="print JSON; what is no finite number is null")
     ] = False,
     best: Best = False,
+    device: Device = None,
     trust: Trust = False,
 ) -> None:
     """Evaluate a trained network."""
     with machine_output(as_json) as stream, own_code(trust):
-        _evaluate(run, data, best, stream if as_json else None)
+        _evaluate(run, data, best, device, stream if as_json else None)
 
 
-def _evaluate(run: Path, data: Path | None, best: bool, stream: TextIO | None) -> None:
+def _evaluate(
+    run: Path, data: Path | None, best: bool, device: str | None, stream: TextIO | None
+) -> None:
     from fedlab.files import BEST
     from fedlab.run.folder import strict_json
+    from fedlab.use.devices import on_its_device
     from fedlab.use.evaluate import evaluate_by_site
     from fedlab.use.loading import load_trained
 
     def tell(note: str) -> None:
         typer.echo(f"note: {note}", err=True)
 
-    evaluation, sites = evaluate_by_site(load_trained(run, best), data, tell)
+    trained = on_its_device(load_trained(run, best), device, tell)
+    evaluation, sites = evaluate_by_site(trained, data, tell)
     metrics = evaluation.compute()
     if stream is not None:
         stream.write(strict_json({**metrics, **({"sites": sites} if sites else {})}) + "\n")

@@ -71,6 +71,13 @@ def finetune(
             "folder; by default a package's weights where there are any, else the hub's"
         ),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="where clients train (engine.device): 'cpu', 'auto', 'cuda', ... ('fedlab list "
+            "devices'); default: the CPU"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="every random draw derives from it")] = 0,
     output: Annotated[
         Path | None, typer.Option(help="the scenario file; by default named after the data")
@@ -104,6 +111,7 @@ def finetune(
         image_size=image_size,
         wishes=Wishes(rounds, epochs, lr, batch_size, trainable),
         pretrained={"true": True, "false": False}.get(pretrained or "", pretrained),
+        device=device,
         seed=seed,
         overrides=tuple(overrides or ()),
     )

@@ -24,6 +24,14 @@ Set = Annotated[
         autocompletion=keys,
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="where it is computed: 'cpu', 'auto', 'cuda', ... ('fedlab list devices'); by default "
+        "as the run's engine.device says, or on the CPU where that is not here",
+    ),
+]
 
 
 def with_rounds(overrides: list[str] | None, rounds: int | None) -> list[str]:

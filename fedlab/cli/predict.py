@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO, cast, get_args
 import typer
 
 from fedlab.cli.best import Best
-from fedlab.cli.options import RunFolderPath
+from fedlab.cli.options import Device, RunFolderPath
 from fedlab.cli.trust import Trust
 from fedlab.errors import FedlabError, unknown
 from fedlab.streams import machine_output
@@ -67,9 +67,11 @@ def predict(
         ),
     ] = "refuse",
     best: Best = False,
+    device: Device = None,
     trust: Trust = False,
 ) -> None:
     """Predict classes, numbers, or the continuation of a text."""
+    from fedlab.use.devices import on_its_device
     from fedlab.use.loading import load_trained
     from fedlab.use.predict import Sampling
     from fedlab.use.predict import predict as predict_inputs
@@ -79,7 +81,7 @@ def predict(
     handling = _on_error(on_error)
     sampling = Sampling(length, temperature, seed)
     with machine_output(chosen != "table" and output is None) as stream, own_code(trust):
-        trained = load_trained(run, best)
+        trained = on_its_device(load_trained(run, best), device, _tell)
         found = predict_inputs(trained, inputs, top, sampling, handling)
         with _opened(output, stream) as file:
             if chosen == "table":
@@ -90,7 +92,11 @@ def predict(
         typer.echo(f"{output}  {output.stat().st_size / 1e6:.1f} MB", err=True)
     if unread:
         many = "s" if unread > 1 else ""
-        typer.echo(f"note: {unread} input{many} cannot be read, and named there", err=True)
+        _tell(f"{unread} input{many} cannot be read, and named there")
+
+
+def _tell(note: str) -> None:
+    typer.echo(f"note: {note}", err=True)
 
 
 def _format(form: str | None, output: Path | None) -> Format:

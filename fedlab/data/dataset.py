@@ -175,9 +175,21 @@ class Examples:
             return self.inputs[rows]
         return self.inputs.index_select(0, rows.to(self.inputs.device))
 
+    def each_inputs(self, batches: Iterable[torch.Tensor | slice]) -> Iterator[torch.Tensor]:
+        """Yield the inputs of one batch of rows after the other, as :meth:`inputs_at` does.
+
+        Where they are moved, those of the next batch are on their way meanwhile.
+        """
+        for rows in batches:
+            yield self.inputs_at(rows)
+
     def targets_at(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the targets of these rows, (n, ...)."""
         return self.targets[rows.to(self.targets.device)]
+
+    def part(self, start: int, stop: int) -> Examples:
+        """Return the examples of rows ``start`` to ``stop``, as nobody's in particular."""
+        return Examples(self.inputs_at(slice(start, stop)), self.targets[start:stop])
 
     def blocks(self, rows: int) -> Iterator[torch.Tensor]:
         """Yield the inputs, so many rows at a time."""
@@ -229,16 +241,30 @@ class Selection(Examples):
         """Return the inputs of the rows."""
         return self._taken.inputs
 
+    @cached_property
+    def _targets(self) -> torch.Tensor:
+        whole: Examples = self.__dict__["whole"]
+        return whole.targets_of(self.__dict__["rows"])
+
     @property
     def targets(self) -> torch.Tensor:
         """Return the targets of the rows."""
-        return self._taken.targets
+        return self._targets
 
     def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Return the inputs of these rows, gathered for this once."""
-        chosen = rows if isinstance(rows, slice) else rows.cpu()
         whole: Examples = self.__dict__["whole"]
-        return whole.inputs_at(torch.from_numpy(self.__dict__["rows"])[chosen])
+        return whole.inputs_at(self._chosen(rows))
+
+    def each_inputs(self, batches: Iterable[torch.Tensor | slice]) -> Iterator[torch.Tensor]:
+        """Yield the inputs of one batch of rows after the other, each gathered for this once."""
+        whole: Examples = self.__dict__["whole"]
+        return whole.each_inputs(self._chosen(rows) for rows in batches)
+
+    def _chosen(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Return which rows of the whole these are."""
+        chosen = rows if isinstance(rows, slice) else rows.cpu()
+        return torch.from_numpy(self.__dict__["rows"])[chosen]
 
     def targets_at(self, rows: torch.Tensor) -> torch.Tensor:
         """Return the targets of these rows, gathered for this once."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
+from fedlab.copying import moved_ahead, to_device
 from fedlab.data.dataset import Examples, IntArray, Selection
 from fedlab.data.federation import Federation
 from fedlab.data.mapped import MappedExamples
@@ -27,14 +30,14 @@ def on_device(federation: Federation, device: torch.device) -> Federation:
     if device.type == "cpu":
         return federation
     dataset = federation.dataset
-    train, test = _placed(dataset.train, device), _placed(dataset.test, device)
-    public = None if federation.public is None else _placed(federation.public, device)
+    train, test = placed(dataset.train, device), placed(dataset.test, device)
+    public = None if federation.public is None else placed(federation.public, device)
     return replace(federation, dataset=replace(dataset, train=train, test=test), public=public)
 
 
-def _placed(examples: Examples, device: torch.device) -> Examples:
+def placed(examples: Examples, device: torch.device) -> Examples:
     """Return examples on a device, as a whole where they are in memory and fit."""
-    if isinstance(examples, MovedExamples):
+    if device.type == "cpu" or isinstance(examples, MovedExamples):
         return examples
     if isinstance(examples, GeneratedExamples | MappedExamples):
         return MovedExamples(examples, device)
@@ -45,8 +48,12 @@ def _placed(examples: Examples, device: torch.device) -> Examples:
 
 
 def _moved(examples: Examples, device: torch.device) -> Examples:
-    inputs, targets = examples.inputs.to(device), examples.targets.to(device)
+    inputs, targets = to_device(examples.inputs, device), to_device(examples.targets, device)
     return Examples(inputs, targets, examples.groups, examples.group_names)
+
+
+def _on_cpu(rows: torch.Tensor | slice) -> torch.Tensor | slice:
+    return rows if isinstance(rows, slice) else rows.cpu()
 
 
 def _free(device: torch.device) -> int | None:
@@ -82,7 +89,7 @@ class MovedExamples(Examples):
 
     @cached_property
     def _targets(self) -> torch.Tensor:
-        return self.stored.targets.to(self.device)
+        return to_device(self.stored.targets, self.device)
 
     @property
     def targets(self) -> torch.Tensor:
@@ -96,8 +103,15 @@ class MovedExamples(Examples):
 
     def inputs_at(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """Return the inputs of these rows, moved for this once."""
-        chosen = rows if isinstance(rows, slice) else rows.cpu()
-        return self.stored.inputs_at(chosen).to(self.device)
+        return to_device(self.stored.inputs_at(_on_cpu(rows)), self.device)
+
+    def each_inputs(self, batches: Iterable[torch.Tensor | slice]) -> Iterator[torch.Tensor]:
+        """Yield the inputs of one batch after the other, the next one's on their way meanwhile."""
+        return moved_ahead(self.stored.each_inputs(map(_on_cpu, batches)), self.device)
+
+    def part(self, start: int, stop: int) -> Examples:
+        """Return the examples of rows ``start`` to ``stop``, moved as they are looked at."""
+        return Selection(self.without_groups(), np.arange(start, stop))
 
     def take(self, rows: IntArray | torch.Tensor) -> Examples:
         """Return the examples of these rows, in this order."""

@@ -71,8 +71,9 @@ class Batches:
             inputs = self._task.prepare(self._whole.inputs_at(rows))
             yield from self._drawn(inputs, targets, bounds)
             return
-        for start, stop in bounds:
-            batch = self._task.prepare(self._whole.inputs_at(rows[start:stop]))
+        stored = self._whole.each_inputs(rows[start:stop] for start, stop in bounds)
+        for (start, stop), inputs in zip(bounds, stored, strict=True):
+            batch = self._task.prepare(inputs)
             yield from self._drawn(batch, targets[start:stop], [(0, stop - start)])
 
     def _drawn(

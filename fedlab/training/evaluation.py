@@ -59,9 +59,10 @@ def evaluate(
     """
     network.model.module.eval()
     evaluation, draw = Evaluation(task), build_draw(task)
-    for start in range(0, len(examples), batch_size):
-        prepared = prepare(examples.inputs_at(slice(start, start + batch_size)))
-        inputs, targets = draw(prepared, examples.targets[start : start + batch_size])
+    starts = range(0, len(examples), batch_size)
+    stored = examples.each_inputs(slice(start, start + batch_size) for start in starts)
+    for start, found in zip(starts, stored, strict=True):
+        inputs, targets = draw(prepare(found), examples.targets[start : start + batch_size])
         outputs = parted(network.model.call(merged(inputs, draw.views)), draw.views)
         loss = criterion(outputs, targets).item()
         # Metrics are sums in double precision, which not every device has.

@@ -11,6 +11,7 @@ import torch
 from fedlab import registry
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import some_of
+from fedlab.data.on_device import placed
 from fedlab.data.unreadable import settle
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.sites import SiteMetrics, measured_sites, reported_groups
@@ -53,9 +54,11 @@ def evaluate_by_site(
     parts = [_own_test(trained, tell)] if data is None else read_labelled(trained, data)
     for examples in parts:
         groups = reported_groups(examples)
-        part = evaluate(
-            trained.network, examples, trained.task, trained.prepare, criterion, sites=groups
-        )
+        seen = placed(examples, trained.device)
+        with trained.computing():
+            part = evaluate(
+                trained.network, seen, trained.task, trained.prepare, criterion, sites=groups
+            )
         evaluation.merge(part.state())
         of_sites |= measured_sites(part, examples).get("sites", {})
     return evaluation, of_sites

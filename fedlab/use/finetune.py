@@ -37,6 +37,7 @@ class FineTuning:
         wishes: Rounds, epochs, learning rate and the like.
         pretrained: As ``model.pretrained``; None takes weights from a package if fedlab knows one,
             else from the library's hub.
+        device: Where clients train, as ``engine.device``; None: where the scenario's default is.
         seed: The scenario's.
         overrides: Further keys of the scenario, ``table.key=value`` each.
     """
@@ -49,6 +50,7 @@ class FineTuning:
     image_size: int | None = None
     wishes: Wishes = AS_THE_RECIPE_SAYS
     pretrained: bool | str | None = None
+    device: str | None = None
     seed: int = 0
     overrides: tuple[str, ...] = ()
 
@@ -99,6 +101,7 @@ def compose(wanted: FineTuning) -> Composed:
         "seed": wanted.seed,
         "data": data,
         "model": model,
+        **({"engine": {"device": wanted.device}} if wanted.device is not None else {}),
     }
     return by_recipe(finding, raw, wanted.recipe, wanted.wishes, wanted.overrides)
 
@@ -170,6 +173,7 @@ def _check_options(wanted: FineTuning) -> None:
         partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients
     stand_in = {"name": "digits", "partition": partition}
     raw = {"rounds": 1, "data": stand_in, "model": {"name": wanted.backbone}}
+    raw |= {} if wanted.device is None else {"engine": {"device": wanted.device}}
     early = _overridden(raw, wanted.overrides, ("data.partition.", "model."))
     check(early, "finetune", folders=[str(Path.cwd())])
 
@@ -256,6 +260,9 @@ def _understood(finding: Finding, content: dict[str, Any], scenario: Scenario) -
             f"{rounds} round{'s' if rounds > 1 else ''} of {what}{at}: {optimizer.name} at "
             f"{optimizer.lr:g}, {_counted(client)} a round"
         )
+    if "device" in content.get("engine", {}):
+        # Which it is shows in the run: looking for cards here would keep workers from being forked.
+        lines.append(f"clients train on engine.device = '{scenario.engine.device}'")
     return (*lines, *finding.notes)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fedlab.copying import to_device, to_host
 from fedlab.data import task_file
 from fedlab.data.dataset import Task
+from fedlab.determinism import deterministic
 from fedlab.errors import FedlabError, one_line
 from fedlab.files import BEST, MODEL, SCENARIO, SUMMARY, TASK
 from fedlab.models.network import Network, build_network
@@ -50,11 +53,28 @@ class Trained:
         """Return the scenario of the run."""
         return self.folder.scenario
 
+    @property
+    def device(self) -> torch.device:
+        """Return where the network is."""
+        return self.network.model.device
+
+    def at(self, device: torch.device) -> Trained:
+        """Return the same network on a device; this one is not to be used any more."""
+        return self if device == self.device else replace(self, network=self.network.at(device))
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Compute inside the block as the run did: with the same bits each time, if it says so."""
+        return deterministic(self.device, self.scenario.engine.deterministic)
+
     @torch.no_grad()
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the network's outputs for stored inputs, (N, ...), before any softmax."""
-        outputs: torch.Tensor = self.network.model.module(self.prepare(inputs))
-        return outputs
+        """Return the network's outputs for stored inputs, (N, ...), before any softmax.
+
+        Inputs and outputs are on the CPU, wherever the network is.
+        """
+        with self.computing():
+            placed = self.prepare(to_device(inputs, self.device))
+            return to_host(self.network.model.module(placed))
 
 
 def load_trained(path: Path, best: bool = False) -> Trained:

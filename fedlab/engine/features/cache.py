@@ -179,12 +179,12 @@ def compute_features(
     """
     parts.prefix.eval()
     target = np.lib.format.open_memmap(draft, "r+")
-    for first in range(start, stop, ROWS_PER_BATCH):
-        last = min(first + ROWS_PER_BATCH, stop)
-        prepared = prepare(examples.inputs_at(slice(first, last)))
+    batches = [slice(s, min(s + ROWS_PER_BATCH, stop)) for s in range(start, stop, ROWS_PER_BATCH)]
+    for rows, stored in zip(batches, examples.each_inputs(batches), strict=True):
+        prepared = prepare(stored)
         with precision:
             features = parts.prefix(prepared)
-        target[first:last] = features.float().cpu().numpy()
+        target[rows] = features.float().cpu().numpy()
     target.flush()
 
 

@@ -330,7 +330,7 @@ class Worker:
         """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
         self.network.model.reset(self._placement.shared(wire))
         test = self.federation.dataset.test
-        part = Examples(test.inputs_at(slice(start, stop)), test.targets[start:stop])
+        part = test.part(start, stop)
         task = self.federation.dataset.task
         criterion = self.algorithm.criterion(task)
         groups = reported_groups(test)
