@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
@@ -97,6 +96,9 @@ def _operations(module: nn.Module, task: Task) -> float:
         looked_up = sum(m.weight.numel() for m in embeddings)
         weights = sum(p.numel() for p in module.parameters()) - looked_up
         return 2.0 * weights * task.input_shape[0]
+    # It imports a compiler of kernels, where there is one, which no run needs.
+    from torch.utils.flop_counter import FlopCounterMode
+
     inputs = torch.zeros((1, *task.input_shape), device="meta")
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

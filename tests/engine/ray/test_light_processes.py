@@ -9,7 +9,16 @@ import tomli_w
 
 from tests.shared import raw_with
 
-HEAVY = ("torch._dynamo", "torchvision", "timm", "datasets", "scipy", "sklearn", "matplotlib")
+HEAVY = (
+    "torch._dynamo",
+    "triton",
+    "torchvision",
+    "timm",
+    "datasets",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+)
 RUN = """
 import sys
 from pathlib import Path
