@@ -71,6 +71,7 @@ class FedProto(ClientAlgorithm):
     personal_part: ClassVar[PersonalPart] = "all"
     required_strategy_key: ClassVar[str | None] = "prototype_attraction"
     required_strategy: ClassVar[str | None] = "fedproto"
+    couples_examples: ClassVar[bool] = True
 
     def criterion(self, task: Task) -> Criterion:
         """Return the task loss.

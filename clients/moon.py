@@ -39,6 +39,7 @@ class ModelContrast:
         previous: (wire_size,) the weights of the client's last local model.
     """
 
+    is_mean: ClassVar[bool] = True
     strength: float
     temperature: float
     previous: torch.Tensor

@@ -97,6 +97,9 @@ class ClientAlgorithm:
 
     takes_parameter_groups: ClassVar[bool] = True
     """Whether parameters may learn at rates of their own, and some be left undecayed."""
+    couples_examples: ClassVar[bool] = False
+    """Whether what it descends is no mean over a batch's examples, so that a batch cannot be
+    computed in pieces (``engine.micro_batch``)."""
     sends_weights: ClassVar[bool] = True
     """Whether it sends weights, or else something that stands in their place."""
 

@@ -19,7 +19,7 @@ from flwr.serverapp import Grid
 from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.setup import EngineTraits, Setup, raised
 from fedlab.data.federation import Federation
-from fedlab.engine import devices, numerics
+from fedlab.engine import devices, numerics, pieces
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
 from fedlab.engine.client_states import ClientStates
 from fedlab.engine.features.cache import CannotCache, plan_features, split_network
@@ -86,6 +86,7 @@ class Engine(Grid):
         """
         yield from raised(lambda: devices.resolved(setup.scenario.engine.device))
         yield from numerics.objections(setup)
+        yield from pieces.objections(setup)
 
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:
@@ -98,6 +99,7 @@ class Engine(Grid):
         if not settings.deterministic and devices.may_be_accelerated(settings.device):
             yield "bits may differ between runs: engine.deterministic is false"
         yield from numerics.notes(setup)
+        yield from pieces.notes(setup)
 
     def device_models(self) -> str:
         """Return what clients are trained on ("NVIDIA H200 (cuda)"), or "" where sites differ."""

@@ -47,6 +47,13 @@ class EngineSettings(Settings):
         description="on NVIDIA's devices, compute float32 products in TF32: several times as fast, "
         "and three digits in place of seven count; false: float32 means float32",
     )
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="compute a batch in pieces of at most so many examples, one after the other, "
+        "whose gradients add up to the batch's: memory for the activations of a piece, and the "
+        "same steps but for the last bits and for what dropout draws; default: all at once",
+    )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
         description="train this many clients' dense networks at once in a worker; 'auto': 5, or 10 "

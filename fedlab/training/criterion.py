@@ -39,6 +39,9 @@ class Criterion(ABC):
     """Whether ``client.label_smoothing`` goes with it."""
     weighs_classes: ClassVar[bool] = False
     """Whether ``client.class_weights`` goes with it: its ``loss`` heeds ``class_weights``."""
+    couples_examples: ClassVar[bool] = False
+    """Whether an example's loss depends on the others of its batch, as in contrastive learning:
+    then a batch cannot be computed in pieces."""
     class_weights: torch.Tensor | None = None
     """(classes,) what an example's loss is multiplied by, or None for 1."""
 
@@ -58,6 +61,12 @@ class Criterion(ABC):
             outputs = outputs.flatten(0, 1)
             targets = targets.flatten(0, 1)
         return self.loss(outputs, targets)
+
+    def counted(self, targets: torch.Tensor) -> torch.Tensor | int:
+        """Return how many of a batch's targets the mean is over: padding is not."""
+        if targets.is_floating_point():
+            return len(targets)
+        return (targets != self.task.padding).sum()
 
     def weights_at(self, device: torch.device) -> torch.Tensor | None:
         """Return the class weights on a device, or None where all are 1."""

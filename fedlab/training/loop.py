@@ -131,7 +131,8 @@ def all_batches(task: LocalTask, steps: Steps) -> Iterator[tuple[torch.Tensor, t
 def _descending(task: LocalTask, objective: Objective, steps: Steps) -> Iterator[bool]:
     """Let ``backward`` take the steps where they are plain; yield whether it does."""
     model = task.network.model
-    bare = steps.clip_norm is None and not steps.weight_decay and task.scale is None
+    bare = steps.clip_norm is None and not steps.weight_decay
+    bare = bare and task.scale is None and not task.cuts(steps.batch_size)
     if not bare or not can_be_fused(model, steps.optimizer, objective.parameter_terms):
         yield False
         return

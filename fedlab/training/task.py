@@ -66,6 +66,7 @@ class LocalTask:
         public: Examples that everybody may look at (``[data.public]``), or None.
         first_round: The first of these rounds: above 1 in a later phase.
         scale: What the loss is multiplied by before each backward pass, in float16.
+        micro_batch: How many examples of a batch are computed at once; None: all.
     """
 
     client: int
@@ -85,6 +86,11 @@ class LocalTask:
     public: Examples | None = None
     first_round: int = 1
     scale: LossScale | None = None
+    micro_batch: int | None = None
+
+    def cuts(self, batch_size: int) -> bool:
+        """Return whether batches of a size are computed in pieces."""
+        return self.micro_batch is not None and batch_size > self.micro_batch
 
     @cached_property
     def received(self) -> torch.Tensor:

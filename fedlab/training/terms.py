@@ -27,7 +27,11 @@ class ParameterTerm(Protocol):
 
 
 class BatchTerm(Protocol):
-    """A term that depends on a batch, such as a contrastive or a distillation loss."""
+    """A term that depends on a batch, such as a contrastive or a distillation loss.
+
+    One that is a mean over the batch's examples says so by an attribute ``is_mean`` that is true:
+    then batches can be computed in pieces (``engine.micro_batch``).
+    """
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Return the term's value, a scalar that gradients can flow through."""

@@ -15,15 +15,17 @@ from fedlab.training.task import Assignment
 from tests.devices.strict import limited, used
 from tests.shared import scenario_with
 
+Changes = dict[str, Any]
+
 pytestmark = pytest.mark.usefixtures("strict")
 
 
-def worker_of(**client: Any) -> Worker:
+def worker_of(engine: Changes | None = None, **client: Any) -> Worker:
     changes = {
         "model": {"name": "cnn"},
         "data": {"partition": {"clients": 1}},
         "client": client,
-        "engine": {"device": "strict"},
+        "engine": {"device": "strict", **(engine or {})},
     }
     scenario = scenario_with(changes)
     return Worker(scenario, load_federation(scenario))
@@ -56,6 +58,25 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does() -> None:
     del worker
     with limited(used() + (1 << 20)):
         assert smaller.train(asked(smaller)).examples > 0
+
+
+def test_a_batch_that_does_not_fit_fits_in_pieces() -> None:
+    worker = worker_of({"micro_batch": 256}, batch_size=512, steps=1)
+    room = used() + (1 << 20)
+    with limited(room), pytest.raises(FedlabError) as refused:
+        worker.train(asked(worker))
+    sentence = str(refused.value)
+    assert sentence.startswith("engine.micro_batch: a piece of 256 does not fit")
+    fitting = re.search(r"pieces of (\d+) fit; set engine\.micro_batch = \1$", sentence)
+    assert fitting is not None
+    del worker
+    smaller = worker_of({"micro_batch": int(fitting[1])}, batch_size=512, steps=1)
+    with limited(used() + (1 << 20)):
+        found = smaller.train(asked(smaller)).weights
+    whole = worker_of(batch_size=512, steps=1)
+    expected = whole.train(asked(whole)).weights
+    start = whole.network.model.wire().cpu()
+    assert (found - expected).norm() < 1e-5 * (expected - start).norm() + 1e-6
 
 
 def test_where_nothing_fits_that_is_said() -> None:

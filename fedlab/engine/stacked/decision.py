@@ -18,6 +18,7 @@ from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import augments
 from fedlab.engine.numerics import lower_type
+from fedlab.engine.pieces import cuts_batches
 from fedlab.engine.reports import Decision
 from fedlab.engine.stacked.chain import NotStackable, dense_chain
 from fedlab.models.network import Network
@@ -87,6 +88,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     settings = scenario.client
     if lower_type(scenario.engine) is not None:
         raise NotStackable("stacked networks compute in float32")
+    if cuts_batches(scenario):
+        raise NotStackable("batches are computed in pieces (engine.micro_batch)")
     if getattr(scenario.model, "others", ()):
         raise NotStackable("clients have different architectures")
     algorithm = registry.clients.get(settings.name)

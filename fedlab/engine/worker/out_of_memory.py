@@ -31,7 +31,7 @@ def fitting_model(device: torch.device) -> Iterator[None]:
 
 
 def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
-    """Return an error that names the largest batch that would fit, found by trying.
+    """Return an error that names the largest batch, or piece of one, that would fit, by trying.
 
     The error of the failed batch must be gone when this is called: its frames hold on to what
     filled the memory.
@@ -41,14 +41,21 @@ def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
         task: The task, whose weights may change here.
     """
     size = min(algorithm.settings.batch_size, len(task.examples))
+    key, what = "client.batch_size", "batch"
+    if task.cuts(size):
+        assert task.micro_batch is not None
+        key, what, size = "engine.micro_batch", "piece", task.micro_batch
     fitting = _largest(algorithm, task, size)
+    plural = {"batch": "batches", "piece": "pieces"}[what]
     told = (
-        f"batches of {fitting} fit; set client.batch_size = {fitting}"
+        f"{plural} of {fitting} fit; set {key} = {fitting}"
         if fitting
-        else "nor does a batch of one; take a smaller model, or device = 'cpu'"
+        else f"nor does a {what} of one; take a smaller model, or device = 'cpu'"
     )
+    if fitting and what == "batch":
+        told += f", or engine.micro_batch = {fitting} for steps over {size} examples as before"
     return FedlabError(
-        f"client.batch_size: a batch of {size} does not fit into the memory of '{task.device}', "
+        f"{key}: a {what} of {size} does not fit into the memory of '{task.device}', "
         f"beside the model and the data; {told}"
     )
 

@@ -25,6 +25,7 @@ from fedlab.determinism import deterministic
 from fedlab.engine.devices import CPU, model_of, resolved, use_alone
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.numerics import scales_losses, use_tf32
+from fedlab.engine.pieces import micro_batch
 from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
 from fedlab.engine.stacked.loop import fit_stacked
@@ -391,6 +392,7 @@ class Worker:
             augment=architecture.augment,
             public=self.federation.public,
             scale=LossScale() if scales_losses(self.scenario.engine) else None,
+            micro_batch=micro_batch(self.scenario.engine),
         )
 
 
