@@ -30,6 +30,7 @@ from fedlab.engine.totals import OrderedTotal, drop_odd
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.watchdog import Watchdog
 from fedlab.metrics.evaluation import Evaluation
+from fedlab.models.checkpointing import blocks_of
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import adversary_of, update_chain
@@ -87,6 +88,17 @@ class Engine(Grid):
         yield from raised(lambda: devices.resolved(setup.scenario.engine.device))
         yield from numerics.objections(setup)
         yield from pieces.objections(setup)
+        yield from cls._checkpointing(setup)
+
+    @classmethod
+    def _checkpointing(cls, setup: Setup) -> Iterator[str]:
+        """Tell whether the network has blocks that can be computed again."""
+        wanted = setup.scenario.engine.checkpointing
+        if wanted and not blocks_of(setup.network):
+            yield (
+                f"engine.checkpointing: '{setup.scenario.model.name}' has no blocks that could be "
+                "computed again; leave the key out"
+            )
 
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:

@@ -88,6 +88,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     settings = scenario.client
     if lower_type(scenario.engine) is not None:
         raise NotStackable("stacked networks compute in float32")
+    if getattr(scenario.engine, "checkpointing", False):
+        raise NotStackable("blocks are computed again (engine.checkpointing)")
     if cuts_batches(scenario):
         raise NotStackable("batches are computed in pieces (engine.micro_batch)")
     if getattr(scenario.model, "others", ()):

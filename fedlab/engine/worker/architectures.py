@@ -10,6 +10,7 @@ import torch
 from fedlab.data.dataset import Task
 from fedlab.data.transforms import Augmentation, Preparation, build_augmentation
 from fedlab.engine.numerics import lower_type
+from fedlab.models.checkpointing import checkpoint_blocks
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import network_of, preparation
@@ -41,6 +42,8 @@ def architectures_of(scenario: Scenario, task: Task, device: torch.device) -> li
     networks = [network.at(device) for network in built]
     for network in networks:
         network.model.lower = lower_type(scenario.engine)
+        if getattr(scenario.engine, "checkpointing", False):
+            checkpoint_blocks(network)
     if getattr(scenario.client, "l2_sp", 0.0):
         for network in networks:
             network.model.keep_start()
