@@ -21,6 +21,7 @@ from fedlab.algorithm.vector_strategy import (
     VectorStrategySettings,
     mean,
 )
+from fedlab.copying import to_host
 from fedlab.registry import strategies
 from fedlab.training.loop import Steps, descend
 from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build_optimizer
@@ -99,7 +100,7 @@ class FedDf(VectorStrategy):
         with self.public.computing():
             said = [scores(self.public.outputs(reply.weights, seen)) for reply in replies]
             taught = torch.stack(said).mean(0).log_softmax(1)
-            targets = taught[torch.from_numpy(places.reshape(batches.shape))]
+            targets = taught[torch.from_numpy(places.reshape(batches.shape)).to(taught.device)]
             return self._distilled(mean(replies), batches, targets)
 
     def record(self) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class FedDf(VectorStrategy):
             targets: (N, B, classes) the logarithms of the ensemble's probabilities.
         """
         public, model = self.public, self.public.network.model
-        model.reset(torch.tensor(student, dtype=torch.float32))
+        public.load(student)
         public.network.train_mode()
         adam = OptimizerSettings(name="adam", lr=self.settings.distillation_rate)
         steps = Steps(
@@ -132,16 +133,16 @@ class FedDf(VectorStrategy):
             schedule=ScheduleSettings(name="cosine").factor,
         )
         rates, losses = steps.rates(), []
-        for taken, rows in enumerate(batches):
+        for taken, inputs in enumerate(public.prepared(batches)):
             steps.set_rates(rates, taken, len(batches))
             model.zero_gradient()
-            outputs = model.call(public.prepare(public.inputs[torch.from_numpy(rows)]))
-            loss = divergence(targets[taken], outputs)
+            loss = divergence(targets[taken], model.call(inputs))
             loss.backward()  # type: ignore[no-untyped-call]
             descend(steps)
-            losses.append(loss.item())
-        self.divergence = [losses[0], losses[-1]]
-        wire: Vector = model.wire().numpy()
+            losses.append(loss.detach())
+        # Numbers that are read make the CPU wait for the device: two, and not one a step.
+        self.divergence = [losses[0].item(), losses[-1].item()]
+        wire: Vector = to_host(model.wire()).numpy()
         return wire
 
 

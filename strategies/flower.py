@@ -2,7 +2,7 @@
 
 The classes of ``flwr.serverapp.strategy`` are used unchanged; this file specifies which arguments a
 scenario may set, their bounds, and which strategies take a weighted mean. Those that need more than
-that stand in ``krum.py`` and ``differential_privacy.py``.
+that stand in ``krum.py``, ``coordinatewise.py`` and ``differential_privacy.py``.
 """
 
 from __future__ import annotations
@@ -307,25 +307,6 @@ adopt(
     """,
     defaults={"eta": 0.01, "tau": TAU},
     takes_mean=True,
-)
-adopt(
-    "fedmedian",
-    flower.FedMedian,
-    "FedMedian: the median of each coordinate (Yin et al. 2018)",
-    """
-    Each coordinate of x becomes the median of the yₖ's, whatever their nₖ (Algorithm 1, option I).
-    """,
-    statistics="median",
-)
-adopt(
-    "fedtrimmedavg",
-    flower.FedTrimmedAvg,
-    "FedTrimmedAvg: the mean of each coordinate without its extremes (Yin et al. 2018)",
-    """
-    Each coordinate of x becomes the mean of the yₖ's, whatever their nₖ, without the ⌊β n⌋ smallest
-    and the ⌊β n⌋ largest of n (Algorithm 1, option II).
-    """,
-    statistics="median",
 )
 adopt(
     "qfedavg",

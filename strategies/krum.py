@@ -8,14 +8,17 @@ Flower's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
-from fedlab.algorithm.vector_strategy import Vector
+from fedlab.algorithm import robust
+from fedlab.algorithm.vector_strategy import CPU, ServerContext, Vector
 from fedlab.wire.records import records_of, without_copying
 from strategies.flower import adopt
 
@@ -36,8 +39,13 @@ in every round.
 class ComparesUpdates(Base):
     """Leaves out of the comparison who returned just what it received."""
 
-    transient: ClassVar[frozenset[str]] = frozenset({"_sent"})
+    transient: ClassVar[frozenset[str]] = frozenset({"_sent", "_device"})
     _sent: Vector | None = None
+    _device: torch.device = CPU
+
+    def begin(self, context: ServerContext) -> None:
+        """Take the device on which updates are compared."""
+        self._device = context.device
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -65,7 +73,8 @@ class MultiKrum(ComparesUpdates, flower.MultiKrum):
         answered = self._with_update(replies)
         if not answered:
             return None, None
-        scores = krum_scores([_weights(r.content) for r in answered], self.num_malicious_nodes)
+        weights = [_weights(reply.content) for reply in answered]
+        scores = krum_scores(weights, self.num_malicious_nodes, self._device)
         chosen = np.argsort(scores, kind="stable")[: self.num_nodes_to_select]
         return flower.FedAvg.aggregate_train(self, server_round, [answered[i] for i in chosen])
 
@@ -81,24 +90,28 @@ class Bulyan(ComparesUpdates, flower.Bulyan):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the trimmed mean of the chosen weights."""
-        self.selection_rule = nearest
+        self.selection_rule = partial(nearest, device=self._device)
         return super().aggregate_train(server_round, self._with_update(replies))
 
 
-def nearest(contents: list[RecordDict], malicious: int, count: int) -> list[RecordDict]:
+def nearest(
+    contents: list[RecordDict], malicious: int, count: int, device: torch.device = CPU
+) -> list[RecordDict]:
     """Return the contents of the ``count`` replies with the lowest scores of Krum."""
-    scores = krum_scores([_weights(content) for content in contents], malicious)
+    scores = krum_scores([_weights(content) for content in contents], malicious, device)
     return [contents[i] for i in np.argsort(scores, kind="stable")[:count]]
 
 
-def krum_scores(points: Sequence[Vector], malicious: int) -> Vector:
+def krum_scores(points: Sequence[Vector], malicious: int, device: torch.device = CPU) -> Vector:
     """Return (n,) each point's sum of squared distances to the n − f − 2 others nearest to it.
 
     Args:
         points: n vectors, (d,).
         malicious: f.
+        device: Where they are compared.
     """
-    distances = squared_distances(points)
+    on_device = robust.is_used(device)
+    distances = robust.squared_distances(points, device) if on_device else squared_distances(points)
     np.fill_diagonal(distances, np.inf)
     closest = max(1, len(points) - malicious - 2)
     # Of one point alone there is no other.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from fedlab.algorithm import robust
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
@@ -48,12 +49,13 @@ class Rfa(VectorStrategy):
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the geometric median of the clients' weights."""
-        median = geometric_median(
-            updates(weights, replies),
-            shares(replies),
-            self.settings.iterations,
-            self.settings.smoothing,
-        )
+        alphas, device = shares(replies), self.device
+        steps = self.settings.iterations, self.settings.smoothing
+        if robust.is_used(device):
+            points = [reply.weights for reply in replies]
+            median = robust.geometric_median(points, weights, alphas, *steps, device)
+        else:
+            median = geometric_median(updates(weights, replies), alphas, *steps)
         return np.asarray(weights + median)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from pydantic import Field
@@ -27,6 +28,7 @@ from fedlab.wire.protocol import WEIGHTING
 from fedlab.wire.records import records_of
 from fedlab.wire.sums import weight_and_numbers
 
+CPU = torch.device("cpu")
 Vector = np.ndarray[Any, np.dtype[Any]]
 Scalar = bool | int | float | str | bytes
 
@@ -68,12 +70,14 @@ class ServerContext:
         public: The inputs of public examples, for a strategy with ``needs_public``, else None.
         train_on_root: Returns the weights that training on the root data leads to, given the round
             and the weights to begin with, for a strategy with ``needs_root``, else None.
+        device: Where the server may compute what takes long; on the CPU bits are those of NumPy.
     """
 
     layout: Layout
     task: Task
     public: PublicInputs | None = None
     train_on_root: Callable[[int, Vector], Vector] | None = None
+    device: torch.device = CPU
 
 
 class VectorStrategy(CohortSampling):
@@ -118,6 +122,11 @@ class VectorStrategy(CohortSampling):
         """Take what the server has for the algorithm; called once, before the first round."""
         self.context = context
         self.layout = context.layout
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the server may compute what takes long."""
+        return self.context.device if hasattr(self, "context") else CPU
 
     def objections(self, setup: Setup) -> Iterator[str]:
         """Yield a sentence for each reason why the algorithm cannot work with the other parts.

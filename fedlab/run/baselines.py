@@ -20,6 +20,7 @@ from fedlab.algorithm.strategy import cohort_size
 from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
 from fedlab.engine.reports import Exchange
+from fedlab.engine.settings import EngineSettings
 from fedlab.files import BASELINES
 from fedlab.metrics.sites import measured_sites
 from fedlab.results.baselines import LOCAL_CLIENTS
@@ -80,7 +81,8 @@ def _on_our_engine(scenario: Scenario) -> Scenario:
     settings = scenario.engine
     if not registry.engines.get(settings.name).traits.loads_own_data:
         return scenario
-    ours = registry.engines.get("ray").Settings(name="ray", threads=settings.threads)
+    common = {key: getattr(settings, key) for key in EngineSettings.model_fields}
+    ours = registry.engines.get("ray").Settings(**common | {"name": "ray"})
     return scenario.model_copy(update={"engine": ours})
 
 

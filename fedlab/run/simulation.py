@@ -11,14 +11,17 @@ from functools import partial
 import torch
 from flwr.serverapp.strategy import Strategy
 
-from fedlab import registry
+from fedlab import registry, seeding
 from fedlab.algorithm.strategy import begin, build_strategy, traits_of
 from fedlab.algorithm.vector_strategy import ServerContext, Vector
 from fedlab.attacks.attack import CollusiveAttack
 from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
+from fedlab.engine.devices import CPU, resolved
+from fedlab.engine.numerics import use_tf32
 from fedlab.engine.root_data import train_on_root
+from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, load_state, whole_state
 from fedlab.own_modules import own_modules
@@ -207,16 +210,26 @@ class Simulation:
 
     def _server_context(self, strategy: Strategy) -> ServerContext:
         """Return what the server has for a strategy."""
-        traits = traits_of(strategy)
+        traits, device = traits_of(strategy), self._server_device()
         public = None
         if traits.needs_public:
-            public = public_inputs(self.phase, self.federation, self.network)
+            seeding.seed_also(device)
+            use_tf32(self.scenario.engine, device)
+            public = public_inputs(self.phase, self.federation, self.network, device)
         return ServerContext(
             layout=self.network.model.layout,
             task=self.federation.dataset.task,
             public=public,
             train_on_root=self._training_on_root(strategy) if traits.needs_root else None,
+            device=device,
         )
+
+    def _server_device(self) -> torch.device:
+        """Return where the server computes: the clients' device, where this machine has it."""
+        try:
+            return resolved(self.scenario.engine.device)
+        except FedlabError:  # on a cluster or at its sites, and not here
+            return CPU
 
     def _training_on_root(self, strategy: Strategy) -> Callable[[int, Vector], Vector]:
         """Return training on the server's own data, of the vectors that the strategy sees."""

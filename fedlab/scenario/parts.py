@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from fedlab import registry, seeding
 from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.public import PublicInputs
@@ -15,6 +17,7 @@ from fedlab.data.class_counts import with_class_counts
 from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.loaded import load_checked
+from fedlab.data.on_device import placed
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import reporting
@@ -156,9 +159,24 @@ def preparation(network: Network, task: Task, model: Any) -> Preparation:
     )
 
 
-def public_inputs(scenario: Scenario, federation: Federation, network: Network) -> PublicInputs:
-    """Return the public inputs of a federation that has some."""
+def public_inputs(
+    scenario: Scenario, federation: Federation, network: Network, device: torch.device
+) -> PublicInputs:
+    """Return the public inputs of a federation that has some, and a model to apply to them.
+
+    Args:
+        scenario: What is run, or its present phase.
+        federation: Its data.
+        network: The server's copy of the model.
+        device: Where the server computes; on another than the CPU it has a copy of its own there.
+    """
     assert federation.public is not None
-    prepare = preparation(network, federation.dataset.task, scenario.model)
-    threads = getattr(scenario.engine, "threads", 1)
-    return PublicInputs(network, federation.public.inputs, prepare, threads)
+    task = federation.dataset.task
+    own = network if device.type == "cpu" else network_of(scenario, task).at(device)
+    return PublicInputs(
+        own,
+        placed(federation.public, device),
+        preparation(own, task, scenario.model),
+        getattr(scenario.engine, "threads", 1),
+        scenario.engine.deterministic,
+    )

@@ -11,6 +11,7 @@ from torch import nn
 
 from fedlab.algorithm.public import PublicInputs
 from fedlab.algorithm.vector_strategy import Reply
+from fedlab.data.dataset import Examples
 from fedlab.data.transforms import Preparation
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.network import Network
@@ -24,7 +25,8 @@ def public(module: nn.Module, buffers: tuple[str, ...] = ()) -> PublicInputs:
     model = FlatModel(module, Layout.of(module, buffers))
     network = Network(model, "", None, None, 0, ())
     inputs = torch.tensor(INPUTS, dtype=torch.float32)
-    return PublicInputs(network, inputs, Preparation("tabular"), threads=1)
+    examples = Examples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+    return PublicInputs(network, examples, Preparation("tabular"), threads=1)
 
 
 def feddf(inputs: PublicInputs, **keys: Any) -> FedDf:
