@@ -23,7 +23,8 @@ class EngineSettings(Settings):
     device: str = Field(
         "cpu",
         pattern=rf"^({AUTO}|{NAME})$",
-        description="where clients train and the model is evaluated: 'cpu'; 'auto', the first "
+        description="where clients train, the model is evaluated, and the server distils and "
+        "compares updates: 'cpu'; 'auto', the first "
         "accelerator where there is one; 'cuda', 'mps' or another type; 'cuda:1', one of several "
         "(`fedlab list devices`); another type of device changes the last bits of results",
     )

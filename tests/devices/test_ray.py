@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedlab.engine.ray import capacity
 from fedlab.run.simulation import Simulation
 from tests.shared import scenario_with
 
@@ -69,3 +70,57 @@ def test_several_workers_share_the_devices_and_reach_the_bits_of_the_cpu(tmp_pat
         assert torch.equal(weights, on_cpu[0]), keys
         assert found == places, keys
     assert on_cpu[1] == {-1.0}
+
+
+def workers_after(folder: Path, blocks: int, **engine: Any) -> tuple[torch.Tensor, list[int]]:
+    """Return the weights after two rounds of so many clients, and the workers before and after."""
+    (folder / "placed_client.py").write_text(CLIENT)
+    changes = {
+        "rounds": 2,
+        "module_folders": [str(folder)],
+        "data": {"partition": {"clients": blocks}},
+        "client": {"name": "placed_client:Placed"},
+        "engine": {"vectorised": False, **engine},
+    }
+    with Simulation(scenario_with(changes)) as simulation:
+        rounds = simulation.rounds()
+        before = simulation.engine.workers
+        rounds.run()
+        return torch.as_tensor(rounds.weights), [before, simulation.engine.workers]
+
+
+def test_as_many_workers_share_a_device_as_fit_and_bits_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "cores_here", lambda: 3)
+    keys = {"name": "ray", "device": "strict:0", "workers_per_device": "auto"}
+    found, workers = workers_after(tmp_path, 6, **keys)
+    assert workers == [1, 3]
+    expected, _ = workers_after(tmp_path, 6, name="inline")
+    assert torch.equal(found, expected)
+
+
+def test_each_phase_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "cores_here", lambda: 2)
+    (tmp_path / "placed_client.py").write_text(CLIENT)
+    changes: dict[str, Any] = {
+        "rounds": 2,
+        "phases": [{"rounds": 1, "trainable": "head"}, {"rounds": 1}],
+        "module_folders": [str(tmp_path)],
+        "data": {"partition": {"clients": 4}},
+        "client": {"name": "placed_client:Placed"},
+    }
+    ray = {"name": "ray", "device": "strict:0", "workers_per_device": "auto"}
+    with Simulation(scenario_with(changes, engine={"vectorised": False, **ray})) as simulation:
+        engine: Any = simulation.engine
+        measured: list[int] = []
+        measure = engine._measure
+        engine._measure = lambda blocks: (measured.append(engine.workers), measure(blocks))
+        rounds = simulation.rounds()
+        rounds.run()
+        assert measured == [1, 1]
+        assert engine.workers == len(engine._pool.actors) == 2
+    with Simulation(scenario_with(changes, engine={"vectorised": False})) as simulation:
+        expected = simulation.rounds()
+        expected.run()
+    assert torch.equal(torch.as_tensor(rounds.weights), torch.as_tensor(expected.weights))

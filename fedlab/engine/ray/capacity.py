@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from fedlab.engine.devices import CPU, dealt
+from fedlab.engine.ray.sharing import is_measured
+from fedlab.engine.worker.device_memory import says_what_is_free
 from fedlab.process import available_memory
 
 WORKER_BYTES = 120 << 20
@@ -29,7 +31,8 @@ def fitting(gpus: float, per_worker: float) -> int:
 def workers_of(settings: Any) -> int:
     """Return how many workers run on this machine.
 
-    That is what is asked for, or one per core; on accelerators as many as share them.
+    That is what is asked for, or one per core; on accelerators as many as share them, at first one
+    where that is measured.
     """
     if settings.workers is not None:
         return int(settings.workers)
@@ -38,7 +41,7 @@ def workers_of(settings: Any) -> int:
     places = dealt(settings.device)
     if places == [CPU]:
         return cores_here()
-    return len(places) * int(settings.workers_per_device)
+    return len(places) * (1 if is_measured(settings) else int(settings.workers_per_device))
 
 
 def devices_of(settings: Any) -> list[str]:
@@ -68,6 +71,8 @@ def gpus_here() -> int:
 def objections(settings: Any) -> Iterator[str]:
     """Yield why this machine cannot run the workers that are asked for; Ray would wait for ever."""
     share = settings.gpus_per_worker
+    if is_measured(settings):
+        yield from _measurable(settings)
     if not share:
         return
     if settings.device != "cuda":
@@ -95,6 +100,16 @@ def objections(settings: Any) -> Iterator[str]:
             f"machine, which has {has}; set engine.workers to {most or 'fewer'}"
             + ("" if most else ", or gpus_per_worker lower")
         )
+
+
+def _measurable(settings: Any) -> Iterator[str]:
+    """Yield which device does not say how much memory is free."""
+    for device in dealt(settings.device):
+        if device != CPU and not says_what_is_free(device):
+            yield (
+                f"engine.workers_per_device = 'auto': '{device}' does not say how much memory is "
+                "free; set a number"
+            )
 
 
 def notes(settings: Any, weights: int) -> Iterator[str]:

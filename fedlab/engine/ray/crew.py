@@ -141,6 +141,12 @@ class Crew:
         actor = self._start(self._early.pop(0) if self._early else None, berth)
         return Member(actor, berth, actor.ready.remote())
 
+    def keep(self, count: int) -> None:
+        """End all workers but the first ones."""
+        for member in sorted(self.members, key=lambda member: member.berth.slot)[count:]:
+            self.members.remove(member)
+            self._ray.kill(member.actor)
+
     def gone(self) -> list[Member]:
         """Take out the workers of nodes that have gone, and return them."""
         lost = [member for member in self.members if self.places.is_gone(member.node)]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from flwr.app import ArrayRecord, RecordDict
-from pydantic import Field
 
 from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.devices import CPU
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import workers_of
 from fedlab.engine.ray.cluster import ClusterRun
@@ -20,6 +21,8 @@ from fedlab.engine.ray.crew import Berth
 from fedlab.engine.ray.outcomes import WorkerLost
 from fedlab.engine.ray.places import OneMachine, Places
 from fedlab.engine.ray.pool import Call, RayPool
+from fedlab.engine.ray.settings import RayEngineSettings
+from fedlab.engine.ray.sharing import is_measured, workers_that_fit
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
@@ -34,40 +37,13 @@ from fedlab.wire.records import array_bytes, records_of, without_copying
 if TYPE_CHECKING:
     from fedlab.engine.ray.actor import PackedJob
 
+logger = logging.getLogger(__name__)
 SINGLE, DOUBLE = 4, 8
 ROOM_TO_ALIGN = 4096
 SECONDS_TO_TRAVEL = 5.0
 """What messages may take beyond their clients' own time."""
 LONGEST_CALL = 3600.0
 """Seconds for a shard of the test set, or of the features of a frozen prefix."""
-
-
-class RayEngineSettings(EngineSettings):
-    """Keys of ``[engine]`` with name = "ray", the default."""
-
-    name: str = "ray"
-
-    workers: int | None = Field(
-        None, ge=1, le=4096, description="worker processes; default: one per core"
-    )
-    cpus_per_worker: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a worker")
-    workers_per_device: int = Field(
-        1,
-        ge=1,
-        le=256,
-        description="how many workers share an accelerator, where `workers` does not say how many "
-        "there are",
-    )
-    gpus_per_worker: float = Field(
-        0.0,
-        ge=0,
-        le=1024,
-        description="what Ray reserves for a worker, with device = 'cuda'; 0 on a machine of one's "
-        "own: workers are dealt its cards in turn; 0 on a cluster: a card for workers_per_device",
-    )
-    address: str | None = Field(
-        None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
-    )
 
 
 class RayEngine(Engine):
@@ -88,6 +64,8 @@ class RayEngine(Engine):
         self._on_cluster = address is not None
         self._cluster: ClusterRun | None = None
         self._devices: list[str] = []
+        self._here: OneMachine | None = None
+        self._is_to_measure = is_measured(settings) and settings.device != CPU.type
         if self._on_cluster:
             options = capacity.reserved(settings)
             self._cluster = ClusterRun(
@@ -100,7 +78,7 @@ class RayEngine(Engine):
             self._data = self._ray.put(federation)
             self._devices = capacity.devices_of(settings)
             self.workers = workers_of(settings)
-            places = OneMachine(self.workers)
+            places = self._here = OneMachine(self.workers)
         self._own = None if self._on_cluster else own_ray()
         self._pool = RayPool(
             self._ray,
@@ -118,6 +96,11 @@ class RayEngine(Engine):
         settings = setup.scenario.engine
         if address_of(settings) is None:
             yield from list(super().objections(setup)) or capacity.objections(settings)
+        elif is_measured(settings):
+            yield (
+                "engine.workers_per_device = 'auto' measures this machine's devices, and workers "
+                "run on a cluster; set a number"
+            )
 
     @classmethod
     def notes(cls, setup: Setup) -> Iterator[str]:
@@ -162,6 +145,11 @@ class RayEngine(Engine):
 
     def _prepare_workers(self) -> None:
         self._text, self._feature_paths = dumps(self.scenario), {}
+        if is_measured(self.settings) and self._devices not in ([], [CPU.type]):
+            # A phase may take more memory than the one before it.
+            self._is_to_measure = True
+            self._share_devices(len(self._devices))
+            self._pool.keep(self.workers)
         self._pool.prepare_again()
 
     def shares_files(self) -> bool:
@@ -199,7 +187,7 @@ class RayEngine(Engine):
             return self._limit(len(blocks[index]))
 
         lost: dict[int, WorkerLost] = {}
-        for index, result in self._pool.run(len(blocks), call, began, limit):
+        for index, result in self._shared_out(blocks, call, began, limit):
             self._watchdog.ended(index)
             if isinstance(result, WorkerLost):
                 lost[index] = result
@@ -207,6 +195,45 @@ class RayEngine(Engine):
                 yield index, _collected(blocks[index], result)
         for index, error in sorted(lost.items()):
             yield index, self._apart(blocks[index], combine, shelf, error)
+
+    def _shared_out(
+        self,
+        blocks: Sequence[Sequence[ClientJob]],
+        call: Callable[[int], Call],
+        began: Callable[[int], None],
+        limit: Callable[[int], float | None],
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield the outcomes of blocks as workers are done with them.
+
+        Where it is to be measured how many workers share a device, the first block is run alone.
+        """
+        done, is_training = 0, blocks and blocks[0][0].message.metadata.message_type == "train"
+        if self._is_to_measure and is_training:
+            yield from self._pool.run(1, call, began, limit)
+            self._measure(len(blocks))
+            done = 1
+        rest = self._pool.run(
+            len(blocks) - done,
+            lambda index: call(index + done),
+            lambda index: began(index + done),
+            lambda index: limit(index + done),
+        )
+        for index, outcome in rest:
+            yield index + done, outcome
+
+    def _measure(self, blocks: int) -> None:
+        """Let as many workers share the devices as fit, by what the first block has taken."""
+        answers = self._pool.on_each("on_worker", "device_memory")
+        self._is_to_measure = False
+        measured = [answer for answer in answers if isinstance(answer, tuple)]
+        if len(measured) == len(self._devices):
+            self._share_devices(workers_that_fit(measured, capacity.cores_here(), blocks))
+
+    def _share_devices(self, workers: int) -> None:
+        """Let there be so many workers from now on."""
+        assert self._here is not None
+        self.workers = self._here.count = workers
+        logger.info("%d workers share %s", workers, ", ".join(self._devices))
 
     def _apart(
         self, block: Sequence[ClientJob], combine: bool, shelf: _Shelf, error: WorkerLost

@@ -47,17 +47,21 @@ class Places(Protocol):
 
 
 class OneMachine:
-    """Places for a fixed number of workers on this machine."""
+    """Places for a number of workers on this machine.
+
+    Attributes:
+        count: How many.
+    """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
 
     def check(self) -> None:
         """Do nothing: this machine is there."""
 
     def vacancies(self, taken: Counter[Node]) -> list[Node]:
         """Return a place for each worker that is missing."""
-        return [None] * (self._count - taken.total())
+        return [None] * (self.count - taken.total())
 
     def is_gone(self, node: Node) -> bool:
         """Return False."""

@@ -237,6 +237,10 @@ class RayPool:
         if lost is not None:
             raise RayLost(f"{lost}, and the workers with it")
 
+    def keep(self, count: int) -> None:
+        """End all workers but the first ones; places that are left empty are filled when needed."""
+        self._crew.keep(count)
+
     def prepare_again(self) -> None:
         """Let every worker get ready anew, for what has changed."""
         for member in self._crew.members:

@@ -31,6 +31,7 @@ from fedlab.engine.stacked.decision import reads_network, stacked_steps, stackin
 from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.contained import SharedChanged, contained
+from fedlab.engine.worker.device_memory import taken_and_free
 from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
 from fedlab.engine.worker.out_of_memory import does_not_fit, fitting_model
 from fedlab.engine.worker.placement import Placement
@@ -117,6 +118,10 @@ class Worker:
     def device_model(self) -> str:
         """Return what this worker trains on, as its maker calls it."""
         return model_of(self.device)
+
+    def device_memory(self) -> tuple[int, int]:
+        """Return the most bytes that this process has taken of its device, and those free there."""
+        return taken_and_free(self.device)
 
     def _architecture(self, client: int) -> Architecture:
         return self._architectures[client % len(self._architectures)]
