@@ -126,7 +126,8 @@ class Engine(Grid):
         self.updates = update_chain(self.scenario, network.model.layout)
         if self.shares_files():
             self.features = self._cache_features(network)
-        self.stacking = stacking_of(self.scenario, network, self.federation.dataset.task)
+        task, kind = self.federation.dataset.task, devices.kind_of(self.settings.device)
+        self.stacking = stacking_of(self.scenario, network, task, kind)
         logger.info("feature cache: %s", self.features)
         logger.info("vectorised clients: %s", self.stacking.decision)
 

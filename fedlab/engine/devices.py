@@ -76,6 +76,11 @@ def resolved(wanted: str, key: str = "engine.device") -> torch.device:
     return torch.device(first)
 
 
+def kind_of(wanted: str) -> str:
+    """Return the type of device that ``engine.device`` asks for, which this machine may lack."""
+    return resolved(wanted).type if wanted == AUTO else wanted.partition(":")[0]
+
+
 def dealt(wanted: str) -> list[torch.device]:
     """Return the devices that workers are dealt in turn: all of the type that is asked for.
 

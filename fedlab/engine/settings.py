@@ -63,8 +63,10 @@ class EngineSettings(Settings):
     )
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
-        description="train this many clients' dense networks at once in a worker; 'auto': 5, or 10 "
-        "of a cohort of 100 and more; a change changes the last bits of results",
+        description="train this many clients at once in a worker, where their network and task "
+        "allow it; 'auto': dense networks, 5 or, of a cohort of 100 and more, 10; with device = "
+        "'cuda' any small network without batch norm and dropout, as many as fit, up to 32; a "
+        "change changes the last bits of results",
     )
     feature_cache: Literal["auto", False] = Field(
         "auto",

@@ -45,12 +45,16 @@ class Entry:
         return self.start + math.prod(self.shape)
 
     def view(self, vector: torch.Tensor, offset: int = 0) -> torch.Tensor:
-        """Return the tensor, a view into a vector that starts at ``offset`` of the layout."""
-        part = vector[self.start - offset : self.stop - offset]
+        """Return the tensor, a view into a vector that starts at ``offset`` of the layout.
+
+        Of K stacked vectors (K, size) it is the K tensors, (K, *shape).
+        """
+        part = vector[..., self.start - offset : self.stop - offset]
+        stacked = vector.shape[:-1]
         if len(self.shape) != 4:
-            return part.view(self.shape)
+            return part.view(*stacked, *self.shape)
         out, channels, height, width = self.shape
-        return part.view(out, height, width, channels).permute(0, 3, 1, 2)
+        return part.view(*stacked, out, height, width, channels).movedim(-1, -3)
 
 
 @dataclass(frozen=True)

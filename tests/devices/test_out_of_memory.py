@@ -101,3 +101,23 @@ def test_the_next_client_trains_as_if_nothing_had_happened() -> None:
         worker.train(asked(worker))
     assignment = Assignment(0, 1, other.network.model.wire().cpu())
     assert torch.equal(worker.train(assignment).weights, other.train(assignment).weights)
+
+
+def test_a_stack_that_does_not_fit_is_trained_one_by_one_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    changes = {
+        "model": {"name": "cnn"},
+        "data": {"partition": {"clients": 12}},
+        "client": {"batch_size": 64, "steps": 1},
+        "engine": {"device": "strict", "vectorised": 12},
+    }
+    scenario = scenario_with(changes)
+    worker = Worker(scenario, load_federation(scenario))
+    wire = worker.network.model.wire().cpu()
+    every = [Assignment(client, 1, wire) for client in range(12)]
+    with limited(used() + (4 << 20)):
+        outcomes = dict(worker.train_block(every))
+    assert not [outcome for outcome in outcomes.values() if isinstance(outcome, Exception)]
+    assert "12 clients at once do not fit into the memory of 'strict" in caplog.text
+    assert "set engine.vectorised = 6" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -13,11 +14,30 @@ from fedlab.training.batches import batch_bounds
 from fedlab.training.loop import Fit
 from fedlab.training.task import LocalTask
 
-VALUES_PER_RUN = 1 << 19
-"""Prepared input values at a time: few enough to stay in the cache, enough for one call to pay."""
+VALUES_PER_RUN = {"cpu": 1 << 19}
+"""Prepared input values at a time, by kind of device: few enough to stay in a processor's cache,
+enough for one call to pay."""
+VALUES_PER_RUN_ELSEWHERE = 1 << 23
+"""Of other devices, where a copy and the calls about it cost more than the values."""
 
-StepTensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Of one step: targets, weights, wanted outputs, and where the targets' likelihoods go."""
+
+@dataclass(frozen=True)
+class Run:
+    """Some steps of all clients that take them.
+
+    Attributes:
+        inputs: (K, steps · B, ...) prepared, one step's after the other's.
+        targets: (steps, K, B, ...).
+        weights: (steps, K, B) each example's weight in its client's loss; 0 for what fills up.
+        picked: (steps, K, B), to be filled with the log-likelihoods of the targets. Where an
+            example has several, it is the part of the batch's mean loss that is due to it, with the
+            sign turned, times the number of the batch's examples.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    weights: torch.Tensor
+    picked: torch.Tensor
 
 
 class StackedBatches:
@@ -41,7 +61,6 @@ class StackedBatches:
         limit: int | None,
     ) -> None:
         self._tasks = tasks
-        self._outputs = tasks[0].task.outputs
         self._bounds = [batch_bounds(task, batch_size) for task in tasks]
         self.lengths = [
             (limit if limit is not None else len(bounds) * passes) if bounds else 0
@@ -78,33 +97,32 @@ class StackedBatches:
                 self._counts[steps.stop - 1, k] = self._width - missing
             taken = steps.stop
 
-    def runs(
-        self, start: int, stop: int, count: int, length: int
-    ) -> Iterator[tuple[torch.Tensor, list[StepTensors]]]:
-        """Yield runs of steps: the inputs of all of one's steps, and the rest step by step.
+    def runs(self, start: int, stop: int, count: int, length: int) -> Iterator[Run]:
+        """Yield runs of steps.
 
         Args:
             start, stop: Steps.
-            count: How many clients take them; each tensor is (count, B, ...), the inputs
-                (count, steps · B, values).
-            length: Steps in a run; 0 for as many as fit the cache.
+            count: How many clients take them.
+            length: Steps in a run; 0 for as many as are handled well at once.
         """
         per_step = count * self._width * math.prod(self._tasks[0].task.input_shape)
-        length = length or max(1, VALUES_PER_RUN // per_step)
+        values = VALUES_PER_RUN.get(self._targets.device.type, VALUES_PER_RUN_ELSEWHERE)
+        length = length or max(1, values // per_step)
         for first in range(start, stop, length):
             yield self._run(slice(first, min(first + length, stop)), count)
 
-    def _run(self, steps: slice, count: int) -> tuple[torch.Tensor, list[StepTensors]]:
+    def _run(self, steps: slice, count: int) -> Run:
         rows = self._rows[steps, :count]
         chosen = rows.transpose(0, 1).flatten()
         inputs = self._tasks[0].prepare(self._whole.inputs_at(chosen))
         wanted_rows = rows.flatten().to(self._targets.device)
-        targets = self._targets.index_select(0, wanted_rows).view(*rows.shape, 1)
-        weights = self._weights[steps, :count].unsqueeze(3)
-        wanted = weights.new_zeros(*rows.shape, self._outputs).scatter_(3, targets, weights)
-        picked = self._picked[steps, :count].unsqueeze(3)
-        by_step = zip(targets, weights, wanted, picked, strict=True)
-        return inputs.view(count, -1, math.prod(inputs.shape[1:])), list(by_step)
+        targets = self._targets.index_select(0, wanted_rows)
+        return Run(
+            inputs.view(count, -1, *inputs.shape[1:]),
+            targets.view(*rows.shape, *targets.shape[1:]),
+            self._weights[steps, :count],
+            self._picked[steps, :count],
+        )
 
     def fits(self) -> list[Fit]:
         """Return each client's fit."""

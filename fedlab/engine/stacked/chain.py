@@ -261,15 +261,10 @@ class StackedChain:
                 visit(layer, gradient)
             gradient = before
 
-    def keep(self, count: int, optimizer: torch.optim.Optimizer | None) -> None:
+    def keep(self, count: int) -> None:
         """Go on with the first ``count`` clients only."""
         for layer in self.linear:
             layer.keep(count)
-            for parameter in layer.parameters:
-                state = optimizer.state[parameter] if optimizer is not None else {}
-                for name, value in state.items():
-                    if isinstance(value, torch.Tensor) and value.ndim:
-                        state[name] = value[:count]
 
     def write(self, client: int, vector: torch.Tensor) -> None:
         """Write a client's weights into its flat vector, also of one that was not kept to the end.

@@ -60,6 +60,21 @@ def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
     )
 
 
+def does_not_fit_stacked(clients: int, device: torch.device) -> str:
+    """Return what is said of clients that are trained one by one, as a stack of them did not fit.
+
+    Args:
+        clients: How many.
+        device: Where.
+    """
+    fewer = f"engine.vectorised = {clients // 2}" if clients > 1 else "engine.vectorised = false"
+    return (
+        f"engine.vectorised: {clients} clients at once do not fit into the memory of '{device}'; "
+        "they are trained one after the other, more slowly and with other last bits of the "
+        f"results; set {fewer}"
+    )
+
+
 def _largest(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> int:
     """Return the first of size/2, size/4, … whose gradient fits; 0 where none does."""
     while size > 1:

@@ -26,14 +26,18 @@ from fedlab.engine.devices import CPU, model_of, resolved, use_alone
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.numerics import scales_losses, use_tf32
 from fedlab.engine.pieces import micro_batch
-from fedlab.engine.stacked.chain import StackedChain
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
+from fedlab.engine.stacked.descent import Descent
 from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.device_memory import taken_and_free
 from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
-from fedlab.engine.worker.out_of_memory import does_not_fit, fitting_model
+from fedlab.engine.worker.out_of_memory import (
+    does_not_fit,
+    does_not_fit_stacked,
+    fitting_model,
+)
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
@@ -105,7 +109,7 @@ class Worker:
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
         self.adversary = adversary_of(scenario, len(federation))
         self.updates = update_chain(scenario, self.network.model.layout)
-        self.stacking = stacking_of(scenario, self.network, task)
+        self.stacking = stacking_of(scenario, self.network, task, self.device.type)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
         # A module's own first weights were freed when it was bound to one vector.
         give_back_freed_memory()
@@ -140,7 +144,8 @@ class Worker:
         self.network.model.body = parts.rest
         self.federation = on_device(with_features(self.federation, paths), self.device)
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
-        self.stacking = stacking_of(self.scenario, self.network, self.federation.dataset.task)
+        task = self.federation.dataset.task
+        self.stacking = stacking_of(self.scenario, self.network, task, self.device.type)
 
     @property
     def sums_on_device(self) -> bool:
@@ -251,6 +256,8 @@ class Worker:
                     )
             except SharedChanged:
                 raise
+            except torch.OutOfMemoryError:
+                logger.warning(does_not_fit_stacked(len(assignments), self.device))
             except Exception:
                 logger.debug("a stack of clients failed; running them apart", exc_info=True)
             else:
@@ -275,7 +282,8 @@ class Worker:
             terms.append(self.algorithm.parameter_terms(task))
             vectors.append(task.received)
         steps = stacked_steps(self.algorithm, tasks)
-        fits, stack = fit_stacked(self.stacking.chain, tasks, vectors, terms, steps)
+        assert self.stacking.kind is not None
+        fits, stack = fit_stacked(self.stacking.kind, tasks, vectors, terms, steps)
         seconds = (time.perf_counter() - start) / len(tasks)
         updates: dict[int, Update | Exception] = {}
         for k, (assignment, task, fitted) in enumerate(zip(ordered, tasks, fits, strict=True)):
@@ -291,7 +299,7 @@ class Worker:
                 updates[task.client] = error
         return [(a.client, updates[a.client]) for a in assignments]
 
-    def _reached(self, stack: StackedChain, client: int, fitted: Fit) -> Fit:
+    def _reached(self, stack: Descent, client: int, fitted: Fit) -> Fit:
         """Return a fit with the weights that a client of a stack reached, or in the network."""
         model = self.network.model
         if model.layout.personal_size or reads_network(self.algorithm):

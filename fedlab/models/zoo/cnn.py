@@ -120,6 +120,7 @@ class ConvolutionalModel(ZooModel):
     """Convolutional layers, then fully connected ones, for pictures (N, C, H, W)."""
 
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)
+    can_be_stacked: ClassVar[bool] = True
 
     def __init__(
         self,

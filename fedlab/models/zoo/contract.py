@@ -44,6 +44,10 @@ class ZooModel(nn.Module):
         modalities: The inputs that it takes.
         has_drop_path: Whether it has residual branches that ``drop_path`` can drop.
         packaged: The asset that holds pretrained weights, for ``pretrained = "package"``.
+        can_be_stacked: Whether one forward pass can serve the weights of many clients
+            (``torch.vmap``): with ``may_look_at_values`` off it takes the same way whatever the
+            values of inputs and weights are, and all that it calls knows a further dimension.
+        may_look_at_values: Whether the forward pass may choose its way by the values of inputs.
         head: The task's last layer; ``settings.dropout`` is applied to what enters it.
         stages: Child-module prefixes from input to output, without the head, for ``last:K``. Every
             one holds parameters; a lone normalisation layer counts as no stage.
@@ -57,6 +61,8 @@ class ZooModel(nn.Module):
     modalities: ClassVar[tuple[Modality, ...]] = ("image", "series", "tabular")
     has_drop_path: ClassVar[bool] = False
     packaged: ClassVar[str | None] = None
+    can_be_stacked: ClassVar[bool] = False
+    may_look_at_values: bool = True
     head: nn.Module
     stages: tuple[str, ...]
 

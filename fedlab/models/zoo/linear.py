@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -19,6 +21,8 @@ class Linear(ZooModel):
     Under the sum of squares, gradient descent on it is the delta rule w ← w + η (t − y) x of Widrow
     and Hoff, "Adaptive switching circuits", IRE WESCON (1960).
     """
+
+    can_be_stacked: ClassVar[bool] = True
 
     class Settings(ModelSettings):
         """Settings of the linear units."""

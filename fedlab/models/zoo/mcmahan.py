@@ -6,6 +6,8 @@ deep networks from decentralized data", AISTATS 2017, section 3.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 
@@ -42,6 +44,8 @@ class McMahan2nn(ZooModel):
 
     199,210 parameters on 28×28 grey pictures with 10 classes, the number that the paper states.
     """
+
+    can_be_stacked: ClassVar[bool] = True
 
     class Settings(ModelSettings):
         """Settings of the 2NN of McMahan et al.; its layers are fixed."""

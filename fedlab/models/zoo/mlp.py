@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -37,6 +37,8 @@ class Mlp(ZooModel):
     Source: Rumelhart, Hinton and Williams, "Learning representations by back-propagating errors",
     Nature 323 (1986).
     """
+
+    can_be_stacked: ClassVar[bool] = True
 
     class Settings(ModelSettings):
         """Settings of the multi-layer perceptron."""

@@ -58,6 +58,7 @@ class RecurrentModel(SequenceModel):
     a module of its own, so that ``last:K`` can train some of them.
     """
 
+    can_be_stacked: ClassVar[bool] = True
     cell: ClassVar[type[nn.RNN | nn.LSTM | nn.GRU]]
 
     def __init__(self, settings: RecurrentSettings, task: Task) -> None:
@@ -68,7 +69,7 @@ class RecurrentModel(SequenceModel):
                 "next token, which this task asks for at every position; set it to false"
             )
         self._pooling = settings.pooling
-        self._bidirectional = settings.bidirectional
+        self.is_bidirectional = settings.bidirectional
         text = task.modality == "text"
         self.embedding = (
             nn.Embedding(task.vocabulary, settings.embedding, padding_idx=task.input_padding)
@@ -105,9 +106,10 @@ class RecurrentModel(SequenceModel):
         """Return every state (N, T, D) of the last layer and its final ones (N, D)."""
         if valid is None:
             return self._through_layers(sequence)
-        if torch.compiler.is_exporting() and not self._bidirectional:
-            # Exported graphs know no packed sequences. Read forwards, padding at the end changes
-            # nothing before it.
+        fixed = torch.compiler.is_exporting() or not self.may_look_at_values
+        if fixed and not self.is_bidirectional:
+            # Neither exported graphs nor passes for many clients know packed sequences. Read
+            # forwards, padding at the end changes nothing before it.
             states, _ = self._through_layers(sequence)
             return states, pool(states, valid, "last")
         packed = pack_padded_sequence(

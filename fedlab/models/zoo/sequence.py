@@ -46,17 +46,20 @@ class SequenceModel(ZooModel):
     def valid_positions(self, inputs: torch.Tensor) -> torch.Tensor | None:
         """Return (N, T), true up to each sequence's last token that is not padding.
 
-        None where no sequence is padded at its end. Padding before a sequence's last token counts
-        as part of it, and so does the first position of a sequence that is padding throughout.
+        None where no sequence is padded at its end, unless values may not be looked at. Padding
+        before a sequence's last token counts as part of it, and so does the first position of a
+        sequence that is padding throughout.
         """
         if self._padding is None:
             return None
         later = (inputs != self._padding).long().flip(1).cumsum(1).flip(1) > 0
         valid = torch.cat([torch.ones_like(later[:, :1]), later[:, 1:]], dim=1)
-        # An exported graph has no branches: it takes the one that is right for every batch.
+        # An exported graph, and a pass for many clients, has no branches: it takes the one that is
+        # right for every batch.
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         exporting = tracing or torch.compiler.is_exporting()
-        return None if not exporting and bool(valid.all()) else valid
+        fixed = exporting or not self.may_look_at_values
+        return None if not fixed and bool(valid.all()) else valid
 
 
 def pool(states: torch.Tensor, valid: torch.Tensor | None, pooling: PoolingName) -> torch.Tensor:

@@ -27,6 +27,7 @@ class VisionTransformer(ZooModel):
 
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)
     has_drop_path: ClassVar[bool] = True
+    can_be_stacked: ClassVar[bool] = True
 
     class Settings(ModelSettings):
         """Settings of the Vision Transformer."""

@@ -36,9 +36,9 @@ def test_small_cohorts_are_cut_into_at_least_two_stacks(cohort: int, length: int
 
 
 def test_large_models_are_stacked_less_but_never_below_one() -> None:
-    chain = stacking().chain
-    assert Stacking(Decision(True), chain, values=MOST_VALUES // 3).length(100) == 3
-    assert Stacking(Decision(True), chain, values=MOST_VALUES * 2).length(100) == 1
+    kind = stacking().kind
+    assert Stacking(Decision(True), kind, values=MOST_VALUES // 3).length(100) == 3
+    assert Stacking(Decision(True), kind, values=MOST_VALUES * 2).length(100) == 1
 
 
 def test_the_scenario_has_the_last_word() -> None:
