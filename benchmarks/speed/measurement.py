@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +60,9 @@ Look = Callable[[Measurement, list[int], int], None]
 """Called with the measurement so far, the processes of the tree, and their proportional set."""
 
 
-def measure(command: Sequence[str], folder: Path, look: Look | None = None) -> Measurement:
+def measure(
+    command: Sequence[str], folder: Path, look: Look | None = None, limit: float | None = None
+) -> Measurement:
     """Run a command that reports its rounds as JSON lines, as ``fedlab run --json`` does.
 
     Args:
@@ -65,6 +70,7 @@ def measure(command: Sequence[str], folder: Path, look: Look | None = None) -> M
         folder: Its working directory.
         look: Called several times a second; memory is then measured each time, which slows the
             command.
+        limit: Seconds after which the command and all that it started are ended, or None.
     """
     result = Measurement()
     start = time.perf_counter()
@@ -73,16 +79,30 @@ def measure(command: Sequence[str], folder: Path, look: Look | None = None) -> M
     ) as process:
         looker = threading.Thread(target=_watch, args=(process, result, look), daemon=True)
         looker.start()
+        if limit is not None:
+            alarm = threading.Timer(limit, _end, [process, result])
+            alarm.daemon = True
+            alarm.start()
         last = ""
         for line in process.stdout or ():
             _note(line, time.perf_counter() - start, result)
             last = line.strip() or last
         code = process.wait()
         looker.join()
+        if limit is not None:
+            alarm.cancel()
     result.whole = time.perf_counter() - start
-    if code != 0 or len(result.ends) < 2:
+    if (code != 0 or len(result.ends) < 2) and not result.problem:
         result.problem = last or f"exit code {code}"
     return result
+
+
+def _end(process: subprocess.Popen[str], result: Measurement) -> None:
+    """End a command that is over its limit, with all its descendants."""
+    result.problem = "it took longer than it was given"
+    for number in reversed(_tree(process.pid)):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def _note(line: str, seconds: float, result: Measurement) -> None:

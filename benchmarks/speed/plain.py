@@ -1,6 +1,6 @@
 """The ideal: plain PyTorch loops over the same clients and steps, in one process or several.
 
-    python -m benchmarks.speed.plain WORKLOAD.toml PROCESSES
+    python -m benchmarks.speed.plain WORKLOAD.toml PROCESSES [DEVICE]
 
 Nothing is federated: each process has all data in shared memory and one model, receives the round's
 weights and its share of the cohort through a pipe, and sends back the sum of the trained weights.
@@ -51,9 +51,9 @@ def cohort_of(work: Work, number: int) -> list[int]:
         return random.sample(range(len(work.parts)), work.cohort)
 
 
-def main(path: Path, processes: int) -> None:
-    """Run a workload's rounds."""
-    work = load_work(path)
+def main(path: Path, processes: int, device: str = "cpu") -> None:
+    """Run a workload's rounds; on a device, in one process."""
+    work = load_work(path, device)
     torch.manual_seed(work.seed)
     trained = [parameter for parameter in work.module.parameters() if parameter.requires_grad]
     weights = parameters_to_vector(trained).detach()
@@ -88,4 +88,4 @@ def _start(work: Work, processes: int) -> list[Any]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -30,6 +30,7 @@ class Work:
         parts: (n,) rows of each client.
         test: Prepared test inputs and targets.
         cohort: Clients per round.
+        frozen_norms: Whether batch norm rests.
     """
 
     module: nn.Module
@@ -42,10 +43,14 @@ class Work:
     seed: int
     batch_size: int
     rate: float
+    frozen_norms: bool = True
 
 
-def load_work(path: Path) -> Work:
-    """Return the work of a scenario file, with all preparation done before the measurement."""
+def load_work(path: Path, device: str = "cpu") -> Work:
+    """Return the work of a scenario file, with all preparation done before the measurement.
+
+    On a card products are computed in float32 throughout, as fedlab does.
+    """
     torch.set_num_threads(1)
     scenario: Any = load(str(path))
     federation = load_federation(scenario)
@@ -54,18 +59,20 @@ def load_work(path: Path) -> Work:
     size = getattr(scenario.model, "image_size", None)
     prepare = build_preparation(task, channels=channels, mean=mean, std=std, image_size=size)
     train, test = federation.dataset.train, federation.dataset.test
+    torch.backends.cudnn.allow_tf32 = False
     parts = [torch.from_numpy(federation.rows(client)[0]) for client in range(len(federation))]
     return Work(
-        module,
-        prepare(train.inputs),
-        train.targets,
-        parts,
-        (prepare(test.inputs), test.targets),
+        module.to(device),
+        prepare(train.inputs).to(device),
+        train.targets.to(device),
+        [rows.to(device) for rows in parts],
+        (prepare(test.inputs).to(device), test.targets.to(device)),
         max(1, int(len(parts) * scenario.strategy.fraction_train)),
         scenario.rounds,
         scenario.seed,
         scenario.client.batch_size,
         scenario.client.optimizer.lr,
+        scenario.model.batch_norm == "frozen",
     )
 
 
@@ -97,8 +104,9 @@ def train_client(module: nn.Module, work: Work, rows: torch.Tensor) -> None:
     """Train for one epoch of plain SGD, in place."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = torch.optim.SGD(trained, work.rate)
-    train_mode(module, frozen_norms=True)
-    for batch in rows[torch.randperm(len(rows))].split(work.batch_size):
+    train_mode(module, work.frozen_norms)
+    order = torch.randperm(len(rows), device=rows.device)
+    for batch in rows[order].split(work.batch_size):
         optimizer.zero_grad()
         loss = functional.cross_entropy(module(work.inputs[batch]), work.targets[batch])
         loss.backward()  # type: ignore[no-untyped-call]

@@ -1,8 +1,9 @@
 """Flower's stock simulation of a workload, written as Flower's documentation recommends.
 
-    python -m benchmarks.speed.stock_flower WORKLOAD.toml
+    python -m benchmarks.speed.stock_flower WORKLOAD.toml [DEVICE]
 
-Each client uses one CPU; an actor process loads the data once and keeps it.
+Each client uses one CPU, and a quarter of a CUDA card, as Flower's documentation has it; an actor
+process loads the data once and keeps it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from flwr.simulation import run_simulation  # noqa: E402
 
 from benchmarks.speed.reference import Work, accuracy, load_work, report, train_client  # noqa: E402
 
-WORKLOAD = "FEDLAB_BENCHMARK_WORKLOAD"
+WORKLOAD, DEVICE = "FEDLAB_BENCHMARK_WORKLOAD", "FEDLAB_BENCHMARK_DEVICE"
 client_app = ClientApp()
 server_app = ServerApp()
 
@@ -33,7 +34,7 @@ server_app = ServerApp()
 @lru_cache(maxsize=1)
 def work() -> Work:
     """Return this process's copy of the work."""
-    return load_work(Path(os.environ[WORKLOAD]))
+    return load_work(Path(os.environ[WORKLOAD]), os.environ.get(DEVICE, "cpu"))
 
 
 @client_app.train()
@@ -76,11 +77,13 @@ def main(grid: Grid, context: Context) -> None:
 
 if __name__ == "__main__":
     os.environ[WORKLOAD] = os.path.abspath(sys.argv[1])
+    os.environ[DEVICE] = device = (sys.argv[2:] or ["cpu"])[0]
     from benchmarks.speed import stock_flower
 
+    share = 0.25 if device.startswith("cuda") else 0.0
     run_simulation(
         stock_flower.server_app,
         stock_flower.client_app,
         len(work().parts),
-        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}},
+        backend_config={"client_resources": {"num_cpus": 1, "num_gpus": share}},
     )

@@ -1,6 +1,8 @@
-"""A workload on pfl-research, in two processes that torchrun starts.
+"""A workload on pfl-research, in two processes that torchrun starts, or in one on a card.
 
 FOLDER/.venv/bin/python FOLDER/run.py SCENARIO.toml FOLDER_OF_FASHION_MNIST
+
+``PFL_PYTORCH_DEVICE``, which pfl reads, says on which device; without it, the CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 from architectures import build
 from workload import Workload, load_workload, report
 
-PROCESSES = 2
+DEVICE = os.environ.setdefault("PFL_PYTORCH_DEVICE", "cpu")
+PROCESSES = 2 if DEVICE == "cpu" else 1
 Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -74,7 +77,7 @@ def is_first() -> bool:
 
 def tensors(pictures: np.ndarray, labels: np.ndarray) -> Tensors:
     """Return a client's data as pfl's in-memory data set."""
-    return torch.from_numpy(pictures), torch.from_numpy(labels)
+    return torch.from_numpy(pictures).to(DEVICE), torch.from_numpy(labels).to(DEVICE)
 
 
 def train(work: Workload) -> PyTorchModel:
@@ -117,7 +120,8 @@ def main() -> None:
             Dataset(tensors(*work.test)), eval_params=NNEvalHyperParams(local_batch_size=500)
         )
         report(accuracy=next(value.overall_value for _, value in metrics))
-    torch.distributed.destroy_process_group()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def start_processes() -> None:
