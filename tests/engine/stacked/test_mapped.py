@@ -80,12 +80,12 @@ def trained(worker: Worker, asked: list[Assignment], is_stacked: bool) -> Any:
 
 def check_same(stacked: list[Update], plain: list[Update]) -> None:
     for one, other in zip(stacked, plain, strict=True):
-        torch.testing.assert_close(one.weights, other.weights, rtol=1e-4, atol=3e-5)
+        torch.testing.assert_close(one.weights.cpu(), other.weights, rtol=1e-4, atol=3e-5)
         assert one.examples == other.examples
         assert one.metrics["steps"] == other.metrics["steps"]
         assert one.metrics["train_loss"] == pytest.approx(other.metrics["train_loss"], rel=1e-4)
         for name, vector in other.state.items():
-            torch.testing.assert_close(one.state[name], vector, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(one.state[name].cpu(), vector, rtol=1e-3, atol=1e-4)
 
 
 CLIENTS = {
