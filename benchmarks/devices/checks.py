@@ -41,6 +41,8 @@ partition = {{name = "iid", clients = 4}}
 [client]
 batch_size = 16
 {client}
+[evaluation]
+test_examples = 32
 [engine]
 name = "inline"
 [model]
