@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from fedlab.engine.devices import CPU, resolved
+from fedlab.engine.numerics import use_tf32
 from fedlab.errors import FedlabError
 from fedlab.use.loading import Trained
 
@@ -26,6 +27,8 @@ def on_its_device(trained: Trained, wanted: str | None, tell: Callable[[str], ob
         FedlabError: If there is no such device, or the model does not fit into its memory.
     """
     device = _own(trained, tell) if wanted is None else resolved(wanted, OPTION)
+    # Float32 is computed as the run computed it, whatever torch's own default is.
+    use_tf32(trained.scenario.engine, device)
     try:
         return trained.at(device)
     except torch.OutOfMemoryError as error:

@@ -65,7 +65,7 @@ class RayEngine(Engine):
         self._cluster: ClusterRun | None = None
         self._devices: list[str] = []
         self._here: OneMachine | None = None
-        self._is_to_measure = is_measured(settings) and settings.device != CPU.type
+        self._is_to_measure = False
         if self._on_cluster:
             options = capacity.reserved(settings)
             self._cluster = ClusterRun(
@@ -77,6 +77,7 @@ class RayEngine(Engine):
             self._options = {"num_cpus": 0.0, "num_gpus": settings.gpus_per_worker}
             self._data = self._ray.put(federation)
             self._devices = capacity.devices_of(settings)
+            self._is_to_measure = self._measures()
             self.workers = workers_of(settings)
             places = self._here = OneMachine(self.workers)
         self._own = None if self._on_cluster else own_ray()
@@ -145,7 +146,7 @@ class RayEngine(Engine):
 
     def _prepare_workers(self) -> None:
         self._text, self._feature_paths = dumps(self.scenario), {}
-        if is_measured(self.settings) and self._devices not in ([], [CPU.type]):
+        if self._measures():
             # A phase may take more memory than the one before it.
             self._is_to_measure = True
             self._share_devices(len(self._devices))
@@ -220,6 +221,10 @@ class RayEngine(Engine):
         )
         for index, outcome in rest:
             yield index + done, outcome
+
+    def _measures(self) -> bool:
+        """Return whether the number of workers on this machine's accelerators is measured."""
+        return is_measured(self.settings) and self._devices not in ([], [CPU.type])
 
     def _measure(self, blocks: int) -> None:
         """Let as many workers share the devices as fit, by what the first block has taken."""

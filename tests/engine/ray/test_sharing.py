@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fedlab.engine import devices
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.sharing import is_measured, workers_that_fit
 from fedlab.errors import FedlabError
@@ -43,6 +44,17 @@ def test_what_is_said_is_not_measured() -> None:
     assert not is_measured(settings(workers_per_device="auto", workers=3))
     assert not is_measured(settings(workers_per_device="auto", gpus_per_worker=0.5))
     assert capacity.workers_of(settings(workers_per_device="auto")) == capacity.cores_here()
+
+
+def test_the_cpu_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_accelerators", list)
+    monkeypatch.setattr(capacity, "cores_here", lambda: 2)
+    keys = {"name": "ray", "device": "auto", "workers_per_device": "auto"}
+    with Simulation(scenario_with(rounds=1, engine=keys)) as simulation:
+        rounds = simulation.rounds()
+        rounds.run()
+        assert simulation.engine.workers == 2
+        assert rounds.status == "finished"
 
 
 def test_a_cluster_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
