@@ -32,6 +32,22 @@ Device = Annotated[
         "as the run's engine.device says, or on the CPU where that is not here",
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|HOST:PORT",
+        help="run clients on the nodes of this Ray cluster, as many as fit: engine.address",
+    ),
+]
+
+
+def on_cluster(overrides: list[str] | None, cluster: str | None) -> list[str]:
+    """Return overrides with what ``--cluster`` says, if anything, before all others."""
+    if cluster is None:
+        return list(overrides or [])
+    # A scenario's own number of workers, or another engine, is for a machine of one's own.
+    keys = ["engine.name=ray", f"engine.address={cluster}", "engine.workers=none"]
+    return [*keys, *(overrides or [])]
 
 
 def with_rounds(overrides: list[str] | None, rounds: int | None) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from fedlab.cli.options import RunFolderPath, with_rounds
+from fedlab.cli.options import Cluster, RunFolderPath, on_cluster, with_rounds
 from fedlab.streams import machine_output
 
 
@@ -20,6 +20,7 @@ def resume(
         list[str] | None,
         typer.Option("--set", help="change a key that may change within a run: engine.workers=4"),
     ] = None,
+    cluster: Cluster = None,
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Continue a run after its last complete round, to the same final weights.
@@ -27,7 +28,8 @@ def resume(
     With --rounds 20 it goes on longer, also if it has ended.
     """
     with machine_output(json) as stream:
-        _resume(run, with_rounds(overrides, rounds), stream if json else None)
+        changes = with_rounds(on_cluster(overrides, cluster), rounds)
+        _resume(run, changes, stream if json else None)
 
 
 def _resume(run: Path, changes: list[str], stream: TextIO | None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, TextIO
 
 import typer
 
-from fedlab.cli.options import ScenarioName, Set, with_rounds
+from fedlab.cli.options import Cluster, ScenarioName, Set, on_cluster, with_rounds
 from fedlab.streams import machine_output
 
 
@@ -15,12 +15,14 @@ def run(
     scenario: ScenarioName,
     rounds: Annotated[int | None, typer.Option(help="rounds, in place of the scenario's")] = None,
     overrides: Set = None,
+    cluster: Cluster = None,
     runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[bool, typer.Option("--json", help="print one JSON line per round")] = False,
 ) -> None:
     """Simulate a scenario and write its run folder and report."""
     with machine_output(json) as stream:
-        _run(scenario, with_rounds(overrides, rounds), runs, stream if json else None)
+        changes = with_rounds(on_cluster(overrides, cluster), rounds)
+        _run(scenario, changes, runs, stream if json else None)
 
 
 def _run(scenario: str, overrides: list[str], runs: Path, stream: TextIO | None) -> None:

@@ -15,12 +15,14 @@ from torch import nn
 from fedlab import assets, seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.models.given import Given, give, given_of, takes
 from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.models.weight_files import read_weights
 from fedlab.models.weights import fit_weights
 from fedlab.models.zoo.contract import ZooModel
+from fedlab.settings import Settings
 
 _NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -112,7 +114,11 @@ class Policy(Protocol):
 
 
 def build_network(
-    settings: ModelSettings, task: Task, seed: int, before: Sequence[Policy] = ()
+    settings: ModelSettings,
+    task: Task,
+    seed: int,
+    before: Sequence[Policy] = (),
+    given: Given | None = None,
 ) -> Network:
     """Return the scenario's network, its new weights drawn from ``seed``.
 
@@ -121,13 +127,16 @@ def build_network(
         task: What is learned.
         seed: The scenario's.
         before: What earlier phases of the run trained, which travels with the rest.
+        given: Its first weights, in place of files; see :func:`first_weights`.
 
     Raises:
         FedlabError: If the model does not fit the task, or its weights are not available.
     """
     with seeding.scope(seed, "model"):
-        backbone = _backbone(settings, task)
+        backbone = _backbone(settings if given is None else _without_files(settings), task)
     module = backbone.module
+    if given is not None:
+        give(module, given)
     norms: dict[str, nn.Module] = {
         n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
     }
@@ -179,8 +188,47 @@ def module_and_stages(settings: ModelSettings, task: Task) -> tuple[nn.Module, t
     return built.module, built.stages
 
 
-def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Network]:
+def first_weights(settings: ModelSettings, task: Task, seed: int) -> list[Given | None]:
+    """Return the first weights of a scenario's model and of ``model.others``, to travel.
+
+    None stands for weights that are drawn, which every machine draws alike, and for models of which
+    files say more than the weights (transformers): each machine needs those.
+
+    Raises:
+        FedlabError: As in :func:`build_network`.
+    """
+    return [_first_weights(own, task, seed) for own in (settings, *settings.others)]
+
+
+def _first_weights(settings: Settings, task: Task, seed: int) -> Given | None:
+    assert isinstance(settings, ModelSettings)
+    if not settings.pretrained or isinstance(settings, TransformersSettings):
+        return None
+    with seeding.scope(seed, "model"):
+        built = _backbone(settings, task)
+    given = given_of(built.module)
+    with seeding.scope(seed, "model"):
+        bare = _backbone(_without_files(settings), task)
+    alike = replace(bare, module=built.module) == built and takes(bare.module, given)
+    return given if alike else None
+
+
+def _without_files(settings: ModelSettings) -> ModelSettings:
+    bare = settings.model_copy(update={"pretrained": False})
+    assert isinstance(bare, ModelSettings)
+    return bare
+
+
+def other_networks(
+    settings: ModelSettings, task: Task, seed: int, given: Sequence[Given | None] = ()
+) -> list[Network]:
     """Return the networks of ``model.others``, none of whose weights travel.
+
+    Args:
+        settings: Keys of ``[model]``.
+        task: What is learned.
+        seed: The scenario's.
+        given: The first weights of each, as in :func:`build_network`.
 
     Raises:
         FedlabError: As in :func:`build_network`, naming the key of the invalid model.
@@ -190,7 +238,8 @@ def other_networks(settings: ModelSettings, task: Task, seed: int) -> list[Netwo
         whole = other.model_copy(update={"personal": "all"})
         assert isinstance(whole, ModelSettings)
         try:
-            networks.append(build_network(whole, task, seed))
+            own = given[number] if given else None
+            networks.append(build_network(whole, task, seed, given=own))
         except FedlabError as error:
             reason = str(error).removeprefix("model.")
             raise FedlabError(f"model.others.{number}.{reason}") from error

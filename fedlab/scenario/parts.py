@@ -21,6 +21,7 @@ from fedlab.data.on_device import placed
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import reporting
+from fedlab.models.given import Given
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, build_network
 from fedlab.scenario.phases import phases_of
@@ -84,14 +85,19 @@ def _reconstruction(own: Task) -> Task:
     return Task("reconstruction", own.modality, own.input_shape, values, encoding=own.encoding)
 
 
-def network_of(scenario: Scenario, task: Task) -> Network:
+def network_of(scenario: Scenario, task: Task, given: Given | None = None) -> Network:
     """Return a scenario's network, or that of the phase that it stands for.
+
+    Args:
+        scenario: The scenario.
+        task: What is learned.
+        given: Its first weights, in place of files.
 
     Raises:
         FedlabError: If the model does not fit the task, or its weights are not available.
     """
     before = scenario.phase.before if scenario.phase else ()
-    return build_network(scenario.model, task, scenario.seed, before)
+    return build_network(scenario.model, task, scenario.seed, before, given)
 
 
 def load_dataset(scenario: Scenario) -> Dataset:

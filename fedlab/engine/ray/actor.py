@@ -12,11 +12,14 @@ import ray
 from fedlab.streams import forgive_encodings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flwr.app import ArrayRecord, RecordDict
 
     from fedlab.data.federation import Federation
     from fedlab.engine.blocks import BlockResult
     from fedlab.engine.worker.block_runner import BlockRunner
+    from fedlab.models.given import Given
     from fedlab.wire.mailbox import Slot
 
     PackedJob = tuple[int, Any, int, RecordDict]
@@ -56,6 +59,7 @@ class RayWorker:
         threads: int,
         crash_log: str | None = None,
         device: str | None = None,
+        given: Sequence[Given | None] = (),
     ) -> None:
         """Get ready for a scenario; a failure is raised when work is asked for.
 
@@ -65,6 +69,7 @@ class RayWorker:
             threads: torch threads.
             crash_log: The file to write to before this process ends itself; None: a temporary one.
             device: Which of several devices this worker has; None: what the scenario says.
+            given: The models' first weights, where this machine has no files of them.
         """
         from fedlab.engine.devices import use_alone
         from fedlab.engine.worker.block_runner import BlockRunner
@@ -80,7 +85,7 @@ class RayWorker:
         flower_internals.assume_identity()
         self._runner, self._error = None, None
         try:
-            worker = Worker(loads(scenario_text), federation, device)
+            worker = Worker(loads(scenario_text), federation, device, given)
             use_alone(worker.device)
             if worker.time_limit.seconds is not None:
                 worker.time_limit.end_process(_opened(crash_log))

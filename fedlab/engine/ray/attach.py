@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from fedlab.engine.ray.internals import attaching, read_token_again
+from fedlab.engine.ray.internals import attaching, cluster_here, read_token_again
 from fedlab.errors import FedlabError, described
 
 SECONDS_TO_ANSWER = 5.0
@@ -27,6 +27,7 @@ def attach(ray: Any, address: str, options: dict[str, Any]) -> None:
     Raises:
         FedlabError: If nobody answers, this machine is no node, or the cluster refuses.
     """
+    address = _found() if address == AUTO else address
     check_reachable(address)
     read_token_again()
     try:
@@ -38,13 +39,19 @@ def attach(ray: Any, address: str, options: dict[str, Any]) -> None:
         raise _explained(address, error) from error
 
 
-def _explained(address: str, error: Exception) -> FedlabError:
-    text = str(error)
-    if isinstance(error, ConnectionError) and address == AUTO:
-        return FedlabError(
+def _found() -> str:
+    """Return the address of the cluster that this machine is a node of."""
+    address = cluster_here()
+    if address is None:
+        raise FedlabError(
             "engine.address: this machine is no node of a Ray cluster; 'ray start --address "
             "HEAD:6379' makes it one, HEAD being the machine of 'ray start --head'"
         )
+    return address
+
+
+def _explained(address: str, error: Exception) -> FedlabError:
+    text = str(error)
     if "No node info found" in text or "possible node ids" in text:
         return FedlabError(
             f"engine.address: this machine is no node of the Ray cluster at {address}; 'ray start "

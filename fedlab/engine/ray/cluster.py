@@ -10,6 +10,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.engine.ray.nodes import Cluster
 from fedlab.engine.ray.preflight import Preflight, pinned
+from fedlab.models.network import first_weights
 from fedlab.scenario import Scenario, dumps
 
 LARGE = 64 << 20
@@ -47,6 +48,7 @@ class ClusterRun:
         self._federation = federation
         self._scenario = scenario
         self._travelling: Any = None
+        self._weights: Any = None
         self._content: Any = None
         self._preflight = Preflight(ray, scenario.module_folders or (), self._question)
         self.places = Cluster(ray, options, workers, self._preflight, _home(ray))
@@ -72,6 +74,14 @@ class ClusterRun:
         """Return a reference to the federation's data, those of the node or those that travel."""
         own = self._preflight.of(node).data
         return self._data() if own is None else own
+
+    def weights(self) -> Any:
+        """Return a reference to the models' first weights, which nodes may have no files of."""
+        if self._weights is None:
+            scenario, task = self._scenario, self._federation.dataset.task
+            given = first_weights(scenario.model, task, scenario.seed)
+            self._weights = self._ray.put(given)
+        return self._weights
 
     def _data(self) -> Any:
         """Return a reference to the data that travel, in memory: nodes may lack the files."""

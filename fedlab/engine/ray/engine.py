@@ -113,7 +113,7 @@ class RayEngine(Engine):
 
     def device_models(self) -> str:
         """Return what workers train on; those of a cluster are asked, once they are there."""
-        if not self._on_cluster:
+        if not self._on_cluster or self.settings.device == CPU.type:
             return super().device_models()
         answers = self._pool.on_each("on_worker", "device_model")
         return ", ".join(dict.fromkeys(a for a in answers if isinstance(a, str)))
@@ -140,8 +140,9 @@ class RayEngine(Engine):
         folders = cluster.folders_at(node)
         if folders:
             worker.look_in.remote(folders)
-        text = cluster.text_at(node, self.scenario)
-        worker.prepare.remote(text, cluster.data_at(node), self.settings.threads)
+        text, data = cluster.text_at(node, self.scenario), cluster.data_at(node)
+        threads, given = self.settings.threads, cluster.weights()
+        worker.prepare.remote(text, data, threads, None, None, given)
         return worker
 
     def _prepare_workers(self) -> None:

@@ -155,6 +155,17 @@ def attaching(seconds: float) -> Iterator[None]:
         yield
 
 
+def cluster_here() -> str | None:
+    """Return the address of the cluster that this machine is a node of, as Ray finds it."""
+    from ray._private import services
+
+    try:
+        found = services.canonicalize_bootstrap_address("auto")
+    except (ConnectionError, ValueError):
+        return None
+    return None if found is None else str(found)
+
+
 @contextmanager
 def _changed(changes: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
     """Give attributes other values inside the block."""

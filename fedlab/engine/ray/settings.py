@@ -33,5 +33,7 @@ class RayEngineSettings(EngineSettings):
         "own: workers are dealt its cards in turn; 0 on a cluster: a card for workers_per_device",
     )
     address: str | None = Field(
-        None, description="a running Ray cluster; default: RAY_ADDRESS, else one of our own"
+        None,
+        description="a running Ray cluster: 'HOST:PORT' or 'auto', where this machine is a node of "
+        "it, or 'ray://HOST:PORT' from outside; default: RAY_ADDRESS, else a Ray of this run's own",
     )

@@ -21,6 +21,8 @@ from fedlab.process import ENDING
 MOST_EARLY = 256
 """Workers that are started before the scenario is checked."""
 SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_ATTACH = 20.0
+"""To a cluster that runs; that takes a second or two."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -135,11 +137,17 @@ def _wait_for(start: RayStart) -> None:
     Raises:
         FedlabError: If that takes too long.
     """
-    until = time.monotonic() + SECONDS_TO_START
+    limit = SECONDS_TO_START if start.address is None else SECONDS_TO_ATTACH
+    until = time.monotonic() + limit
     while not start.ready.wait(SECONDS_BETWEEN_LOOKS) and time.monotonic() < until:
         _take_signals_back()
-    if not start.ready.is_set():
+    if not start.ready.is_set() and start.address is None:
         raise FedlabError(NOT_STARTED)
+    if not start.ready.is_set():
+        raise FedlabError(
+            f"engine.address: the Ray cluster at {start.address} accepts connections and does not "
+            f"answer within {limit:.0f} s; 'ray status --address {start.address}' there shows why"
+        )
 
 
 def own_ray() -> OwnRay | None:

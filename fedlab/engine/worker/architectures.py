@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from fedlab.data.dataset import Task
 from fedlab.data.transforms import Augmentation, Preparation, build_augmentation
 from fedlab.engine.numerics import lower_type
 from fedlab.models.checkpointing import checkpoint_blocks
+from fedlab.models.given import Given
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import network_of, preparation
@@ -31,14 +33,23 @@ class Architecture:
     augment: Augmentation | None
 
 
-def architectures_of(scenario: Scenario, task: Task, device: torch.device) -> list[Architecture]:
+def architectures_of(
+    scenario: Scenario, task: Task, device: torch.device, given: Sequence[Given | None] = ()
+) -> list[Architecture]:
     """Return a scenario's architectures on a device: its model's, and those of ``model.others``.
+
+    Args:
+        scenario: The scenario.
+        task: What is learned.
+        device: Where networks lie.
+        given: Their first weights, where this machine has no files of them.
 
     Raises:
         FedlabError: If a model does not fit the task, or its weights are not available.
     """
     model = scenario.model
-    built = [network_of(scenario, task), *other_networks(model, task, scenario.seed)]
+    first = network_of(scenario, task, given[0] if given else None)
+    built = [first, *other_networks(model, task, scenario.seed, given[1:])]
     networks = [network.at(device) for network in built]
     for network in networks:
         network.model.lower = lower_type(scenario.engine)

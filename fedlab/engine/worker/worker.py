@@ -43,6 +43,7 @@ from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, REPEATED_STEPS, VALIDATION
 from fedlab.metrics.sites import reported_groups
+from fedlab.models.given import Given
 from fedlab.process import give_back_freed_memory, set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
 from fedlab.scenario.parts import (
@@ -92,7 +93,11 @@ class Worker:
     """
 
     def __init__(
-        self, scenario: Scenario, federation: Federation, device: str | None = None
+        self,
+        scenario: Scenario,
+        federation: Federation,
+        device: str | None = None,
+        given: Sequence[Given | None] = (),
     ) -> None:
         task = federation.dataset.task
         self.scenario = scenario
@@ -102,7 +107,7 @@ class Worker:
         self._placement = Placement(self.device)
         use_tf32(scenario.engine, self.device)
         with fitting_model(self.device):
-            self._architectures = architectures_of(scenario, task, self.device)
+            self._architectures = architectures_of(scenario, task, self.device, given)
         # After the model, which has to fit: examples may also stay where they are.
         self.federation = on_device(federation, self.device)
         self.network = self._architectures[0].network
