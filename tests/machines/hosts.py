@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from pathlib import Path
 MARK = "FEDLAB_TEST_HOST"
 SECONDS_TO_START = 180.0
 RAY = str(Path(sys.executable).parent / "ray")
+ALONE = ["unshare", "--pid", "--fork", "--mount-proc"]
 FEDLAB = [sys.executable, "-m", "fedlab"]
 
 
@@ -84,7 +86,7 @@ class Hosts:
         # Short, as sockets' paths must be.
         self.folder = Path(tempfile.mkdtemp(prefix="fl-", dir="/tmp"))
         self.hosts: list[Host] = []
-        self._port = 20000 + secrets.randbelow(10000)
+        self.port = 20000 + secrets.randbelow(10000)
         self._subnet = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
 
     def __enter__(self) -> Hosts:
@@ -108,11 +110,18 @@ class Hosts:
     def _in_hub(self, *arguments: str) -> None:
         _ip("-n", self._namespace(0), *arguments)
 
-    def host(self) -> Host:
-        """Add a host to the network."""
+    def host(self, hidden: Sequence[Path] = (), alone: bool = False) -> Host:
+        """Add a host to the network.
+
+        Args:
+            hidden: Folders that it does not have.
+            alone: Whether it sees no processes of other hosts.
+        """
         number = len(self.hosts) + 1
         mark = f"{self._name}-{number}"
         if not self.isolated:
+            if hidden or alone:
+                raise ValueError("hosts that share a machine see its files and processes")
             self.hosts.append(Host(mark, "127.0.0.1"))
             return self.hosts[-1]
         name, address = self._namespace(number), f"{self._subnet}.{number}"
@@ -124,13 +133,15 @@ class Hosts:
         for link in ("lo", "eth0"):
             _ip("-n", name, "link", "set", link, "up")
         _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-        self.hosts.append(Host(mark, address, ["ip", "netns", "exec", name]))
+        prefix = ["ip", "netns", "exec", name, *_hiding(hidden), *(ALONE if alone else [])]
+        self.hosts.append(Host(mark, address, prefix))
         return self.hosts[-1]
 
     def environment(self, host: Host, **more: str) -> dict[str, str]:
         """Return the environment of a host's processes; it says which of them are its own."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        return inherited | {MARK: host.mark, "RAY_USAGE_STATS_ENABLED": "0"} | more
+        own = {"RAY_USAGE_STATS_ENABLED": "0", "FEDLAB_CACHE": str(self.folder / "cache")}
+        return inherited | {MARK: host.mark} | own | more
 
     def start(
         self, host: Host, command: list[str], log: Path, **more: str
@@ -148,8 +159,8 @@ class Hosts:
 
     def ray_head(self, host: Host, cpus: int = 0, **more: str) -> str:
         """Start the head of a cluster; return its address."""
-        address = f"{host.address}:{self._port}"
-        place = ["--head", "--port", str(self._port), "--node-ip-address", host.address]
+        address = f"{host.address}:{self.port}"
+        place = ["--head", "--port", str(self.port), "--node-ip-address", host.address]
         place += ["--temp-dir", str(self.folder), "--include-dashboard", "false"]
         self._ray(host, place, cpus, more)
         return address
@@ -157,7 +168,7 @@ class Hosts:
     def ray_node(self, host: Host, cpus: int = 1, **more: str) -> None:
         """Attach a host to the cluster."""
         head = self.hosts[0].address
-        place = ["--address", f"{head}:{self._port}", "--node-ip-address", host.address]
+        place = ["--address", f"{head}:{self.port}", "--node-ip-address", host.address]
         self._ray(host, place, cpus, more)
 
     def _ray(self, host: Host, place: list[str], cpus: int, more: dict[str, str]) -> None:
@@ -167,6 +178,14 @@ class Hosts:
         log = self.folder / f"ray-{host.mark}.log"
         started = self.start(host, command, log, **more)
         assert started.wait(SECONDS_TO_START) == 0, log.read_text()
+
+
+def _hiding(folders: Sequence[Path]) -> list[str]:
+    """Return what a command begins with that shall not see what is in folders."""
+    if not folders:
+        return []
+    mounts = "; ".join(f"mount -t tmpfs none {shlex.quote(str(folder))}" for folder in folders)
+    return ["unshare", "--mount", "sh", "-ec", f'{mounts}; exec "$@"', "sh"]
 
 
 def wait_until(condition: object, seconds: float, what: str) -> None:

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 SECONDS_TO_COME_UP = 300.0
 """What a worker has to load all it needs; on a busy machine that has taken a minute."""
+SECONDS_TO_RECOVER = 2.0
+"""After which a worker is started on a node of a cluster that has lost one."""
 SECONDS_STOPPED = 15.0
 """After this time a worker that is stopped by a signal is taken for lost."""
 
@@ -116,6 +118,7 @@ class Crew:
         )
         self._doubted: dict[Node, float] = {}
         self._failed_starts: Counter[Node] = Counter()
+        self._not_before: dict[Node, float] = {}
         self._last_able = time.monotonic()
         self.places = places
         self.members: list[Member] = []
@@ -132,7 +135,8 @@ class Crew:
         """Start a worker wherever there is room for one."""
         taken = Counter(member.node for member in self.members)
         for node in self.places.vacancies(taken):
-            self.members.append(self._begin(node))
+            if time.monotonic() >= self._not_before.get(node, 0.0):
+                self.members.append(self._begin(node))
 
     def _begin(self, node: Node) -> Member:
         used = {member.berth.slot for member in self.members}
@@ -196,6 +200,7 @@ class Crew:
         self.members.remove(member)
         if member.node is not None:
             self._doubted[member.node] = time.monotonic()
+            self._not_before[member.node] = time.monotonic() + SECONDS_TO_RECOVER
         reason = member.overdue or in_one_line(lost.error)
         if lost.is_unfit:
             self.places.leave_out(member.node, reason)
