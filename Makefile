@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow lint types install clean
+.PHONY: quickstart test test-slow test-machines lint types install clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/fedlab run quickstart
@@ -14,6 +14,10 @@ test: $(VENV)/.installed-test
 
 test-slow: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+
+# Hosts are network namespaces with the rights of root, and Ray nodes of this machine without.
+test-machines: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/machines
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from pathlib import Path
 
 MARK = "FEDLAB_TEST_HOST"
 SECONDS_TO_START = 180.0
+TRIES = 3
 RAY = str(Path(sys.executable).parent / "ray")
 ALONE = ["unshare", "--pid", "--fork", "--mount-proc"]
 FEDLAB = [sys.executable, "-m", "fedlab"]
@@ -176,8 +177,12 @@ class Hosts:
         ports = ["--min-worker-port", "0", "--max-worker-port", "0"]
         command = [RAY, "start", *place, "--num-cpus", str(cpus), *quiet, *ports]
         log = self.folder / f"ray-{host.mark}.log"
-        started = self.start(host, command, log, **more)
-        assert started.wait(SECONDS_TO_START) == 0, log.read_text()
+        for _ in range(TRIES):
+            # Ray gives its own processes half a minute, which a busy machine may not.
+            if self.start(host, command, log, **more).wait(SECONDS_TO_START) == 0:
+                return
+            host.kill()
+        raise AssertionError(log.read_text())
 
 
 def _hiding(folders: Sequence[Path]) -> list[str]:

@@ -245,7 +245,7 @@ def test_a_cluster_with_a_token_takes_those_who_have_it(isolated: bool, folder: 
         with case(hosts, folder) as it:
             arguments = ["--cluster", address(hosts)]
             assert it.run(hosts.hosts[0], *arguments, runs="stranger").wait(SECONDS) == 2
-            assert "asks for a token, and refuses this machine's" in it.output("stranger")
+            assert "does not let this process in" in it.output("stranger")
             command = [*FEDLAB, "run", "own/case.toml", "--runs", "friend", *arguments]
             run = hosts.start(hosts.hosts[0], command, folder / "friend.log", **key)
             assert run.wait(SECONDS) == 0, it.output("friend")
@@ -284,3 +284,26 @@ def installed(folder: str) -> Path:
     module = __import__(package)
     assert module.__file__ is not None
     return Path(module.__file__).parent / below
+
+
+def test_the_pages_commands_make_a_cluster_of_three_machines(folder: Path, separate: None) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "many-machines.md").read_text()
+    lines = [line.partition("  #") for line in page.splitlines() if "  # " in line]
+    commands = {after.strip(): before.strip() for before, _, after in lines}
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / ".ray" / "auth_token")}
+    places = {"HOME": str(folder), "RAY_TMPDIR": "/tmp"}
+
+    def typed(host: Host, where: str, log: str, **more: str) -> None:
+        command = commands[where].replace("HEAD", hosts.hosts[0].address)
+        bare = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin:/usr/sbin"}
+        run = hosts.start(host, ["sh", "-c", command], folder / log, **places, **bare, **more)
+        assert run.wait(SECONDS) == 0, (folder / log).read_text()
+
+    with Hosts(isolated=True) as hosts:
+        head, *others = [hosts.host() for _ in range(3)]
+        typed(head, "writes ~/.ray/auth_token", "token.log")
+        typed(head, "on the head", "head.log", **token)
+        for number, other in enumerate(others):
+            typed(other, "on each of the others", f"{number}.log", **token)
+        typed(others[0], "on any of them", "run.log", **token)
+    assert "engine ray ×" in (folder / "run.log").read_text()

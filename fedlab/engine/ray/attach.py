@@ -63,11 +63,12 @@ def _explained(address: str, error: Exception) -> FedlabError:
             f"engine.address: the cluster at {address} and this machine have different versions of "
             f"Ray or Python ({described(error)}); install the same on both"
         )
-    if "token" in text.lower() or "nauthenticated" in text:
+    if isinstance(error, ConnectionError) or "uthenti" in text:
+        # Ray itself only prints why, as a warning of its native code.
         return FedlabError(
-            f"engine.address: the cluster at {address} asks for a token, and refuses this "
-            "machine's; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the file that the "
-            "cluster was started with"
+            f"engine.address: the Ray cluster at {address} does not let this process in; if it "
+            "asks for a token, set RAY_AUTH_MODE=token here, too, and RAY_AUTH_TOKEN_PATH to a "
+            "file with that token; if it does not, unset RAY_AUTH_MODE"
         )
     return FedlabError(
         f"engine.address: this process cannot attach to the Ray cluster at {address} "
