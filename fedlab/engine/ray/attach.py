@@ -51,7 +51,7 @@ def _found() -> str:
 
 
 def _explained(address: str, error: Exception) -> FedlabError:
-    text = str(error)
+    text = f"{error} {error.__cause__ or ''}"
     if "No node info found" in text or "possible node ids" in text:
         return FedlabError(
             f"engine.address: this machine is no node of the Ray cluster at {address}; 'ray start "
