@@ -94,6 +94,11 @@ class Engine(Grid):
     def _checkpointing(cls, setup: Setup) -> Iterator[str]:
         """Tell whether the network has blocks that can be computed again."""
         wanted = setup.scenario.engine.checkpointing
+        if wanted and setup.scenario.engine.compile:
+            yield (
+                "engine.checkpointing: a compiled network decides by itself what it computes "
+                "again; leave out engine.checkpointing or engine.compile"
+            )
         if wanted and not blocks_of(setup.network):
             yield (
                 f"engine.checkpointing: '{setup.scenario.model.name}' has no blocks that could be "
@@ -111,6 +116,12 @@ class Engine(Grid):
         if not settings.deterministic and devices.may_be_accelerated(settings.device):
             yield "bits may differ between runs: engine.deterministic is false"
         yield from numerics.notes(setup)
+        looks = setup.algorithm.overrides("batch_terms") or setup.algorithm.couples_examples
+        if settings.compile and looks:
+            yield (
+                f"engine.compile: client '{setup.scenario.client.name}' looks into the network "
+                "while it trains, which is then computed as it is written; evaluation is compiled"
+            )
         yield from pieces.notes(setup)
 
     def device_models(self) -> str:

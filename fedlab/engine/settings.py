@@ -48,6 +48,13 @@ class EngineSettings(Settings):
         description="on NVIDIA's devices, compute float32 products in TF32: several times as fast, "
         "and three digits in place of seven count; false: float32 means float32",
     )
+    compile: bool = Field(
+        False,
+        description="let torch compile the network: faster steps of networks whose layers are many "
+        "and small, on a device above all, for some 10 to 100 seconds in each worker before the "
+        "first round; last bits of results change, and may differ between numbers of workers. "
+        "Whether it pays only a try on the device says",
+    )
     micro_batch: int | None = Field(
         None,
         ge=1,

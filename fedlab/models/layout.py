@@ -185,6 +185,7 @@ class FlatModel:
             that prefix's features. It is called by :meth:`call`.
         lower: The 16-bit type that the network computes in where that loses little, as in products
             of matrices; None: float32 alone.
+        compiled: What is called in place of ``body``, where that is compiled.
         layout: The positions of its tensors.
         weights: (size,) every value of the layout.
         initial: (personal_size,) a client's own part before its first round.
@@ -198,6 +199,7 @@ class FlatModel:
         self.module = module.to(memory_format=torch.channels_last)
         self.body: nn.Module = self.module
         self.lower: torch.dtype | None = None
+        self.compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.layout = layout
         device = next(module.parameters()).device
         self.weights = torch.empty(layout.size, device=device)
@@ -253,15 +255,29 @@ class FlatModel:
             inputs: (B, ...) prepared inputs.
             weights: Tensors to use in place of the module's own, by name.
         """
+        network = self.body if self.compiled is None else self.compiled
         if self.lower is None and weights is None:
-            outputs: torch.Tensor = self.body(inputs)
+            outputs: torch.Tensor = network(inputs)
             return outputs
         with self.precision():
             if weights is None:
-                outputs = self.body(inputs)
+                outputs = network(inputs)
             else:
                 outputs = torch.func.functional_call(self.body, dict(weights), (inputs,))
         return outputs.float()
+
+    def compile(self) -> None:
+        """Let torch compile the network as it is when it is next called, for any size of batch."""
+        self.compiled = torch.compile(self.body, dynamic=True)
+
+    @contextmanager
+    def as_written(self) -> Iterator[None]:
+        """Call the network as it is written inside the block: a compiled one heeds no new hooks."""
+        before, self.compiled = self.compiled, None
+        try:
+            yield
+        finally:
+            self.compiled = before
 
     def precision(self) -> AbstractContextManager[object]:
         """Return the block in which modules compute in :attr:`lower` where that loses little.

@@ -49,6 +49,7 @@ def entering_head(network: Network) -> Iterator[list[torch.Tensor]]:
 
     handle = network.model.module.get_submodule(network.head).register_forward_pre_hook(note)
     try:
-        yield entered
+        with network.model.as_written():
+            yield entered
     finally:
         handle.remove()

@@ -153,6 +153,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     settings = scenario.client
     if lower_type(scenario.engine) is not None:
         raise NotStackable("stacked networks compute in float32")
+    if getattr(scenario.engine, "compile", False):
+        raise NotStackable("the network is compiled (engine.compile)")
     if getattr(scenario.engine, "checkpointing", False):
         raise NotStackable("blocks are computed again (engine.checkpointing)")
     if cuts_batches(scenario):

@@ -30,6 +30,7 @@ from fedlab.engine.stacked.decision import reads_network, stacked_steps, stackin
 from fedlab.engine.stacked.descent import Descent
 from fedlab.engine.stacked.loop import fit_stacked
 from fedlab.engine.worker.architectures import Architecture, architectures_of
+from fedlab.engine.worker.compiling import compile_networks
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.device_memory import taken_and_free
 from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
@@ -116,6 +117,8 @@ class Worker:
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task, self.device.type)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
+        if self._compiles:
+            compile_networks(self._architectures, scenario, self.federation)
         # A module's own first weights were freed when it was bound to one vector.
         give_back_freed_memory()
 
@@ -123,6 +126,10 @@ class Worker:
     def prepare(self) -> Preparation:
         """Return what turns stored inputs into what the network takes."""
         return self._architectures[0].prepare
+
+    @property
+    def _compiles(self) -> bool:
+        return bool(getattr(self.scenario.engine, "compile", False))
 
     def device_model(self) -> str:
         """Return what this worker trains on, as its maker calls it."""
@@ -151,6 +158,8 @@ class Worker:
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         task = self.federation.dataset.task
         self.stacking = stacking_of(self.scenario, self.network, task, self.device.type)
+        if self._compiles:
+            compile_networks(self._architectures, self.scenario, self.federation)
 
     @property
     def sums_on_device(self) -> bool:
