@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
@@ -35,7 +35,13 @@ class ClientSettings(Settings):
     steps: int | None = Field(
         None, ge=1, le=10**6, description="local steps a round, instead of epochs"
     )
-    batch_size: int = Field(32, ge=1, description="examples per step")
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        32,
+        description="examples per step; 'auto': on a device the largest power of two that fits its "
+        "memory beside the model, up to the largest client, found before the first round by trying "
+        "(without terms of a client algorithm's own) and written into the run's scenario; 32 on "
+        "the CPU. Other sizes are other results, and the largest is not the one that learns best",
+    )
     optimizer: SerializeAsAny[OptimizerSettings] = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     criterion: CriterionName = Field("auto", description="the task loss")
@@ -260,7 +266,7 @@ class ClientAlgorithm:
         )
         return Steps(
             with_own_rates(optimizer, [group.factor for group in groups]),
-            settings.batch_size,
+            int(settings.batch_size),
             local_epochs(task.config, settings.epochs),
             settings.steps,
             settings.clip_norm,

@@ -71,6 +71,7 @@ def run(
         _explaining_out_of_memory(folder),
         _put_together(folder, simulate) as simulation,
     ):
+        folder.settle(simulation.scenario)
         simulation.engine.states.place(folder.client_states)
         simulation.engine.keep_last_words(
             "error: the run's process, or one of Ray's, was killed in the middle of a round; "

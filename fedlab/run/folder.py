@@ -81,6 +81,12 @@ class RunFolder:
             raise
         return folder
 
+    def settle(self, scenario: Scenario) -> None:
+        """Write the scenario of a run that begins, where "auto" in it was found to be a number."""
+        if scenario.client != self.scenario.client or scenario.phases != self.scenario.phases:
+            self.write_text(files.SCENARIO, dumps(scenario))
+            self.scenario = self.written = scenario
+
     def discard(self) -> None:
         """Remove what :meth:`create` made, unless the run has begun: then nothing is removed."""
         if not self._made or {p.name for p in self.path.iterdir()} - _AT_THE_START:

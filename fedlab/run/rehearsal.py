@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fedlab.algorithm.strategy import build_strategy
+from fedlab.engine import batch_size
 from fedlab.errors import AssetMissing
 from fedlab.run.simulation import assemble
 from fedlab.scenario import Scenario
@@ -22,6 +23,10 @@ def rehearse(scenario: Scenario) -> list[str]:
     Raises:
         FedlabError: With whatever a run would be refused for.
     """
+    if batch_size.is_open(scenario):
+        size = batch_size.ON_CPU
+        note = f"client.batch_size: 'auto' is found when the run begins; checked with {size}"
+        return [note, *rehearse(batch_size.with_batch_size(scenario, size))]
     with _nothing_fetched():
         try:
             federation = load_federation(scenario)

@@ -17,6 +17,7 @@ from fedlab.algorithm.vector_strategy import ServerContext, Vector
 from fedlab.attacks.attack import CollusiveAttack
 from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
+from fedlab.engine import batch_size
 from fedlab.engine.base import Engine
 from fedlab.engine.devices import CPU, resolved
 from fedlab.engine.numerics import use_tf32
@@ -126,6 +127,11 @@ class Simulation:
         federation: Federation | None = None,
         make_engine: EngineMaker | None = None,
     ) -> None:
+        if batch_size.is_open(scenario):
+            if scenario.module_folders is not None:
+                own_modules.look_in(scenario.module_folders)
+            federation = federation or load_federation(scenario)
+            scenario = batch_size.found(scenario, federation)
         self.scenario = scenario
         self.phases = phases_of(scenario)
         self.phase = self.phases[0]

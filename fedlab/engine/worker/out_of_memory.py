@@ -10,8 +10,12 @@ import torch
 
 from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.errors import FedlabError
-from fedlab.training.loop import gradient
+from fedlab.training.loop import Steps, gradient, step
+from fedlab.training.optimizer import build_optimizer
 from fedlab.training.task import LocalTask
+from fedlab.training.terms import Objective
+
+VECTORS_BESIDE = 4
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
         algorithm: The client's algorithm.
         task: The task, whose weights may change here.
     """
-    size = min(algorithm.settings.batch_size, len(task.examples))
+    size = min(int(algorithm.settings.batch_size), len(task.examples))
     key, what = "client.batch_size", "batch"
     if task.cuts(size):
         assert task.micro_batch is not None
@@ -73,6 +77,50 @@ def does_not_fit_stacked(clients: int, device: torch.device) -> str:
         "they are trained one after the other, more slowly and with other last bits of the "
         f"results; set {fewer}"
     )
+
+
+def largest_batch(algorithm: ClientAlgorithm, task: LocalTask, most: int, sharing: int) -> int:
+    """Return the largest power of two of examples, up to ``most``, of which a step fits.
+
+    Args:
+        algorithm: The client's algorithm; terms of its own are left out.
+        task: The task, whose weights may change here.
+        most: How many examples at most.
+        sharing: How many workers share the device, each with a model and a batch of its own.
+
+    Raises:
+        FedlabError: If not even a batch of two fits.
+    """
+    size = 1 << (most.bit_length() - 1)
+    while size > 1:
+        if _step_fits(algorithm, task, size, sharing):
+            return size
+        size //= 2
+    raise FedlabError(
+        f"client.batch_size: not even a batch of 2 fits into the memory of '{task.device}', beside "
+        "the model and the data; take a smaller model, fewer workers on it, or device = 'cpu'"
+    )
+
+
+def _step_fits(algorithm: ClientAlgorithm, task: LocalTask, size: int, sharing: int) -> bool:
+    """Return whether a step of as many examples as all workers take at once fits."""
+    _give_back(task.device)
+    model, settings = task.network.model, algorithm.settings
+    try:
+        # The other workers' models, and vectors that an algorithm may keep beside its own.
+        spare = torch.empty(VECTORS_BESIDE * sharing, model.weights.numel(), device=task.device)
+        whole, own = task.examples.located()
+        rows = own[torch.arange(size * sharing, device=own.device) % len(own)]
+        inputs, targets = task.draw(task.prepare(whole.inputs_at(rows)), whole.targets_at(rows))
+        optimizer = build_optimizer(settings.optimizer, [model.parameter])
+        steps = Steps(optimizer, size * sharing, clip_norm=1.0)
+        step(task, Objective(algorithm.criterion(task.task)), steps, inputs, targets)
+        del spare
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        model.bind_gradient()
+    return True
 
 
 def _largest(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> int:

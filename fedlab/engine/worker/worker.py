@@ -38,6 +38,7 @@ from fedlab.engine.worker.out_of_memory import (
     does_not_fit,
     does_not_fit_stacked,
     fitting_model,
+    largest_batch,
 )
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
@@ -141,6 +142,21 @@ class Worker:
 
     def _architecture(self, client: int) -> Architecture:
         return self._architectures[client % len(self._architectures)]
+
+    def largest_batch(self, client: int, most: int, sharing: int) -> int:
+        """Return the largest power of two of examples, up to ``most``, of which a step fits.
+
+        Args:
+            client: Whose examples are tried.
+            most: How many at most.
+            sharing: How many workers share the device.
+
+        Raises:
+            FedlabError: If not even a batch of two fits.
+        """
+        asked = self._placement.assignment(Assignment(client, 1, self.network.model.wire().cpu()))
+        with self._deterministic(), self._seeded("largest batch", asked):
+            return largest_batch(self.algorithm, self._training_task(asked), most, sharing)
 
     def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
