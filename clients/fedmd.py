@@ -115,7 +115,7 @@ class FedMd(ClientAlgorithm):
         settings = self.settings
         steps = self._passes(task, settings.public_epochs, settings.public_batch_size)
         fit(public, self.objective(task), steps)
-        steps = self._passes(task, settings.private_epochs, settings.batch_size)
+        steps = self._passes(task, settings.private_epochs, int(settings.batch_size))
         fitted = self.descend(task, self.objective(task), steps)
         task.state[START] = task.network.model.personal()
         return fitted

@@ -72,7 +72,7 @@ class MimeLite(ClientAlgorithm):
         objective = Objective(
             self.criterion(task.task), super().parameter_terms(task), self.batch_terms(task)
         )
-        gradient = gradient_received(task, objective, self.settings.batch_size)
+        gradient = gradient_received(task, objective, int(self.settings.batch_size))
         return {**super().sent(task, fitted), "gradient": gradient}
 
     def _beta(self, task: LocalTask) -> float:

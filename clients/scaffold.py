@@ -84,6 +84,6 @@ class Scaffold(ClientAlgorithm):
             objective = Objective(
                 self.criterion(task.task), super().parameter_terms(task), self.batch_terms(task)
             )
-            return gradient_received(task, objective, settings.batch_size)
+            return gradient_received(task, objective, int(settings.batch_size))
         covered = rate * accumulated_steps(settings.optimizer, fitted.steps, rate)
         return own - task.arrays["control"] + (task.wire - weights)[: len(own)] / covered

@@ -24,6 +24,7 @@ from fedlab import registry, seeding
 from fedlab.data.content import content_of
 from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.federation import Federation
+from fedlab.engine import batch_size
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView, StopWhenGoodEnough
@@ -88,6 +89,11 @@ def cross_validate(
         raise FedlabError(
             "phases: cross-validation looks for the best number of rounds, and phases say theirs; "
             "leave phases out, or compare runs on a test set of their own"
+        )
+    if batch_size.is_open(scenario):
+        raise FedlabError(
+            "client.batch_size: all folds shall have the same one, and 'auto' is found anew for "
+            "each run; set a number"
         )
     stopping = scenario.evaluation.early_stopping
     needed = stopping is not None and stopping.on == "validation"

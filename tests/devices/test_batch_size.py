@@ -9,6 +9,7 @@ import pytest
 
 from fedlab.engine import batch_size
 from fedlab.errors import FedlabError
+from fedlab.run.crossval import cross_validate
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rehearsal import rehearse
@@ -108,6 +109,11 @@ def test_phases_share_it_but_for_those_with_a_size_of_their_own() -> None:
 def test_what_leaves_nothing_to_find_is_refused(keys: dict[str, Any], reason: str) -> None:
     with pytest.raises(FedlabError, match=reason):
         Simulation(scenario_with(AUTO, keys))
+
+
+def test_folds_shall_have_one_size() -> None:
+    with pytest.raises(FedlabError, match="all folds shall have the same one"):
+        cross_validate(scenario_with(AUTO), 2)
 
 
 def test_a_check_says_that_it_is_not_found_yet() -> None:

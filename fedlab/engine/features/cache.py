@@ -150,7 +150,7 @@ def check_it_pays(scenario: Scenario, federation: Federation) -> None:
     clients = scenario.own_rounds * cohort_size(scenario.strategy, len(federation))
     samples = len(federation.dataset.train)
     if client.steps is not None:
-        seen: float = clients * client.steps * client.batch_size
+        seen: float = clients * client.steps * int(client.batch_size)
     else:
         seen = clients * client.epochs * federation.partition.total / len(federation)
     if seen <= samples:

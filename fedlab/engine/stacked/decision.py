@@ -222,7 +222,7 @@ def stacked_steps(algorithm: ClientAlgorithm, tasks: Sequence[LocalTask]) -> Sta
         return build_optimizer(optimizer, parameters, factor, diagonals)
 
     return StackedSteps(
-        batch_size=settings.batch_size,
+        batch_size=int(settings.batch_size),
         epochs=[local_epochs(task.config, settings.epochs) for task in tasks],
         limit=settings.steps,
         rate=optimizer.lr * factor if plain and bare else None,

@@ -344,7 +344,7 @@ class Worker:
         settings = self.scenario.client
         size = self.federation.part_sizes(assignment.client)[0]
         epochs = local_epochs(assignment.config, settings.epochs)
-        return math.ceil(size / settings.batch_size) * epochs, size
+        return math.ceil(size / int(settings.batch_size)) * epochs, size
 
     def evaluate(self, assignment: Assignment) -> tuple[int, dict[str, float]]:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
