@@ -87,5 +87,7 @@ def _sharing(engine: Any) -> int:
     """Return how many workers share a device."""
     workers = getattr(engine, "workers", None)
     if workers is None:
-        return int(getattr(engine, "workers_per_device", 1))
+        wanted = getattr(engine, "workers_per_device", 1)
+        # Workers that are measured come beside one whose batch fills the device, where they fit.
+        return 1 if wanted == AUTO else int(wanted)
     return -(-int(workers) // len(dealt(engine.device)))
