@@ -141,7 +141,7 @@ def _fitting(scenario: Scenario, network: Network, task: Task) -> int:
     Raises:
         NotStackable: If one client's do.
     """
-    values = values_of_a_step(network, task, scenario.client.batch_size)
+    values = values_of_a_step(network, task, int(scenario.client.batch_size))
     if values > MOST_LAYER_VALUES // 2:
         raise NotStackable("its layers put out enough in a step to keep a card busy")
     return MOST_LAYER_VALUES // values
