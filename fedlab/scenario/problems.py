@@ -57,7 +57,9 @@ def sentences(error: ValidationError, schema: type[BaseModel], raw: Any) -> list
             wanted = " or ".join(dict.fromkeys(kinds))
             result.append(f"{key}: {wanted} belongs here, not {shown(problems[0]['input'])}")
         else:
-            result += [_sentence(problem, path, schema) for problem in problems]
+            # A number out of bounds is meant as a number, where a word would do as well.
+            bounds = [problem for problem in problems if problem["type"] in _BOUNDS]
+            result += [_sentence(problem, path, schema) for problem in bounds or problems]
     return result
 
 
