@@ -17,13 +17,13 @@ from fedlab.engine.devices import CPU
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import workers_of
 from fedlab.engine.ray.cluster import ClusterRun
-from fedlab.engine.ray.crew import Berth
 from fedlab.engine.ray.outcomes import WorkerLost
 from fedlab.engine.ray.places import OneMachine, Places
 from fedlab.engine.ray.pool import Call, RayPool
 from fedlab.engine.ray.settings import RayEngineSettings
 from fedlab.engine.ray.sharing import is_measured, workers_that_fit
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
+from fedlab.engine.ray.workers import WorkerPlace
 from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.totals import joined
@@ -118,18 +118,18 @@ class RayEngine(Engine):
         answers = self._pool.on_each("on_worker", "device_model")
         return ", ".join(dict.fromkeys(a for a in answers if isinstance(a, str)))
 
-    def _prepared(self, worker: Any, berth: Berth) -> Any:
+    def _prepared(self, worker: Any, place: WorkerPlace) -> Any:
         """Prepare a worker, or a new one, for the scenario."""
         if self._cluster is not None:
-            assert berth.node is not None
-            return self._prepared_at(worker, berth.node, self._cluster)
+            assert place.node is not None
+            return self._prepared_at(worker, place.node, self._cluster)
         worker = worker or start_worker(self._ray, self._options)
         if self.scenario.module_folders:
             # Before the data arrives, which may be of a class of the user's own.
             worker.look_in.remote(self.scenario.module_folders)
-        device = self._devices[berth.slot % len(self._devices)] if self._devices else None
+        device = self._devices[place.slot % len(self._devices)] if self._devices else None
         threads = self.settings.threads
-        worker.prepare.remote(self._text, self._data, threads, berth.crash_log, device)
+        worker.prepare.remote(self._text, self._data, threads, place.crash_log, device)
         if self._feature_paths:
             worker.on_worker.remote("use_features", self._feature_paths)
         return worker

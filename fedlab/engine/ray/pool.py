@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedlab.engine.ray.crew import Crew, Member, Start
 from fedlab.engine.ray.outcomes import Loss, Lost, Pending, WorkerLost, in_one_line, outcome_of
 from fedlab.engine.ray.places import Places, RayLost
+from fedlab.engine.ray.workers import Member, Start, Workers
 from fedlab.errors import FedlabError
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,12 @@ class RayPool:
         self._places = places
         self._lost = lost
         self._is_local = is_local
-        self._crew = Crew(ray, workers, places, start, parent, is_local)
+        self._workers = Workers(ray, workers, places, start, parent, is_local)
 
     @property
     def actors(self) -> list[Any]:
         """Return the workers' handles."""
-        return [member.actor for member in self._crew.members]
+        return [member.actor for member in self._workers.members]
 
     def run(
         self,
@@ -84,8 +84,8 @@ class RayPool:
             EngineFault: If a worker says that the run cannot go on.
         """
         waiting = deque(Pending(number) for number in range(count))
-        self._crew.begin()
-        while waiting or any(member.calls for member in self._crew.members):
+        self._workers.begin()
+        while waiting or any(member.calls for member in self._workers.members):
             self._muster(waiting)
             for call, verdict in self._given_up(waiting):
                 yield call.number, verdict
@@ -97,9 +97,9 @@ class RayPool:
         """Let workers go whose nodes have gone, and start others where there is room."""
         self._check_ray()
         self._places.check()
-        for member in self._crew.gone():
+        for member in self._workers.gone():
             waiting.extendleft(reversed(member.calls.values()))
-        self._crew.fill_places()
+        self._workers.fill_places()
 
     def _given_up(self, waiting: deque[Pending]) -> list[tuple[Pending, FedlabError]]:
         """Take out the calls that are lost each time, once it is certain that nodes are not."""
@@ -107,7 +107,7 @@ class RayPool:
         for call in list(waiting):
             call.losses = [loss for loss in call.losses if not self._places.is_gone(loss.node)]
             verdict = call.verdict
-            doubtful = any(self._crew.is_in_doubt(loss.node) for loss in call.losses)
+            doubtful = any(self._workers.is_in_doubt(loss.node) for loss in call.losses)
             if verdict is not None and not doubtful:
                 waiting.remove(call)
                 given_up.append((call, verdict))
@@ -120,7 +120,7 @@ class RayPool:
         began: Callable[[int], None],
     ) -> None:
         """Give calls to the workers that have the fewest."""
-        free = [member for member in self._crew.members if self._crew.may_work(member)]
+        free = [member for member in self._workers.members if self._workers.may_work(member)]
         while free and (call := next((c for c in waiting if c.verdict is None), None)):
             member = min(free, key=lambda m: len(m.calls))
             if len(member.calls) >= self._most(len(waiting), len(free)):
@@ -150,12 +150,12 @@ class RayPool:
 
         Calls that are lost go back to those that wait.
         """
-        members = self._crew.members
+        members = self._workers.members
         by_call = {reference: member for member in members for reference in member.calls}
         by_coming = {member.coming: member for member in members if member.coming is not None}
         done = self._wait([*by_call, *by_coming])
         if done is None:
-            self._crew.look(limit_of)
+            self._workers.look(limit_of)
             return
         member = by_call.get(done) or by_coming[done]
         outcome = self._get(done, member)
@@ -168,7 +168,7 @@ class RayPool:
                 member.since = time.monotonic()
                 began(next(iter(member.calls.values())).number)
         else:
-            self._crew.came_up(member, outcome)
+            self._workers.came_up(member, outcome)
 
     def _wait(self, references: list[Any]) -> Any:
         """Return one that is done, or None after a while."""
@@ -195,7 +195,7 @@ class RayPool:
             else:
                 done.append((call, outcome))
         had_begun = member.coming is None or self._is_local
-        trace = self._crew.dismiss(member, lost)
+        trace = self._workers.dismiss(member, lost)
         if left and had_begun:
             left[0].losses.append(Loss(member.node, lost, _hung(member, trace)))
         waiting.extendleft(reversed(left))
@@ -239,25 +239,25 @@ class RayPool:
 
     def keep(self, count: int) -> None:
         """End all workers but the first ones; places that are left empty are filled when needed."""
-        self._crew.keep(count)
+        self._workers.keep(count)
 
     def prepare_again(self) -> None:
         """Let every worker get ready anew, for what has changed."""
-        for member in self._crew.members:
-            self._start(member.actor, member.berth)
+        for member in self._workers.members:
+            self._start(member.actor, member.place)
 
     def on_each(self, method: str, *arguments: Any) -> list[Any]:
         """Call a method of every worker; return what each answers, or how it was lost.
 
         One that is lost is replaced when it is next needed.
         """
-        members = self._crew.members
+        members = self._workers.members
         asked = [(getattr(m.actor, method).remote(*arguments), m) for m in members]
         return [self._get(reference, member) for reference, member in asked]
 
     def close(self) -> None:
         """End the workers."""
-        self._crew.close(self._lost() is not None)
+        self._workers.close(self._lost() is not None)
 
 
 def _why(member: Member, lost: Lost) -> str:

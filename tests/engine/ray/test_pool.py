@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError, RayTaskError
 
-from fedlab.engine.ray.crew import Berth
 from fedlab.engine.ray.outcomes import TRIES, NotPrepared, SystemFault, WorkerLost
 from fedlab.engine.ray.places import OneMachine, RayLost
 from fedlab.engine.ray.pool import RayPool
+from fedlab.engine.ray.workers import WorkerPlace
 from fedlab.errors import EngineFault
 
 
@@ -109,10 +109,10 @@ class Stage:
         self.slots: list[int] = []
         self.pool = RayPool(Ray(), [], OneMachine(2), self._start, lost=lambda: self.lost)
 
-    def _start(self, worker: Any, berth: Berth) -> Actor:
+    def _start(self, worker: Any, place: WorkerPlace) -> Actor:
         self.started += 1
-        self.slots.append(berth.slot)
-        return Actor(self._play, berth.crash_log)
+        self.slots.append(place.slot)
+        return Actor(self._play, place.crash_log)
 
     def _play(self, actor: Actor, number: int) -> str:
         if number in self.stuck:
@@ -177,8 +177,8 @@ def raising(errors: dict[int, list[Exception]]) -> RayPool:
             raise RayTaskError("work", "a traceback", errors[number].pop())
         return number
 
-    def start(worker: Any, berth: Berth) -> Actor:
-        return Actor(play, berth.crash_log)
+    def start(worker: Any, place: WorkerPlace) -> Actor:
+        return Actor(play, place.crash_log)
 
     return RayPool(Ray(), [], OneMachine(2), start)
 
@@ -228,9 +228,9 @@ def test_workers_that_are_there_already_are_taken_first() -> None:
     early = [object(), object(), object()]
     given: list[Any] = []
 
-    def start(worker: Any, berth: Berth) -> Actor:
+    def start(worker: Any, place: WorkerPlace) -> Actor:
         given.append(worker)
-        return Actor(lambda actor, number: None, berth.crash_log)
+        return Actor(lambda actor, number: None, place.crash_log)
 
     RayPool(Ray(), early, OneMachine(2), start)
     assert given == early[:2]

@@ -30,7 +30,7 @@ SECONDS_STOPPED = 15.0
 
 
 @dataclass(frozen=True)
-class Berth:
+class WorkerPlace:
     """What a worker is started with.
 
     Attributes:
@@ -44,7 +44,7 @@ class Berth:
     crash_log: str
 
 
-Start = Callable[[Any, Berth], Any]
+Start = Callable[[Any, WorkerPlace], Any]
 """Prepares a worker that is there, or starts one."""
 
 
@@ -54,7 +54,7 @@ class Member:
 
     Attributes:
         actor: Its handle.
-        berth: What it was started with.
+        place: What it was started with.
         coming: A reference to its number, which is there once it is ready for work; then None.
         calls: What it was given and has not answered, in order.
         process: Its number, where it runs on this machine.
@@ -65,7 +65,7 @@ class Member:
     """
 
     actor: Any
-    berth: Berth
+    place: WorkerPlace
     coming: Any
     calls: dict[Any, Pending] = field(default_factory=dict)
     process: int | None = None
@@ -77,10 +77,10 @@ class Member:
     @property
     def node(self) -> Node:
         """Return where it runs."""
-        return self.berth.node
+        return self.place.node
 
 
-class Crew:
+class Workers:
     """The workers of one engine.
 
     A node where a worker was lost is *in doubt*: Ray may take seconds to notice that a node has
@@ -139,15 +139,15 @@ class Crew:
                 self.members.append(self._begin(node))
 
     def _begin(self, node: Node) -> Member:
-        used = {member.berth.slot for member in self.members}
+        used = {member.place.slot for member in self.members}
         slot = next(n for n in range(len(used) + 1) if n not in used)
-        berth = Berth(slot, node, str(Path(self._folder.name) / f"{slot}.txt"))
-        actor = self._start(self._early.pop(0) if self._early else None, berth)
-        return Member(actor, berth, actor.ready.remote())
+        place = WorkerPlace(slot, node, str(Path(self._folder.name) / f"{slot}.txt"))
+        actor = self._start(self._early.pop(0) if self._early else None, place)
+        return Member(actor, place, actor.ready.remote())
 
     def keep(self, count: int) -> None:
         """End all workers but the first ones."""
-        for member in sorted(self.members, key=lambda member: member.berth.slot)[count:]:
+        for member in sorted(self.members, key=lambda member: member.place.slot)[count:]:
             self.members.remove(member)
             self._ray.kill(member.actor)
 
@@ -208,7 +208,7 @@ class Crew:
             self._failed_starts[member.node] += 1
             if self._failed_starts[member.node] >= TRIES:
                 self.places.leave_out(member.node, f"{TRIES} workers did not start ({reason})")
-        path = Path(member.berth.crash_log)
+        path = Path(member.place.crash_log)
         trace = path.read_text() if path.exists() else ""
         path.unlink(missing_ok=True)
         return trace
