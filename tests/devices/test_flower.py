@@ -12,7 +12,7 @@ from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedlab.engine.inline import InlineEngine
 from fedlab.engine.worker.clientapp import app
-from fedlab.engine.worker.worker import worker_of
+from fedlab.engine.worker.of_process import worker_of
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import dumps
 from fedlab.scenario.parts import load_federation

@@ -32,8 +32,9 @@ from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.updates import decode_reply
 from fedlab.engine.worker.clientapp import client_app
+from fedlab.engine.worker.of_process import worker_of
 from fedlab.engine.worker.time_limit import hard_limit
-from fedlab.engine.worker.worker import Worker, worker_of
+from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
 from fedlab.process import set_torch_threads
 from fedlab.scenario import Scenario, dumps

@@ -30,7 +30,8 @@ from fedlab.engine.worker.messages import (
     sent_arrays,
     weights_key,
 )
-from fedlab.engine.worker.worker import Worker, worker_of
+from fedlab.engine.worker.of_process import worker_of
+from fedlab.engine.worker.worker import Worker
 from fedlab.training.task import Assignment
 from fedlab.wire.protocol import (
     CONFIG,

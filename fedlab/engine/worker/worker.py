@@ -8,13 +8,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
 import torch
 
 from fedlab import registry, seeding
-from fedlab.copying import has_double_precision
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation
 from fedlab.data.on_device import on_device
@@ -22,7 +19,7 @@ from fedlab.data.transforms import (
     Preparation,
 )
 from fedlab.determinism import deterministic
-from fedlab.engine.devices import CPU, model_of, resolved, use_alone
+from fedlab.engine.devices import model_of, resolved
 from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
 from fedlab.engine.numerics import scales_losses, use_tf32
 from fedlab.engine.pieces import micro_batch
@@ -33,47 +30,37 @@ from fedlab.engine.worker.architectures import Architecture, architectures_of
 from fedlab.engine.worker.compiling import compile_networks
 from fedlab.engine.worker.contained import SharedChanged, contained
 from fedlab.engine.worker.device_memory import taken_and_free
-from fedlab.engine.worker.malicious import RECEIVED, corrupt, count_success, poisoned
+from fedlab.engine.worker.malicious import RECEIVED, count_success, poisoned
 from fedlab.engine.worker.out_of_memory import (
     does_not_fit,
     does_not_fit_stacked,
     fitting_model,
     largest_batch,
 )
+from fedlab.engine.worker.outgoing import PERSONAL, Outgoing
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
 from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, REPEATED_STEPS, VALIDATION
 from fedlab.metrics.sites import reported_groups
 from fedlab.models.given import Given
-from fedlab.process import give_back_freed_memory, set_torch_threads
-from fedlab.scenario import Scenario, from_run_config
+from fedlab.process import give_back_freed_memory
+from fedlab.scenario import Scenario
 from fedlab.scenario.parts import (
     adversary_of,
-    load_federation,
     update_chain,
 )
-from fedlab.scenario.phases import phases_of
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import evaluate
 from fedlab.training.loop import Fit
 from fedlab.training.loss_scale import LossScale
 from fedlab.training.task import Assignment, LocalTask, Update, is_update
 from fedlab.wire.checks import (
-    BadReply,
-    check_examples,
-    check_kept,
     check_numbers,
-    check_vectors,
 )
-from fedlab.wire.protocol import SQUARED_CHANGE, UPDATE
+from fedlab.wire.protocol import UPDATE
 
 logger = logging.getLogger(__name__)
-
-PERSONAL = "personal"
-"""What clients keep of their own part of the model."""
-WEIGHTS = "the weights"
-"""What messages call the vector that travels."""
 
 
 class Worker:
@@ -117,6 +104,7 @@ class Worker:
         self.adversary = adversary_of(scenario, len(federation))
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task, self.device.type)
+        self._outgoing = Outgoing(self._placement, self.adversary, self.updates, scenario.seed)
         self.time_limit = TimeLimit(getattr(scenario.engine, "client_timeout", None))
         if self._compiles:
             compile_networks(self._architectures, scenario, self.federation)
@@ -179,12 +167,8 @@ class Worker:
 
     @property
     def sums_on_device(self) -> bool:
-        """Return whether updates that are added up stay on the device until that is done.
-
-        Whatever looks at single updates, attackers and processors, does so on the CPU.
-        """
-        plain = self.adversary is None and not self.updates
-        return plain and self.device != CPU and has_double_precision(self.device)
+        """Return whether updates that are added up stay on the device until that is done."""
+        return self._outgoing.stays_on_device
 
     def train(self, assignment: Assignment, is_summed: bool = False) -> Update:
         """Train one client from the received weights; return its update with its new state.
@@ -204,13 +188,11 @@ class Worker:
             update.metrics["seconds"] = time.perf_counter() - start
             if task.scale is not None:
                 update.metrics[REPEATED_STEPS] = float(task.scale.repeated)
-            return self._leaving(update, assignment, is_summed)
+            return self._checked(update, assignment, is_summed)
 
-    def _leaving(self, update: Update, assignment: Assignment, is_summed: bool) -> Update:
-        """Return what leaves a client, checked: on the CPU, or where it is summed."""
-        if is_summed and self.sums_on_device:
-            return self._checked(self._placement.to_be_summed(update), assignment)
-        return self._checked(self._placement.update(update), assignment)
+    def _checked(self, update: Update, assignment: Assignment, is_summed: bool) -> Update:
+        model = self._architecture(assignment.client).network.model
+        return self._outgoing.checked(update, assignment, model, is_summed)
 
     def _trained(self, task: LocalTask) -> object:
         """Return what the algorithm returns.
@@ -234,41 +216,6 @@ class Worker:
         stored = self.federation.dataset.train.shared
         with contained([*shared.values(), *stored], draws=draws), self._deterministic():
             yield
-
-    def _checked(self, update: Update, assignment: Assignment) -> Update:
-        """Return what leaves the client, and what it keeps with its own part added.
-
-        Raises:
-            BadReply: If its weights are not of this model's size, or anything is not finite.
-        """
-        model = self._architecture(assignment.client).network.model
-        layout = model.layout
-        if self.adversary is not None:
-            seed = self.scenario.seed
-            corrupt(update, assignment, layout.wire_parameters, self.adversary, seed)
-        if layout.personal_size:
-            update.state = {**update.state, PERSONAL: model.personal().cpu()}
-        vectors: dict[str, Any] = {WEIGHTS: update.weights, **update.arrays}
-        if update.weights.device == CPU:
-            vectors = {name: vector.numpy() for name, vector in vectors.items()}
-        check_vectors(vectors, WEIGHTS, layout.wire_size)
-        if _any_negative(update.weights, layout.wire_variances):
-            raise BadReply("the update holds a negative running variance")
-        check_examples(update.examples)
-        check_numbers(update.metrics)
-        check_kept({name: kept.numpy() for name, kept in update.state.items()})
-        seen = update.weights
-        if self.updates:
-            update.encoded = self.updates.encode(update, assignment)
-        if assignment.config.get(SQUARED_CHANGE):
-            if update.encoded is not None:
-                seen = self.updates.decode(update.encoded, assignment)
-            sent = (
-                assignment.wire if seen.device == CPU else self._placement.shared(assignment.wire)
-            )
-            change = (seen - sent)[: layout.wire_parameters]
-            update.metrics["squared_change"] = float(change.double().square().sum())
-        return update
 
     def train_block(
         self, assignments: Sequence[Assignment]
@@ -322,7 +269,7 @@ class Worker:
                     reached = self._reached(stack, k, fitted)
                     update = is_update(self.algorithm.update(task, reached), self.device)
                     update.metrics["seconds"] = seconds
-                    updates[task.client] = self._leaving(update, assignment, True)
+                    updates[task.client] = self._checked(update, assignment, True)
             except (ClientTimeout, SharedChanged):
                 raise
             except Exception as error:
@@ -437,31 +384,3 @@ class Worker:
             scale=LossScale() if scales_losses(self.scenario.engine) else None,
             micro_batch=micro_batch(self.scenario.engine),
         )
-
-
-def _any_negative(weights: torch.Tensor, parts: Sequence[slice]) -> bool:
-    """Return whether a number in any of these parts is below 0; it is read once for all."""
-    found = [(weights[part] < 0).any() for part in parts]
-    return bool(torch.stack(found).any()) if found else False
-
-
-@lru_cache(maxsize=1)
-def worker_of(scenario_text: str, phase: int = 0, device: str | None = None) -> Worker:
-    """Return this process's worker for a scenario that arrived as text, in one of its phases.
-
-    Args:
-        scenario_text: The scenario.
-        phase: The phase.
-        device: The device of this process's machine; None: what the scenario says.
-    """
-    scenario, federation = _loaded(scenario_text)
-    set_torch_threads(getattr(scenario.engine, "threads", 1))
-    worker = Worker(phases_of(scenario)[phase], federation, device)
-    use_alone(worker.device)
-    return worker
-
-
-@lru_cache(maxsize=1)
-def _loaded(scenario_text: str) -> tuple[Scenario, Federation]:
-    scenario = from_run_config(scenario_text)
-    return scenario, load_federation(scenario)

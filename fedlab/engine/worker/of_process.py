@@ -1,0 +1,35 @@
+"""A process's one worker, for a scenario that arrives as text."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from fedlab.data.federation import Federation
+from fedlab.engine.devices import use_alone
+from fedlab.engine.worker.worker import Worker
+from fedlab.process import set_torch_threads
+from fedlab.scenario import Scenario, from_run_config
+from fedlab.scenario.parts import load_federation
+from fedlab.scenario.phases import phases_of
+
+
+@lru_cache(maxsize=1)
+def worker_of(scenario_text: str, phase: int = 0, device: str | None = None) -> Worker:
+    """Return this process's worker for a scenario that arrived as text, in one of its phases.
+
+    Args:
+        scenario_text: The scenario.
+        phase: The phase.
+        device: The device of this process's machine; None: what the scenario says.
+    """
+    scenario, federation = _loaded(scenario_text)
+    set_torch_threads(getattr(scenario.engine, "threads", 1))
+    worker = Worker(phases_of(scenario)[phase], federation, device)
+    use_alone(worker.device)
+    return worker
+
+
+@lru_cache(maxsize=1)
+def _loaded(scenario_text: str) -> tuple[Scenario, Federation]:
+    scenario = from_run_config(scenario_text)
+    return scenario, load_federation(scenario)
