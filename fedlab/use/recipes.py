@@ -19,13 +19,15 @@ from typing import Any, Literal, get_args
 Recipe = Literal["auto", "probe", "full"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
 
-HEAD_ROUNDS, WHOLE_ROUNDS, SCRATCH_ROUNDS = 5, 5, 20
+ROUNDS, SCRATCH_ROUNDS = 10, 20
+HEAD_SHARE = 0.2
+"""Of all rounds: a head is soon trained on cached features, and whole rounds are what improves."""
 HEAD_STEPS, WHOLE_STEPS, SCRATCH_STEPS = 60, 20, 30
 """Least local steps of a client in a round: fewer, and rounds are spent on too little."""
 MOST_EPOCHS = 20
-AFFORDABLE = 2e13
-"""Operations of training the whole network, some minutes on two cores: more, and the last third of
-its blocks is trained, on features of the others that are computed once."""
+AFFORDABLE = 3.2e13
+"""Operations of training the whole network, some ten minutes on two cores: more, and the last
+third of its blocks is trained, on features of the others that are computed once."""
 HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
 LAYER_DECAY = 0.8
 
@@ -92,8 +94,8 @@ def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, An
     # A single round is one phase, and a new head comes first.
     usual = "head" if wishes.rounds == 1 else None
     if recipe == "probe" or (recipe == "auto" and (wishes.trainable or usual) == "head"):
-        return _one_phase(situation, _head(situation, wishes, _or(wishes.rounds, 2 * HEAD_ROUNDS)))
-    rounds = _or(wishes.rounds, HEAD_ROUNDS + WHOLE_ROUNDS)
+        return _one_phase(situation, _head(situation, wishes, _or(wishes.rounds, ROUNDS)))
+    rounds = _or(wishes.rounds, ROUNDS)
     if recipe == "full" or rounds < 2:
         return _one_phase(situation, _whole(situation, wishes, rounds, wishes.trainable or "all"))
     return _head_first(situation, wishes, rounds)
@@ -112,7 +114,7 @@ def _one_phase(situation: Situation, phase: dict[str, Any]) -> dict[str, Any]:
 
 def _head_first(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
     """Return the tables of a run in two phases: the head, and then more of the network."""
-    last = math.ceil(rounds / 2)
+    last = rounds - max(1, round(HEAD_SHARE * rounds))
     trainable = wishes.trainable or _affordable(situation, wishes, last)
     whole = _whole(situation, wishes, last, trainable)
     if trainable == "all":
