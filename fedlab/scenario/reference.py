@@ -6,7 +6,7 @@ Every table, key, default and bound has one source, the settings classes; a test
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -109,15 +109,19 @@ def _type(field: FieldInfo) -> str:
     named = next((part for part in field.metadata if isinstance(part, NameIn)), None)
     if named is not None:
         return ", ".join(f"`{name!r}`" for name in named.names())
-    bounds = [
-        f"{sign} {number(getattr(bound, name))}"
-        for bound in field.metadata
-        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
-        if hasattr(bound, name)
-    ]
     if any(isinstance(part, IsPath) for part in field.metadata):
         return "path"
-    return " ".join([_words(field.annotation), *bounds])
+    return " ".join([_words(field.annotation), *_bounds(field.metadata)])
+
+
+def _bounds(metadata: Iterable[Any]) -> Iterator[str]:
+    """Yield the bounds of a number, as they are written."""
+    for part in metadata:
+        if isinstance(part, FieldInfo):
+            yield from _bounds(part.metadata)
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            if hasattr(part, name):
+                yield f"{sign} {number(getattr(part, name))}"
 
 
 def _words(annotation: Any) -> str:
@@ -128,11 +132,11 @@ def _words(annotation: Any) -> str:
     if annotation is type(None):
         return "left out"
     if origin is Literal:
-        return ", ".join(f"`{value!r}`" for value in arguments)
+        return ", ".join(f"`{_written(value)}`" for value in arguments)
     if origin is Annotated and any(isinstance(part, IsPath) for part in arguments[1:]):
         return "path"
     if origin is Annotated:
-        return _words(arguments[0])
+        return " ".join([_words(arguments[0]), *_bounds(arguments[1:])])
     if origin in (list, tuple):
         kinds = dict.fromkeys(_words(part) for part in arguments if part is not Ellipsis)
         return f"list of {' and '.join(kinds)}"
@@ -150,7 +154,12 @@ def _default(field: FieldInfo) -> str:
         return "see its table"
     if isinstance(default, tuple) and any(isinstance(part, BaseModel) for part in default):
         return f"{len(default)} tables"
-    return f"`{default!r}`" if default is not None else "none"
+    return f"`{_written(default)}`" if default is not None else "none"
+
+
+def _written(value: Any) -> str:
+    """Return a value as TOML has it, as far as that differs in one word."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 if __name__ == "__main__":

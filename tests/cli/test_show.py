@@ -33,7 +33,7 @@ def test_a_clients_tables_are_shown_key_by_key(typed) -> None:
     keys = rows(typed("show", "client", "fedprox").out)
     assert keys["optimizer.lr"][:2] == ["number ≥ 0", "0.05"]
     assert keys["optimizer.lr"][2].startswith("learning rate")
-    assert keys["batch_size"][:2] == ["whole number ≥ 1", "32"]
+    assert keys["batch_size"][:2] == ["whole number ≥ 1 or 'auto'", "32"]
 
 
 def test_a_scenario_is_shown_as_before(typed) -> None:
