@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.engine.ray.node_host import Facts, Files, host_class
-from fedlab.engine.ray.outcomes import in_one_line
+from fedlab.engine.ray.outcomes import TRIES, in_one_line
 from fedlab.errors import FedlabError
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ class Supplies:
         name: What to call the node.
         folders: Where the user's own modules are, there.
         data: A reference to the federation, of data that the node has itself; None: it travels.
+        step: What it is asked for.
+        tries: How many actors were started there.
     """
 
     host: Any
@@ -41,6 +43,7 @@ class Supplies:
     folders: tuple[str, ...] = ()
     data: Any = None
     step: str = "facts"
+    tries: int = 0
     waits_for: Any = field(default=None, repr=False)
 
 
@@ -73,8 +76,14 @@ class Preflight:
 
     def begin(self, node: str, name: str) -> None:
         """Begin to look at a node."""
-        host = self._ray.remote(self._class).options(**pinned(node), num_cpus=0).remote()
-        self._supplies[node] = Supplies(host, name, waits_for=host.facts.remote())
+        self._supplies[node] = Supplies(None, name)
+        self._ask(node, self._supplies[node])
+
+    def _ask(self, node: str, supplies: Supplies) -> None:
+        """Start an actor on a node, and ask it first what the node has."""
+        supplies.host = self._ray.remote(self._class).options(**pinned(node), num_cpus=0).remote()
+        supplies.step, supplies.waits_for = "facts", supplies.host.facts.remote()
+        supplies.tries += 1
 
     def end(self, node: str) -> None:
         """Forget a node that has gone, or is not used."""
@@ -93,7 +102,7 @@ class Preflight:
         for node, supplies in self._supplies.items():
             while supplies.waits_for is not None and self._is_there(supplies.waits_for):
                 answer, supplies.waits_for = supplies.waits_for, None
-                lack = self._next(supplies, answer)
+                lack = self._next(node, supplies, answer)
                 if lack or supplies.waits_for is None:
                     found[node] = lack
                     supplies.waits_for = None
@@ -102,12 +111,16 @@ class Preflight:
     def _is_there(self, reference: Any) -> bool:
         return bool(self._ray.wait([reference], num_returns=1, timeout=0)[0])
 
-    def _next(self, supplies: Supplies, answer: Any) -> str:
+    def _next(self, node: str, supplies: Supplies, answer: Any) -> str:
         """Take an answer of a node, and ask the next; return what the node lacks."""
         try:
             value = self._ray.get(answer)
         except Exception as error:  # of Ray's, or anything that the node's own packages raise
             if supplies.step == "data":
+                return ""
+            # An actor's process may be lost while another node dies, and the next one is not.
+            if isinstance(error, self._ray.exceptions.RayActorError) and supplies.tries < TRIES:
+                self._ask(node, supplies)
                 return ""
             return f"it cannot say what it has: {in_one_line(error)}"
         if supplies.step == "facts":

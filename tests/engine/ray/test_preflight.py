@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cloudpickle
 import pytest
 
 from fedlab.engine.ray import preflight
 from fedlab.engine.ray.node_host import host_class
-from fedlab.engine.ray.preflight import lacking, module_files
+from fedlab.engine.ray.preflight import Preflight, lacking, module_files
 from fedlab.errors import FedlabError
 
 HERE = {"Python": "3.11", "torch": "2.9", "numpy": "2.1", "flwr": "1.2", "fedlab": "abc"}
@@ -68,3 +71,37 @@ def test_modules_that_arrive_are_unpacked_once_by_what_they_hold(
     assert module_files(Path(folder)) == files
     assert host.unpack([files, {"mine.py": b"x = 2"}])[0] == folder
     assert len(list((tmp_path / "cache" / "modules").iterdir())) == 2
+
+
+class ActorDied(Exception):
+    pass
+
+
+def ray_that_answers(answers: Iterator[Any]) -> Any:
+    """Return what stands for the module: actors answer by these, one after the other."""
+    host = SimpleNamespace(facts=SimpleNamespace(remote=lambda: object()))
+
+    def get(reference: object) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return SimpleNamespace(
+        remote=lambda kind: SimpleNamespace(
+            options=lambda **pinned: SimpleNamespace(remote=lambda: host)
+        ),
+        wait=lambda references, **options: (references, []),
+        get=get,
+        exceptions=SimpleNamespace(RayActorError=ActorDied),
+    )
+
+
+@pytest.mark.parametrize(("deaths", "said"), [(2, ""), (3, "it cannot say what it has")])
+def test_a_node_whose_actor_is_lost_is_asked_again_and_not_for_ever(deaths: int, said: str) -> None:
+    answers = iter([*[ActorDied("its node has died")] * deaths, host_class()().facts()])
+    looked = Preflight(ray_that_answers(answers), (), lambda folders: None)
+    looked.begin("a" * 56, "node a")
+    (found,) = looked.findings().values()
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
