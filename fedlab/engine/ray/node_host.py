@@ -36,9 +36,10 @@ def host_class() -> type[Any]:
             digest = hashlib.sha256()
             for package in ("fedlab", "clients", "strategies"):
                 spec = importlib.util.find_spec(package)
-                places = list(spec.submodule_search_locations or []) if spec else []
-                if not places:
+                # A folder without its modules is a package, too, of no origin.
+                if spec is None or spec.origin is None or not spec.submodule_search_locations:
                     return found | {"fedlab": ""}
+                places = list(spec.submodule_search_locations)
                 files = (path.relative_to(places[0]) for path in Path(places[0]).rglob("*.py"))
                 for path in sorted(files):
                     digest.update(f"{package}/{path.as_posix()}\0".encode())

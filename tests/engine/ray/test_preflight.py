@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +42,15 @@ def test_a_nodes_host_travels_as_code_and_knows_this_machine() -> None:
     facts = cloudpickle.loads(pickled)().facts()
     assert lacking(facts, host_class()().facts()) == ""
     assert all(facts.values())
+
+
+def test_an_empty_folder_of_that_name_is_not_fedlab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fedlab").mkdir()
+    found = PathFinder.find_spec("fedlab", [str(tmp_path)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
+    assert host_class()().facts()["fedlab"] == ""
 
 
 def test_modules_are_files_of_python_and_packages_and_nothing_else(tmp_path: Path) -> None:
