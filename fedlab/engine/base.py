@@ -125,7 +125,7 @@ class Engine(Grid):
         yield from pieces.notes(setup)
 
     def device_models(self) -> str:
-        """Return what clients are trained on ("NVIDIA H200 (cuda)"), or "" where sites differ."""
+        """Return what clients are trained on ("NVIDIA A100 (cuda)"), or "" where sites differ."""
         return devices.models_of(self.settings.device)
 
     def settle(self, network: Network) -> None:

@@ -112,7 +112,7 @@ def models_of(wanted: str) -> str:
 
 
 def model_of(device: torch.device) -> str:
-    """Return what its maker calls a device, and its type: "NVIDIA H200 (cuda)"."""
+    """Return what its maker calls a device, and its type: "NVIDIA A100 (cuda)"."""
     model = _model(device)
     return f"{model} ({device.type})" if model else device.type
 

@@ -16,7 +16,7 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from tests.shared import scenario_with
 
-H200, RADEON = "NVIDIA H200 (cuda)", "Radeon (cuda)"
+A100, RADEON = "NVIDIA A100 (cuda)", "Radeon (cuda)"
 
 
 def folder_in(path: Path) -> RunFolder:
@@ -42,21 +42,21 @@ def test_a_run_records_its_device_and_says_it_in_the_summary(tmp_path: Path) -> 
 
 def test_another_kind_of_device_is_told_once(tmp_path: Path) -> None:
     folder = folder_in(tmp_path)
-    assert record_devices(folder, H200, 0) == []
-    assert record_devices(folder, H200, 3) == []
+    assert record_devices(folder, A100, 0) == []
+    assert record_devices(folder, A100, 3) == []
     (note,) = record_devices(folder, RADEON, 3)
-    assert note.startswith(f"from round 4 on clients train on {RADEON}, and until then on {H200}")
+    assert note.startswith(f"from round 4 on clients train on {RADEON}, and until then on {A100}")
     assert "not, bit for bit" in note
     assert record_devices(folder, RADEON, 5) == []
-    assert recorded(folder) == {"from round 1": H200, "from round 4": RADEON}
+    assert recorded(folder) == {"from round 1": A100, "from round 4": RADEON}
 
 
 def test_what_was_not_reached_does_not_count(tmp_path: Path) -> None:
     folder = folder_in(tmp_path)
-    record_devices(folder, H200, 0)
+    record_devices(folder, A100, 0)
     assert record_devices(folder, RADEON, 0) == []
     assert recorded(folder) == {"from round 1": RADEON}
-    record_devices(folder, H200, 4)
+    record_devices(folder, A100, 4)
     assert record_devices(folder, RADEON, 2) == []
     assert recorded(folder) == {"from round 1": RADEON}
 
@@ -72,7 +72,7 @@ def test_a_run_goes_on_with_a_note_on_another_device_than_it_began(
 ) -> None:
     folder = folder_in(tmp_path)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(Engine, "device_models", lambda engine: H200)
+        elsewhere.setattr(Engine, "device_models", lambda engine: A100)
         run(folder)
     longer = with_overrides(RunFolder.open(folder.path), ["rounds=3"])
     run(longer)
