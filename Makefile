@@ -13,7 +13,7 @@ test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 test-slow: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore=tests/machines
 
 # Hosts are network namespaces with the rights of root, and Ray nodes of this machine without.
 test-machines: $(VENV)/.installed-test
