@@ -167,3 +167,13 @@ def leaves(table: dict[str, Any], prefix: Key = ()) -> Iterator[Key]:
             yield from leaves(value, (*prefix, key))
         else:
             yield (*prefix, key)
+
+
+def tuples_for_lists(value: Any) -> Any:
+    """Return TOML content with tuples for lists, which is what settings hold.
+
+    So that it can be checked strictly: "3" and true are no numbers.
+    """
+    if isinstance(value, dict):
+        return {key: tuples_for_lists(part) for key, part in value.items()}
+    return tuple(tuples_for_lists(part) for part in value) if isinstance(value, list) else value

@@ -21,6 +21,7 @@ from fedlab.scenario.content import (
     merge,
     merged,
     module_folders,
+    tuples_for_lists,
 )
 from fedlab.scenario.files import find, text_of
 from fedlab.scenario.named_tables import schema_for
@@ -169,7 +170,7 @@ def check(
     problems += set_rounds(raw)
     drop_unknown(raw, schema, inherited)
     make_absolute(raw, schema, folder_of)
-    content = _with_tuples(raw)
+    content = tuples_for_lists(raw)
     try:
         scenario = schema.model_validate(content, strict=True)
     except ValidationError as error:
@@ -190,13 +191,3 @@ def _settle(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
     found = schema_for(raw)
     put_back(raw, found[0], taken)
     return found
-
-
-def _with_tuples(value: Any) -> Any:
-    """Return TOML content with tuples for lists, which is what settings hold.
-
-    So that it can be checked strictly: "3" and true are no numbers.
-    """
-    if isinstance(value, dict):
-        return {key: _with_tuples(part) for key, part in value.items()}
-    return tuple(_with_tuples(part) for part in value) if isinstance(value, list) else value

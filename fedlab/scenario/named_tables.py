@@ -82,6 +82,20 @@ def _registered(kind: str) -> Any:
     return lambda name: _settings_of(getattr(registry, kind).get(name), name)
 
 
+def registered_settings(
+    content: Any, table: str, kind: str, problems: list[str]
+) -> type[Settings] | None:
+    """Return the settings class for a table's content, or None where that cannot be said.
+
+    Args:
+        content: The table.
+        table: Its key, for messages.
+        kind: The registry in which its name is.
+        problems: Is added what is wrong with the name.
+    """
+    return _settings(content, table, _registered(kind), problems)
+
+
 def _settings_of(found: Any, name: str) -> type[Settings]:
     """Return the nested settings class of a registered class, or of a ``module:Class``."""
     settings = getattr(found, "Settings", None)
