@@ -76,6 +76,13 @@ def resolved(wanted: str, key: str = "engine.device") -> torch.device:
     return torch.device(first)
 
 
+def here(wanted: str) -> torch.device | None:
+    """Return the device that ``engine.device`` asks for, or None where this machine has none."""
+    with suppress(FedlabError):
+        return resolved(wanted)
+    return None
+
+
 def kind_of(wanted: str) -> str:
     """Return the type of device that ``engine.device`` asks for, which this machine may lack."""
     return resolved(wanted).type if wanted == AUTO else wanted.partition(":")[0]

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from fedlab.algorithm.setup import Setup
-from fedlab.engine.devices import CPU, precisions, resolved
-from fedlab.errors import FedlabError, described
+from fedlab.engine.devices import CPU, here, precisions
+from fedlab.errors import described
 from fedlab.models.network import Network
 from fedlab.scenario.parts import preparation
 from fedlab.training.draw import build_draw, merged
@@ -84,7 +84,7 @@ def objections(setup: Setup) -> Iterator[str]:
     Args:
         setup: All parts of the run.
     """
-    device = _device_of(setup)
+    device = here(setup.scenario.engine.device)
     wanted = getattr(setup.scenario.engine, "precision", "float32")
     if wanted not in LOWER or device is None:
         return
@@ -104,7 +104,8 @@ def notes(setup: Setup) -> Iterator[str]:
     Args:
         setup: All parts of the run.
     """
-    device, engine = _device_of(setup), setup.scenario.engine
+    engine = setup.scenario.engine
+    device = here(engine.device)
     if device is None:
         return
     wanted = getattr(engine, "precision", "float32")
@@ -115,13 +116,6 @@ def notes(setup: Setup) -> Iterator[str]:
         )
     if getattr(engine, "tf32", False) and not has_tf32(device):
         yield f"engine.tf32: '{device}' has no TF32; float32 is computed as float32"
-
-
-def _device_of(setup: Setup) -> torch.device | None:
-    """Return where clients are trained, or None where this machine has no such device."""
-    with suppress(FedlabError):
-        return resolved(setup.scenario.engine.device)
-    return None
 
 
 def _has_units_for(wanted: str) -> bool:

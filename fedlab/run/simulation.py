@@ -19,10 +19,9 @@ from fedlab.attacks.colluding import ColludingClients
 from fedlab.data.federation import Federation
 from fedlab.engine import batch_size
 from fedlab.engine.base import Engine
-from fedlab.engine.devices import CPU, resolved
+from fedlab.engine.devices import CPU, here
 from fedlab.engine.numerics import use_tf32
 from fedlab.engine.root_data import train_on_root
-from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, load_state, whole_state
 from fedlab.own_modules import own_modules
@@ -216,7 +215,9 @@ class Simulation:
 
     def _server_context(self, strategy: Strategy) -> ServerContext:
         """Return what the server has for a strategy."""
-        traits, device = traits_of(strategy), self._server_device()
+        traits = traits_of(strategy)
+        # The clients' device may be on a cluster or at its sites, and not here.
+        device = here(self.scenario.engine.device) or CPU
         public = None
         if traits.needs_public:
             seeding.seed_also(device)
@@ -229,13 +230,6 @@ class Simulation:
             train_on_root=self._training_on_root(strategy) if traits.needs_root else None,
             device=device,
         )
-
-    def _server_device(self) -> torch.device:
-        """Return where the server computes: the clients' device, where this machine has it."""
-        try:
-            return resolved(self.scenario.engine.device)
-        except FedlabError:  # on a cluster or at its sites, and not here
-            return CPU
 
     def _training_on_root(self, strategy: Strategy) -> Callable[[int, Vector], Vector]:
         """Return training on the server's own data, of the vectors that the strategy sees."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from fedlab.engine.devices import CPU, resolved
+from fedlab.engine.devices import CPU, here, resolved
 from fedlab.engine.numerics import use_tf32
 from fedlab.errors import FedlabError
 from fedlab.use.loading import Trained
@@ -40,11 +40,10 @@ def on_its_device(trained: Trained, wanted: str | None, tell: Callable[[str], ob
 def _own(trained: Trained, tell: Callable[[str], object]) -> torch.device:
     """Return the device of the run, or the CPU where that is not on this machine."""
     own = trained.scenario.engine.device
-    try:
-        return resolved(own)
-    except FedlabError:
+    device = here(own)
+    if device is None:
         tell(
             f"the run's engine.device, '{own}', is not on this machine: the CPU computes, whose "
             f"last digits are others; {OPTION} takes another device"
         )
-        return CPU
+    return device or CPU
