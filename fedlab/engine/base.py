@@ -86,6 +86,15 @@ class Engine(Grid):
             setup: All parts of the run.
         """
         yield from raised(lambda: devices.resolved(setup.scenario.engine.device))
+        yield from cls.computing(setup)
+
+    @classmethod
+    def computing(cls, setup: Setup) -> Iterator[str]:
+        """Yield why clients cannot be computed as ``[engine]`` wants them, on whichever machine.
+
+        Args:
+            setup: All parts of the run.
+        """
         yield from numerics.objections(setup)
         yield from pieces.objections(setup)
         yield from cls._checkpointing(setup)

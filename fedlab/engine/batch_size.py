@@ -47,6 +47,28 @@ def found(scenario: Scenario, federation: Federation) -> Scenario:
     Raises:
         FedlabError: If it cannot be found here, or nothing fits.
     """
+    check_findable(scenario)
+    engine: Any = scenario.engine
+    if resolved(engine.device) == CPU:
+        return with_batch_size(scenario, ON_CPU)
+    client = max(range(min(len(federation), MOST_CLIENTS)), key=federation.partition.size)
+    most = max(2, federation.part_sizes(client)[0])
+    plain = scenario.model_copy(update={"engine": engine.model_copy(update={"compile": False})})
+    tried = phases_of(with_batch_size(plain, ON_CPU))
+    sizes = []
+    for phase, asked in zip(tried, phases_of(scenario), strict=True):
+        if asked.client.batch_size == AUTO:
+            worker = Worker(phase, federation)
+            sizes.append(worker.largest_batch(client, most, _sharing(engine)))
+    return with_batch_size(scenario, min(sizes))
+
+
+def check_findable(scenario: Scenario) -> None:
+    """Check that a size of batches can be found on this machine.
+
+    Raises:
+        FedlabError: If it cannot.
+    """
     engine: Any = scenario.engine
     if engine.name not in ENGINES:
         raise FedlabError(
@@ -63,18 +85,6 @@ def found(scenario: Scenario, federation: Federation) -> Scenario:
             "client.batch_size: 'auto' is found on this machine, and workers are on a cluster; set "
             "a number"
         )
-    if resolved(engine.device) == CPU:
-        return with_batch_size(scenario, ON_CPU)
-    client = max(range(min(len(federation), MOST_CLIENTS)), key=federation.partition.size)
-    most = max(2, federation.part_sizes(client)[0])
-    plain = scenario.model_copy(update={"engine": engine.model_copy(update={"compile": False})})
-    tried = phases_of(with_batch_size(plain, ON_CPU))
-    sizes = []
-    for phase, asked in zip(tried, phases_of(scenario), strict=True):
-        if asked.client.batch_size == AUTO:
-            worker = Worker(phase, federation)
-            sizes.append(worker.largest_batch(client, most, _sharing(engine)))
-    return with_batch_size(scenario, min(sizes))
 
 
 def _sized(client: Any, size: int) -> Any:

@@ -24,6 +24,7 @@ def rehearse(scenario: Scenario) -> list[str]:
         FedlabError: With whatever a run would be refused for.
     """
     if batch_size.is_open(scenario):
+        batch_size.check_findable(scenario)
         size = batch_size.ON_CPU
         note = f"client.batch_size: 'auto' is found when the run begins; checked with {size}"
         return [note, *rehearse(batch_size.with_batch_size(scenario, size))]

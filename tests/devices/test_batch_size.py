@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -104,11 +105,18 @@ def test_phases_share_it_but_for_those_with_a_size_of_their_own() -> None:
     [
         ({"engine": {"micro_batch": 4}}, "with engine.micro_batch any does"),
         ({"engine": {"name": "flower"}}, "the nodes of engine 'flower' read the scenario"),
+        (
+            {"engine": {"name": "ray", "address": "127.0.0.1:9", "device": "auto"}},
+            "workers are on a cluster",
+        ),
     ],
 )
-def test_what_leaves_nothing_to_find_is_refused(keys: dict[str, Any], reason: str) -> None:
+@pytest.mark.parametrize("begin", [Simulation, rehearse], ids=["run", "check"])
+def test_what_leaves_nothing_to_find_is_refused(
+    begin: Callable[[Scenario], object], keys: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(FedlabError, match=reason):
-        Simulation(scenario_with(AUTO, keys))
+        begin(scenario_with(AUTO, keys))
 
 
 def test_folds_shall_have_one_size() -> None:

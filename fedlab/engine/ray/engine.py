@@ -97,7 +97,9 @@ class RayEngine(Engine):
         settings = setup.scenario.engine
         if address_of(settings) is None:
             yield from list(super().objections(setup)) or capacity.objections(settings)
-        elif is_measured(settings):
+            return
+        yield from cls.computing(setup)
+        if is_measured(settings):
             yield (
                 "engine.workers_per_device = 'auto' measures this machine's devices, and workers "
                 "run on a cluster; set a number"
