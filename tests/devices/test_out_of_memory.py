@@ -35,6 +35,13 @@ def asked(worker: Worker) -> Assignment:
     return Assignment(0, 1, worker.network.model.wire().cpu())
 
 
+def refused(worker: Worker) -> str:
+    """Return what is said where a MiB is left beside the worker."""
+    with limited(used() + (1 << 20)), pytest.raises(FedlabError) as error:
+        worker.train(asked(worker))
+    return str(error.value)
+
+
 def test_memory_is_counted() -> None:
     before = used()
     own = torch.ones(1000, device="strict")
@@ -47,10 +54,7 @@ def test_memory_is_counted() -> None:
 
 def test_a_batch_that_does_not_fit_is_refused_with_one_that_does() -> None:
     worker = worker_of(batch_size=512, steps=1)
-    room = used() + (1 << 20)
-    with limited(room), pytest.raises(FedlabError) as refused:
-        worker.train(asked(worker))
-    sentence = str(refused.value)
+    sentence = refused(worker)
     assert sentence.startswith("client.batch_size: a batch of 512 does not fit into the memory of")
     fitting = re.search(r"set client\.batch_size = (\d+)", sentence)
     assert fitting is not None
@@ -62,10 +66,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does() -> None:
 
 def test_a_batch_that_does_not_fit_fits_in_pieces() -> None:
     worker = worker_of({"micro_batch": 256}, batch_size=512, steps=1)
-    room = used() + (1 << 20)
-    with limited(room), pytest.raises(FedlabError) as refused:
-        worker.train(asked(worker))
-    sentence = str(refused.value)
+    sentence = refused(worker)
     assert sentence.startswith("engine.micro_batch: a piece of 256 does not fit")
     fitting = re.search(r"pieces of (\d+) fit; set engine\.micro_batch = \1$", sentence)
     assert fitting is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from fedlab.training.task import LocalTask
 from fedlab.training.terms import Objective
 
 VECTORS_BESIDE = 4
+"""Vectors of a model's size kept free for each worker: its model's, and an algorithm's own."""
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def does_not_fit(algorithm: ClientAlgorithm, task: LocalTask) -> FedlabError:
     if task.cuts(size):
         assert task.micro_batch is not None
         key, what, size = "engine.micro_batch", "piece", task.micro_batch
-    fitting = _largest(algorithm, task, size)
+    fitting = _first_that_fits(task, size // 2, lambda n: _take_gradient(algorithm, task, n))
     plural = {"batch": "batches", "piece": "pieces"}[what]
     told = (
         f"{plural} of {fitting} fit; set {key} = {fitting}"
@@ -92,57 +93,48 @@ def largest_batch(algorithm: ClientAlgorithm, task: LocalTask, most: int, sharin
         FedlabError: If not even a batch of two fits.
     """
     size = 1 << (most.bit_length() - 1)
-    while size > 1:
-        if _step_fits(algorithm, task, size, sharing):
-            return size
-        size //= 2
+    fitting = _first_that_fits(task, size, lambda n: _take_step(algorithm, task, n, sharing))
+    if fitting > 1:
+        return fitting
     raise FedlabError(
         f"client.batch_size: not even a batch of 2 fits into the memory of '{task.device}', beside "
         "the model and the data; take a smaller model, fewer workers on it, or device = 'cpu'"
     )
 
 
-def _step_fits(algorithm: ClientAlgorithm, task: LocalTask, size: int, sharing: int) -> bool:
-    """Return whether a step of as many examples as all workers take at once fits."""
-    _give_back(task.device)
-    model, settings = task.network.model, algorithm.settings
-    try:
-        # The other workers' models, and vectors that an algorithm may keep beside its own.
-        spare = torch.empty(VECTORS_BESIDE * sharing, model.weights.numel(), device=task.device)
-        whole, own = task.examples.located()
-        rows = own[torch.arange(size * sharing, device=own.device) % len(own)]
-        inputs, targets = task.draw(task.prepare(whole.inputs_at(rows)), whole.targets_at(rows))
-        optimizer = build_optimizer(settings.optimizer, [model.parameter])
-        steps = Steps(optimizer, size * sharing, clip_norm=1.0)
-        step(task, Objective(algorithm.criterion(task.task)), steps, inputs, targets)
-        del spare
-    except torch.OutOfMemoryError:
-        return False
-    finally:
-        model.bind_gradient()
-    return True
-
-
-def _largest(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> int:
-    """Return the first of size/2, size/4, … whose gradient fits; 0 where none does."""
-    while size > 1:
-        size //= 2
-        if _fits(algorithm, task, size):
+def _first_that_fits(task: LocalTask, size: int, try_size: Callable[[int], None]) -> int:
+    """Return the first of size, size/2, … 1 whose trial does not run out of memory; 0 if none."""
+    while size:
+        _give_back(task.device)
+        try:
+            try_size(size)
             return size
+        except torch.OutOfMemoryError:
+            size //= 2
+        finally:
+            task.network.model.bind_gradient()
     return 0
 
 
-def _fits(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> bool:
-    _give_back(task.device)
-    try:
-        stored, wanted = task.examples.inputs_at(slice(0, size)), task.examples.targets[:size]
-        inputs, targets = task.draw(task.prepare(stored), wanted)
-        gradient(task, algorithm.objective(task), None, inputs, targets)
-    except torch.OutOfMemoryError:
-        return False
-    finally:
-        task.network.model.bind_gradient()
-    return True
+def _take_step(algorithm: ClientAlgorithm, task: LocalTask, size: int, sharing: int) -> None:
+    """Take a step of as many examples as all workers take at once."""
+    model, settings = task.network.model, algorithm.settings
+    # The other workers' models, and vectors that an algorithm may keep beside its own.
+    spare = torch.empty(VECTORS_BESIDE * sharing, model.weights.numel(), device=task.device)
+    whole, own = task.examples.located()
+    rows = own[torch.arange(size * sharing, device=own.device) % len(own)]
+    inputs, targets = task.draw(task.prepare(whole.inputs_at(rows)), whole.targets_at(rows))
+    optimizer = build_optimizer(settings.optimizer, [model.parameter])
+    steps = Steps(optimizer, size * sharing, clip_norm=1.0)
+    step(task, Objective(algorithm.criterion(task.task)), steps, inputs, targets)
+    del spare
+
+
+def _take_gradient(algorithm: ClientAlgorithm, task: LocalTask, size: int) -> None:
+    """Compute the gradient of a client's first examples."""
+    stored, wanted = task.examples.inputs_at(slice(0, size)), task.examples.targets[:size]
+    inputs, targets = task.draw(task.prepare(stored), wanted)
+    gradient(task, algorithm.objective(task), None, inputs, targets)
 
 
 def _give_back(device: torch.device) -> None:
