@@ -6,15 +6,14 @@ On the CPU they are Flower's classes unchanged; on a device the same is computed
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp import strategy as flower
 
 from fedlab.algorithm import robust
-from fedlab.algorithm.vector_strategy import CPU, ServerContext, Vector
+from fedlab.algorithm.vector_strategy import Vector
 from fedlab.wire.records import records_of, without_copying
 from strategies.flower import adopt
 
@@ -24,15 +23,8 @@ else:
     Base = object
 
 
-class OnDevice(Base):
+class OnDevice(robust.OnServerDevice, Base):
     """Combines each coordinate of the replies on the server's device, where it has one."""
-
-    transient: ClassVar[frozenset[str]] = frozenset({"_device"})
-    _device: torch.device = CPU
-
-    def begin(self, context: ServerContext) -> None:
-        """Take the device on which coordinates are combined."""
-        self._device = context.device
 
     def combined(self, points: list[Vector]) -> Vector:
         """Return (d,) the new weights from n vectors, (d,)."""

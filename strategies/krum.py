@@ -18,7 +18,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp import strategy as flower
 
 from fedlab.algorithm import robust
-from fedlab.algorithm.vector_strategy import CPU, ServerContext, Vector
+from fedlab.algorithm.vector_strategy import CPU, Vector
 from fedlab.wire.records import records_of, without_copying
 from strategies.flower import adopt
 
@@ -36,16 +36,11 @@ in every round.
 """
 
 
-class ComparesUpdates(Base):
+class ComparesUpdates(robust.OnServerDevice, Base):
     """Leaves out of the comparison who returned just what it received."""
 
     transient: ClassVar[frozenset[str]] = frozenset({"_sent", "_device"})
     _sent: Vector | None = None
-    _device: torch.device = CPU
-
-    def begin(self, context: ServerContext) -> None:
-        """Take the device on which updates are compared."""
-        self._device = context.device
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -9,17 +9,28 @@ bits on one kind of device, whatever else it is doing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
 
+from fedlab.algorithm.vector_strategy import CPU, ServerContext, Vector
 from fedlab.arrays import in_shared_memory
 from fedlab.copying import has_double_precision, moved_ahead, to_host
 
-Vector = np.ndarray[Any, np.dtype[Any]]
 PIECE_BYTES = 1 << 27
 """Of the vectors' values in double precision that are on the device at once."""
+
+
+class OnServerDevice:
+    """A part of a strategy that knows the server's device."""
+
+    transient: ClassVar[frozenset[str]] = frozenset({"_device"})
+    _device: torch.device = CPU
+
+    def begin(self, context: ServerContext) -> None:
+        """Take the device that the strategy computes on."""
+        self._device = context.device
 
 
 def is_used(device: torch.device) -> bool:
