@@ -44,9 +44,7 @@ def _evaluate(
     from fedlab.use.devices import on_its_device
     from fedlab.use.evaluate import evaluate_by_site
     from fedlab.use.loading import load_trained
-
-    def tell(note: str) -> None:
-        typer.echo(f"note: {note}", err=True)
+    from fedlab.use.notes import tell
 
     trained = on_its_device(load_trained(run, best), device, tell)
     evaluation, sites = evaluate_by_site(trained, data, tell)

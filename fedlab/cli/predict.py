@@ -73,6 +73,7 @@ def predict(
     """Predict classes, numbers, or the continuation of a text."""
     from fedlab.use.devices import on_its_device
     from fedlab.use.loading import load_trained
+    from fedlab.use.notes import tell
     from fedlab.use.predict import Sampling
     from fedlab.use.predict import predict as predict_inputs
     from fedlab.use.prediction_files import write
@@ -81,7 +82,7 @@ def predict(
     handling = _on_error(on_error)
     sampling = Sampling(length, temperature, seed)
     with machine_output(chosen != "table" and output is None) as stream, own_code(trust):
-        trained = on_its_device(load_trained(run, best), device, _tell)
+        trained = on_its_device(load_trained(run, best), device, tell)
         found = predict_inputs(trained, inputs, top, sampling, handling)
         with _opened(output, stream) as file:
             if chosen == "table":
@@ -92,11 +93,7 @@ def predict(
         typer.echo(f"{output}  {output.stat().st_size / 1e6:.1f} MB", err=True)
     if unread:
         many = "s" if unread > 1 else ""
-        _tell(f"{unread} input{many} cannot be read, and named there")
-
-
-def _tell(note: str) -> None:
-    typer.echo(f"note: {note}", err=True)
+        tell(f"{unread} input{many} cannot be read, and named there")
 
 
 def _format(form: str | None, output: Path | None) -> Format:

@@ -66,8 +66,8 @@ class FileReader(Reader):
         classes = Classes(self.task)
         numbers = {label: classes.of(label, shown(path)) for label in dict.fromkeys(labels)}
         if parts.test is not None:
-            tell([f"{DATA}: evaluated on the part '{shown(parts.test.name)}'"])
-        tell(own.notes())
+            tell(f"{DATA}: evaluated on the part '{shown(parts.test.name)}'")
+        tell(*own.notes())
         for file, label in zip(files, labels, strict=True):
             yield self.item(file, target=numbers[label])
 
@@ -97,7 +97,7 @@ class FileReader(Reader):
     def _files(self, folder: Path) -> list[Path]:
         own = OwnFolder(folder, self.suffixes(), shown(folder))
         files = own.files()
-        tell(own.notes())
+        tell(*own.notes())
         if not files:
             raise FedlabError(f"{shown(folder)} holds no {self.what}")
         return files

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
 
-def tell(notes: Iterable[str]) -> None:
+def tell(*notes: str) -> None:
     """Print notes, a line each."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -64,7 +64,7 @@ class SeriesFiles(Reader):
             raise FedlabError(f"{DATA}: {error}") from error
         columns = self._columns([*table.columns], f"{DATA}: {shown(path)}", with_targets=True)
         series, _, notes = series_of(table, columns)
-        tell(notes)
+        tell(*notes)
         pieces = [run for one in series for run in one.runs()] if columns.label else series
         stride = getattr(self.data, "stride", self._length)
         windows = cut(pieces, self._length, self.task.outputs, stride, columns.gaps)
@@ -92,7 +92,7 @@ class SeriesFiles(Reader):
         table = self._table(path)
         columns = self._columns([*table.columns], name, with_targets=False)
         series, _, notes = series_of(table, columns)
-        tell(note.partition("; data.time")[0] for note in notes)
+        tell(*(note.partition("; data.time")[0] for note in notes))
         for one in series:
             yield from self._windows(one, name, columns)
 
@@ -137,7 +137,7 @@ class SeriesFiles(Reader):
             header = [*self._inputs] or [str(number) for number in range(1, width + 1)]
         else:
             header = take_header(found, where)
-        tell(found.notes)
+        tell(*found.notes)
         return table_of(found, header, where, "first line")
 
     @property

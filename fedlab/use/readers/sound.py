@@ -36,11 +36,11 @@ class Sound(FileReader):
         if found is None:
             yield from super().labelled(path)
             return
-        tell(found.notes)
+        tell(*found.notes)
         settle(found.faults, len(found.faults) + len(found.train), DATA, "refuse", self.what)
         if found.test:
             count = len(found.test)
-            tell([f"{DATA}: evaluated on the part that is held out, {count} recordings"])
+            tell(f"{DATA}: evaluated on the part that is held out, {count} recordings")
         classes = Classes(self.task)
         for row in found.test or found.train:
             target = classes.of(row.label, shown(str(row.file)))

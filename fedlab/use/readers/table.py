@@ -72,7 +72,7 @@ class RawTables(Reader):
         return torch.from_numpy(numbers).float()
 
     def _items(self, frame: Frame, name: str) -> Iterator[Item]:
-        tell(frame.notes)
+        tell(*frame.notes)
         check_columns(frame, self._table.columns)
         clients = self._clients(frame)
         try:
@@ -120,15 +120,13 @@ class RawTables(Reader):
         fields = frame.columns.get(table.clients_by)
         usual = "all clients' statistics together scale"
         if fields is None:
-            tell([f"no column '{table.clients_by}' says whose rows these are; {usual} them"])
+            tell(f"no column '{table.clients_by}' says whose rows these are; {usual} them")
             return None
         names = [class_name(text) for text in fields]
         strangers = sorted({name for name in names if name not in numbers})
         if strangers:
             tell(
-                [
-                    f"column '{table.clients_by}': {listed(strangers)} took no part in training; "
-                    f"{usual} their rows"
-                ]
+                f"column '{table.clients_by}': {listed(strangers)} took no part in training; "
+                f"{usual} their rows"
             )
         return np.array([numbers.get(name, -1) for name in names], dtype=np.int64)

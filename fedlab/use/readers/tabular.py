@@ -54,7 +54,7 @@ class Tables(Reader):
 
 
 def _rows(file: CsvFile, task: Task, name: str) -> Iterator[Item]:
-    tell(file.notes)
+    tell(*file.notes)
     for number, values in enumerate(file.each(task), 1):
         if isinstance(values, FedlabError):
             yield Item(name, number, fault=str(values))

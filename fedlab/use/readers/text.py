@@ -77,8 +77,8 @@ class Texts(FileReader):
         rows = self._rows(path)
         chosen = [n for n, held_out in enumerate(rows.held_out) if held_out]
         if chosen:
-            tell([f"{DATA}: evaluated on the part that is held out, {len(chosen)} texts"])
-        tell(rows.notes)
+            tell(f"{DATA}: evaluated on the part that is held out, {len(chosen)} texts")
+        tell(*rows.notes)
         target_of = self._target_of()
         for row in chosen or range(len(rows)):
             target = target_of(rows.labels[row], rows.places[row].removeprefix(f"{DATA}: "))
@@ -154,7 +154,7 @@ class Texts(FileReader):
         others = {class_name(n) for n in (settings.label_column, settings.clients_by) if n}
         frame = tables.read_text_frame(path, settings, "input")
         column = tables.find_text(frame, settings.text_column, others)
-        tell(note.removeprefix("input: ") for note in frame.notes)
+        tell(*(note.removeprefix("input: ") for note in frame.notes))
         for number, text in enumerate(frame.columns[column], 1):
             if text.strip():
                 yield self._item(text, name, number)
