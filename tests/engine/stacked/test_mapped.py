@@ -24,6 +24,7 @@ from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment, Update
 from fedlab.wire.checks import BadReply
 from tests.data.sources.test_text import write_names
+from tests.engine.stacked.test_loop import CLIENTS as OF_DENSE_NETWORKS
 from tests.shared import scenario_with
 
 NUMBER = 5
@@ -89,13 +90,7 @@ def check_same(stacked: list[Update], plain: list[Update]) -> None:
 
 
 CLIENTS = {
-    "plain": "",
-    "momentum and clipping": "clip_norm = 0.5\noptimizer = {lr = 0.05, momentum = 0.9}",
-    "decoupled decay": "optimizer = {lr = 0.05, weight_decay = 0.01}",
-    "adam": 'optimizer = {name = "adam", lr = 0.002}',
-    "l1 and l2": "l1 = 0.001\nl2 = 0.01",
-    "a number of steps": "steps = 17",
-    "proximal": 'name = "fedprox"',
+    **OF_DENSE_NETWORKS,
     "control variates": 'name = "scaffold"',
     "dynamic regularisation": 'name = "feddyn"',
 }
