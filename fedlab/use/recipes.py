@@ -26,7 +26,7 @@ HEAD_STEPS, WHOLE_STEPS, SCRATCH_STEPS = 60, 20, 30
 """Least local steps of a client in a round: fewer, and rounds are spent on too little."""
 MOST_EPOCHS = 20
 AFFORDABLE = 3.2e13
-"""Operations of training the whole network, some ten minutes on two cores: more, and the last
+"""Operations of training the whole network, about half an hour on two cores: more, and the last
 third of its blocks is trained, on features of the others that are computed once."""
 HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
 LAYER_DECAY = 0.8
