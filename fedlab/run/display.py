@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from fedlab.engine.devices import may_be_accelerated
 from fedlab.engine.reports import Report
 from fedlab.errors import one_line
 from fedlab.metrics.names import BEFORE, GLOBAL, MetricName, headline, metric_name
@@ -175,12 +176,14 @@ def introduction(folder: RunFolder, run: RunView) -> str:
     others: Any = model.others
     names = (f"pretrained {m.name}" if m.pretrained else m.name for m in (model, *others))
     models = " and ".join(dict.fromkeys(names))
+    used = engine.device_models() if may_be_accelerated(scenario.engine.device) else ""
     begin = f"resuming after round {run.round}" if run.round else "starting"
     return (
         f"{one_line(scenario.title) or folder.path.name}\n"
         f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
         f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
-        f"engine {scenario.engine.name} × {engine.workers}; {begin}"
+        f"engine {scenario.engine.name} × {engine.workers}"
+        f"{f' on {used}' if used else ''}; {begin}"
     )
 
 

@@ -74,7 +74,7 @@ class Trained:
         """
         with self.computing():
             placed = self.prepare(to_device(inputs, self.device))
-            return to_host(self.network.model.module(placed))
+            return to_host(self.network.model.call(placed))
 
 
 def load_trained(path: Path, best: bool = False) -> Trained:

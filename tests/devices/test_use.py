@@ -49,6 +49,26 @@ def test_it_is_used_where_it_was_trained_and_gives_the_figures_of_the_summary(
     assert evaluate_trained(found).compute() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("device", ["strict", "cpu"])
+def test_a_network_computes_in_the_runs_precision_on_the_runs_device_alone(
+    tmp_path: Path, device: str
+) -> None:
+    engine = {"device": device, "precision": "bf16"}
+    folder = RunFolder.create(tmp_path, "run", scenario_with(rounds=1, engine=engine))
+    run(folder)
+    expected = json.loads((folder.path / "summary.json").read_text())["test"]
+    other = {"strict": "cpu", "cpu": "strict"}[device]
+    own, elsewhere = (
+        on_its_device(load_trained(folder.path), wanted, pytest.fail) for wanted in (None, other)
+    )
+    assert evaluate_trained(own).compute() == pytest.approx(expected, rel=1e-6)
+    inputs = load_dataset(own.scenario).test.inputs[:50]
+    plain = load_trained(folder.path).outputs(inputs)
+    assert torch.allclose(elsewhere.outputs(inputs), plain, rtol=1e-5, atol=1e-6)
+    assert own.outputs(inputs).dtype == torch.float32
+    assert 1e-5 < (own.outputs(inputs) - plain).abs().max() < 0.1 * plain.abs().max()
+
+
 @pytest.mark.parametrize(("wanted", "device"), [("cpu", torch.device("cpu")), ("auto", STRICT)])
 def test_another_device_can_be_asked_for(trained: Path, wanted: str, device: torch.device) -> None:
     there = on_its_device(load_trained(trained), wanted, pytest.fail)
