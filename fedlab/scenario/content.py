@@ -22,6 +22,7 @@ from fedlab.scenario.problems import dotted, known_keys, shown
 from fedlab.scenario.schema import Scenario
 from fedlab.scenario.toml_text import parsed
 
+SET = "--set"
 Origins = dict[str, str]
 Key = tuple[Any, ...]
 
@@ -55,9 +56,18 @@ class Content:
 
     def folder_of(self, key: str) -> Path:
         """Return the folder of the file that set a key, or the list that it stands in."""
+        return self.beside.get(self._set_with(key), here())
+
+    def origin_of(self, key: str) -> str | None:
+        """Return what set a key, or the list that it stands in: a file's path, or ``--set``."""
+        found = self._set_with(key)
+        origin = self.origins.get(found)
+        return origin if origin in (None, SET) else str(self.beside[found] / origin)
+
+    def _set_with(self, key: str) -> str:
         while key not in self.beside and "." in key:
             key = key.rpartition(".")[0]
-        return self.beside.get(key, here())
+        return key
 
 
 def merged(path: Path, overrides: Iterable[str]) -> Content:
@@ -70,7 +80,7 @@ def merged(path: Path, overrides: Iterable[str]) -> Content:
     content = _read(path, ())
     with suppress(FileNotFoundError):  # the current folder may have been removed
         content.folders.append(str(Path.cwd()))
-    content.lay(_with_whole_folders(overlay(overrides), Path()), "--set", here())
+    content.lay(_with_whole_folders(overlay(overrides), Path()), SET, here())
     return content
 
 

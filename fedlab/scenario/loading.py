@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fedlab.errors import FedlabErrors
 from fedlab.own_modules import own_modules
 from fedlab.scenario.content import (
+    SET,
     Content,
     Key,
     Origins,
@@ -62,7 +63,7 @@ def load_with_origins(name_or_path: str, overrides: Iterable[str] = ()) -> Loade
     """
     path = find(name_or_path)
     content = merged(path, overrides)
-    scenario = check(content.raw, str(path), content.inherited, content.folders, content.folder_of)
+    scenario = check(content.raw, str(path), content.inherited, content.folders, content)
     return Loaded(scenario, path.stem, content.origins)
 
 
@@ -125,7 +126,7 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
         FedlabError: If an override is not written so.
     """
     content = Content(raw, {}, set())
-    content.lay(overlay(overrides), "--set", here())
+    content.lay(overlay(overrides), SET, here())
     _settle(content.raw)
     return content.raw
 
@@ -137,8 +138,8 @@ def changed(scenario: Scenario, overrides: Iterable[str]) -> Scenario:
         FedlabError: If an override is not written so, or with every problem, a line each.
     """
     content = Content(scenario.model_dump(mode="json", exclude_none=True), {}, set())
-    content.lay(overlay(overrides), "--set", Path.cwd())
-    return check(content.raw, "--set", content.inherited, (), content.folder_of)
+    content.lay(overlay(overrides), SET, Path.cwd())
+    return check(content.raw, SET, content.inherited, (), content)
 
 
 def check(
@@ -146,7 +147,7 @@ def check(
     where: str,
     inherited: Iterable[Key] = (),
     folders: Iterable[str] = (),
-    folder_of: Callable[[str], Path] = lambda key: here(),
+    origins: Content | None = None,
 ) -> Scenario:
     """Return the scenario in ``raw``.
 
@@ -156,8 +157,8 @@ def check(
         inherited: Keys that a table kept when its name changed; those that the new name does not
             know are dropped.
         folders: Where the modules are looked for that it names, beside those that it says.
-        folder_of: Returns the folder in which a key's relative path begins; by default the current
-            one.
+        origins: Which file or option set a key, for messages, and in which folder its relative path
+            begins; by default the current one.
 
     Raises:
         FedlabError: With every problem found, a line each.
@@ -169,7 +170,7 @@ def check(
     schema, problems = _settle(raw)
     problems += set_rounds(raw)
     drop_unknown(raw, schema, inherited)
-    make_absolute(raw, schema, folder_of)
+    make_absolute(raw, schema, (origins or Content({}, {}, set())).folder_of)
     content = tuples_for_lists(raw)
     try:
         scenario = schema.model_validate(content, strict=True)
@@ -179,10 +180,16 @@ def check(
     if problems:
         more = len(problems) - MOST_PROBLEMS
         rest = [f"and {more} more mistakes"] if more > 0 else []
-        listed = [*problems[:MOST_PROBLEMS], *rest]
-        raise FedlabErrors(f"{where}: {problem}" for problem in listed)
+        listed = [_placed(problem, where, origins) for problem in problems[:MOST_PROBLEMS]]
+        raise FedlabErrors([*listed, *(f"{where}: {text}" for text in rest)])
     found_in = tuple(dict.fromkeys([*said, *own_modules.in_use]))
     return scenario.model_copy(update={"module_folders": found_in}) if found_in else scenario
+
+
+def _placed(problem: str, where: str, origins: Content | None) -> str:
+    """Return a problem with the file or option that set its key."""
+    origin = origins and origins.origin_of(problem.partition(": ")[0])
+    return f"{SET} {problem}" if origin == SET else f"{origin or where}: {problem}"
 
 
 def _settle(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.scenario import built_in, dumps, load, load_with_origins, loads
 
 MINIMAL = """
@@ -49,6 +49,19 @@ def test_extends_lays_a_file_on_another_and_origins_say_which(tmp_path: Path) ->
     assert loaded.origins["client.epochs"] == "b.toml"
     assert loaded.origins["model.name"] == "base.toml"
     assert loaded.origins["rounds"] == "--set"
+
+
+def test_a_mistake_is_reported_with_the_file_or_option_that_made_it(tmp_path: Path) -> None:
+    base = write(tmp_path, "base.toml", MINIMAL + "[client]\nepochs = -1\n")
+    path = write(tmp_path, "b.toml", 'extends = "base.toml"\nseed = "x"\n[client]\nbatch = 4\n')
+    with pytest.raises(FedlabErrors) as error:
+        load(path, ["rounds=0"])
+    assert sorted(error.value.sentences) == [
+        "--set rounds: it must be at least 1, not 0",
+        f"{path}: client.batch: there is no such key. Did you mean 'batch_size'?",
+        f"{path}: seed: a whole number belongs here, not 'x'",
+        f"{base}: client.epochs: it must be at least 0, not -1",
+    ]
 
 
 def test_a_renamed_table_keeps_the_keys_that_the_new_name_knows(tmp_path: Path) -> None:
