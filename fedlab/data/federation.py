@@ -54,13 +54,16 @@ class Federation:
         """Return the row numbers that the client is evaluated on.
 
         They are its test part, which nothing was trained or stopped on, where the scenario sets one
-        apart (``data.client_test``), and else its validation part.
+        apart (``data.client_test``), and else its validation part. What a client has set apart
+        itself is its test part then.
         """
         return self._parts(client)[1] if self.client_test else self.rows(client)[1]
 
     def _parts(self, client: int) -> tuple[IntArray, IntArray]:
         """Return the row numbers that the client learns from, and those of its test part."""
-        rows = self.partition.rows(client)
+        rows, own = self.partition.rows(client), self.partition.own_test_rows(client)
+        if own is not None:
+            return rows, own
         return split_validation(rows, self.client_test, self.seed, client, "client test")
 
     def examples(self, client: int) -> tuple[Examples, Examples]:
@@ -79,7 +82,11 @@ class Federation:
         """
         if client == len(self) and self.root_examples:
             return self.root_examples, 0, 0
-        return self._sizes_of_parts(self.partition.size(client))
+        size, own = self.partition.size(client), self.partition.own_test_size(client)
+        if own:
+            validation = part_size(size, self.validation)
+            return size - validation, validation, own if self.client_test else 0
+        return self._sizes_of_parts(size)
 
     def _sizes_of_parts(self, size: int) -> tuple[int, int, int]:
         test = part_size(size, self.client_test)

@@ -70,6 +70,22 @@ class Partition(ABC):
     def size(self, client: int) -> int:
         """Return the number of rows that a client holds."""
 
+    def own_test_rows(self, client: int) -> IntArray | None:
+        """Return the rows that a client has set apart for testing itself, which it does not hold.
+
+        None where the federation draws what it is tested on from those that it holds.
+        """
+        return None
+
+    def own_test_size(self, client: int) -> int:
+        """Return how many rows a client has set apart for testing itself."""
+        return 0
+
+    @property
+    def has_rows(self) -> bool:
+        """Return whether the rows are here; elsewhere their numbers alone are known."""
+        return True
+
     @property
     @abstractmethod
     def total(self) -> int:
@@ -115,6 +131,68 @@ class ListedPartition(Partition):
     def sizes(self) -> IntArray:
         """Return the number of examples of each client, (clients,)."""
         return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class SitePartition(Partition):
+    """Clients that have data of their own: all of them here, one, or none.
+
+    Of a client whose rows are here, those that it has set apart itself stand after the others.
+
+    Attributes:
+        held: How many rows each client holds; 0 where that is not known here.
+        tested: How many each has set apart itself.
+        present: The clients whose rows are here, in the order in which they stand.
+        names: Names of the clients, or nothing where they are not known.
+    """
+
+    held: tuple[int, ...]
+    tested: tuple[int, ...]
+    present: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def rows(self, client: int) -> IntArray:
+        """Return the row numbers that a client holds.
+
+        Raises:
+            FedlabError: If they are not here.
+        """
+        start = self._start(client)
+        return np.arange(start, start + self.held[client], dtype=np.int64)
+
+    def own_test_rows(self, client: int) -> IntArray | None:
+        """Return the rows that a client has set apart itself; None where there are none."""
+        if not self.tested[client]:
+            return None
+        start = self._start(client) + self.held[client]
+        return np.arange(start, start + self.tested[client], dtype=np.int64)
+
+    def own_test_size(self, client: int) -> int:
+        """Return how many rows a client has set apart for testing itself."""
+        return self.tested[client]
+
+    def size(self, client: int) -> int:
+        """Return the number of rows that a client holds."""
+        return self.held[client]
+
+    @property
+    def has_rows(self) -> bool:
+        """Return whether the rows of all clients are here."""
+        return len(self.present) == len(self.held)
+
+    @property
+    def total(self) -> int:
+        """Return the number of examples on all clients."""
+        return sum(self.held)
+
+    def _start(self, client: int) -> int:
+        if client not in self.present:
+            raise FedlabError(f"the examples of client {client} are at its site, and stay there")
+        before = self.present[: self.present.index(client)]
+        return sum(self.held[other] + self.tested[other] for other in before)
 
 
 class Partitioner(Protocol):

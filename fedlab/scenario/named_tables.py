@@ -239,6 +239,8 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     )
     keys = {"augmentation": _augmentation_field(content.get("augmentation"), problems)}
     keys["public"] = _public_field(content.get("public"), problems)
+    if "test" in source.model_fields:
+        keys["test"] = _test_field(content.get("test"), problems)
     if partition is None:
         keys["partition"] = (Any, None)
     elif "partition" in content:
@@ -263,6 +265,14 @@ def _augmentation_field(content: Any, problems: list[str]) -> Any:
     each = _each(further, where, _registered("augmentations"), problems)
     whole = create_model("Augmentation", __base__=AugmentationSettings, further=(each, ...))
     return (_exactly(whole), ...)
+
+
+def _test_field(content: Any, problems: list[str]) -> Any:
+    """Return the field of ``[data.test]``, with the keys of the data set that it names."""
+    if content is None:
+        return (Any, None)
+    source = _settings(content, "data.test", _registered("datasets"), problems)
+    return (Any, None) if source is None else (_exactly(source), ...)
 
 
 def _public_field(content: Any, problems: list[str]) -> Any:

@@ -19,13 +19,15 @@ from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.loaded import load_checked
 from fedlab.data.on_device import placed
 from fedlab.data.transforms import Preparation, build_preparation
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.metrics.evaluation import reporting
 from fedlab.models.given import Given
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, build_network
 from fedlab.scenario.phases import phases_of
 from fedlab.scenario.schema import Scenario
+from fedlab.scenario.site_data import is_of_sites, local_federation
+from fedlab.scenario.site_data import objections as site_objections
 
 
 def load_federation(scenario: Scenario) -> Federation:
@@ -34,7 +36,18 @@ def load_federation(scenario: Scenario) -> Federation:
     Raises:
         FedlabError: If the data cannot be had or cannot be split so.
     """
+    if is_of_sites(scenario):
+        refused = list(site_objections(scenario))
+        if refused:
+            raise FedlabErrors(refused)
+        return posed(scenario, local_federation(scenario))
     return split(scenario, load_dataset(scenario))
+
+
+def posed(scenario: Scenario, federation: Federation) -> Federation:
+    """Return a federation on which the scenario's task is posed, in place of the data's own."""
+    task = task_of(scenario, federation.dataset.task)
+    return replace(federation, dataset=replace(federation.dataset, task=task))
 
 
 def split(scenario: Scenario, dataset: Dataset) -> Federation:
@@ -54,8 +67,7 @@ def split(scenario: Scenario, dataset: Dataset) -> Federation:
         scenario.evaluation.test_examples,
         getattr(getattr(strategy, "inner", strategy), "root_examples", 0),
     )
-    posed = replace(federation.dataset, task=task_of(scenario, dataset.task))
-    return replace(federation, dataset=posed)
+    return posed(scenario, federation)
 
 
 def task_of(scenario: Scenario, own: Task) -> Task:

@@ -105,9 +105,15 @@ def check_site(raw: dict[str, Any], where: str, folder: Path) -> Site:
         folder: Where relative paths begin.
 
     Raises:
-        FedlabErrors: With every problem found, a line each.
+        FedlabError: With every problem found, a line each.
     """
     problems: list[str] = []
+    table = raw.get("data")
+    if isinstance(table, dict) and table.get("name") == SCHEMA:
+        raise FedlabError(
+            f"{where}: data.name: '{SCHEMA}' is what a scenario says of all sites; a site names "
+            "its own data: imagefolder, table, text, sound, series-csv, huggingface"
+        )
     source: Any = registered_settings(raw.get("data"), "data", "datasets", problems)
     data: Any = (Any, None) if source is None else (SerializeAsAny[source], ...)  # type: ignore[misc]
     schema: type[Site] = create_model("Site", __base__=Site, data=data)
@@ -134,8 +140,3 @@ def _of_several(site: Site) -> Iterator[str]:
                 f"data.{key}: a site is one client, and {shown(value)} makes several of its data; "
                 "leave the key out, and give each client a site file of its own"
             )
-    if site.data.name == SCHEMA:
-        yield (
-            f"data.name: '{site.data.name}' is what a scenario says of all sites; a site names its "
-            "own data: imagefolder, table, text, sound, series-csv, huggingface"
-        )
