@@ -249,6 +249,7 @@ engines = Registry(
     "engine",
     "engines",
     table={
+        "deployment": "fedlab.engine.flower.deployment:DeploymentEngine",
         "flower": "fedlab.engine.flower.engine:FlowerEngine",
         "inline": "fedlab.engine.inline:InlineEngine",
         "ray": "fedlab.engine.ray.engine:RayEngine",

@@ -187,7 +187,7 @@ def test_a_part_that_cannot_be_loaded_is_refused_in_one_sentence(
 
 
 def test_engines_come_from_a_table() -> None:
-    assert engines.names() == ["flower", "inline", "ray"]
+    assert engines.names() == ["deployment", "flower", "inline", "ray"]
     assert engines.get("inline").__name__ == "InlineEngine"
     # A module of the engines' package is no engine.
     with pytest.raises(FedlabError, match="'base'"):

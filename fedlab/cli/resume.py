@@ -34,10 +34,16 @@ def resume(
 
 def _resume(run: Path, changes: list[str], stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
+    from fedlab.errors import FedlabError
     from fedlab.run.changes import with_overrides
     from fedlab.run.folder import RunFolder
 
     folder = RunFolder.open(run)
+    if folder.is_deployed:
+        raise FedlabError(
+            f"{run} is the run of a deployment, whose sites have its data: "
+            f"'{folder.resume_command}' goes on with it at the sites"
+        )
     if changes:
         folder = with_overrides(folder, changes)
     start_early(folder.scenario.engine.model_dump())

@@ -51,7 +51,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         rounds = run(folder, callbacks)
     except KeyboardInterrupt:
         if folder.latest() is not None:
-            console.say(f"Ended in the middle of a round. Resume: fedlab resume {folder.path}")
+            console.say(f"Ended in the middle of a round. Resume: {folder.resume_command}")
         raise
     if rounds.status == "finished":
         run_baselines(folder, callbacks)
@@ -75,7 +75,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
             f"fedlab resume {folder.path} --rounds {rounds.round + max(rounds.round // 2, 1)}"
         )
     elif rounds.reason == "interrupted":
-        console.say(f"Stopped after round {rounds.round}. Resume: fedlab resume {folder.path}")
+        console.say(f"Stopped after round {rounds.round}. Resume: {folder.resume_command}")
     elif rounds.status == "stopped" and folder.scenario.evaluation.early_stopping is not None:
         console.say(
             f"evaluation.early_stopping ended the run after round {rounds.round}: {rounds.reason}. "

@@ -17,9 +17,12 @@ from fedlab.data.dataset import Examples
 from fedlab.data.description import described_clients
 from fedlab.data.federation import Federation
 from fedlab.data.partition import Partition
+from fedlab.data.sites.absent import AbsentExamples
 from fedlab.data.virtual import GeneratedExamples
 
 ROWS_AT_ONCE = 128
+ELSEWHERE = "at the sites"
+"""What stands for the digest of examples that never leave their owners."""
 
 
 def content_of(federation: Federation) -> dict[str, Any]:
@@ -34,11 +37,16 @@ def content_of(federation: Federation) -> dict[str, Any]:
         "public": federation.public,
     }
     described = {
-        name: {"examples": len(part), "digest": examples_digest(part)}
+        name: {"examples": len(part), "digest": _digest(part)}
         for name, part in parts.items()
         if part is not None
     }
     return {**described, "partition": {"digest": _partition_digest(federation.partition)}}
+
+
+def _digest(examples: Examples) -> str:
+    """Return a digest of examples; of those that are elsewhere nothing is known."""
+    return ELSEWHERE if isinstance(examples, AbsentExamples) else examples_digest(examples)
 
 
 def examples_digest(examples: Examples) -> str:
@@ -79,6 +87,9 @@ def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
 
 def _partition_digest(partition: Partition) -> str:
     digest = xxh3_128()
+    if not partition.has_rows:
+        _add(digest, partition.sizes)
+        return str(digest.hexdigest())
     for client in described_clients(partition):
         _add(digest, partition.rows(client))
     return str(digest.hexdigest())

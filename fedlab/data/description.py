@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedlab.data.dataset import Examples, IntArray, Task
-from fedlab.data.partition import Partition
+from fedlab.data.partition import Partition, SitePartition
 
 MOST_CLIENTS_DESCRIBED = 5000
 _MOST_CLASSES_LISTED = 128
@@ -30,21 +30,33 @@ def statistics(partition: Partition, examples: Examples, task: Task) -> dict[str
     clients at even distances are described, and ``described`` says which.
     """
     looked_at = described_clients(partition)
-    rows = [partition.rows(client) for client in looked_at]
-    sizes = np.array([len(own) for own in rows], dtype=np.int64)
+    sizes = np.array([partition.size(client) for client in looked_at], dtype=np.int64)
     skew = {"size_gini": gini(sizes)}
     described: dict[str, Any] = {"clients": len(partition), "sizes": sizes.tolist()}
     if len(looked_at) < len(partition):
         described["described"] = {"clients": len(looked_at), "every": looked_at.step}
     if partition.names:
         described["names"] = [partition.names[client] for client in looked_at]
-    if task.kind == "classification":
-        counts = _class_counts(rows, examples, task.classes)
+    counts = _counts(partition, looked_at, examples, task)
+    if counts is not None:
         skew |= _label_skew(counts)
         if task.classes <= _MOST_CLASSES_LISTED:
             described["labels"] = list(task.labels) or [str(k) for k in range(task.classes)]
             described["counts"] = counts.tolist()
     return {**described, "skew": skew}
+
+
+def _counts(
+    partition: Partition, looked_at: range, examples: Examples, task: Task
+) -> IntArray | None:
+    """Return how many examples of each class each client holds, or None where that is not known."""
+    if task.kind != "classification":
+        return None
+    if isinstance(partition, SitePartition) and not partition.has_rows:
+        told = partition.class_counts
+        return np.array([told[client] for client in looked_at], np.int64) if told else None
+    rows = [partition.rows(client) for client in looked_at]
+    return _class_counts(rows, examples, task.classes)
 
 
 def _class_counts(rows: Sequence[IntArray], examples: Examples, classes: int) -> IntArray:

@@ -14,6 +14,7 @@ from fedlab.data.dataset import Dataset, Examples, IntArray
 from fedlab.data.mapped import MappedExamples
 from fedlab.data.partition import Partition, part_size, split_validation
 from fedlab.data.public import draw_public
+from fedlab.data.sites.absent import AbsentExamples
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 
@@ -68,6 +69,10 @@ class Federation:
 
     def examples(self, client: int) -> tuple[Examples, Examples]:
         """Return the client's training and validation parts, gathered only if looked at."""
+        if isinstance(self.dataset.train, AbsentExamples):
+            sizes = self.part_sizes(client)
+            first, second = (AbsentExamples(self.dataset.task, size) for size in sizes[:2])
+            return first, second
         training, validation = self.rows(client)
         return self.dataset.train.select(training), self.dataset.train.select(validation)
 

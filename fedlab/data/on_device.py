@@ -14,6 +14,7 @@ from fedlab.copying import moved_ahead, to_device
 from fedlab.data.dataset import Examples, IntArray, Selection
 from fedlab.data.federation import Federation
 from fedlab.data.mapped import MappedExamples
+from fedlab.data.sites.absent import AbsentExamples
 from fedlab.data.virtual import GeneratedExamples
 
 SHARE_FOR_EXAMPLES = 0.5
@@ -37,7 +38,7 @@ def on_device(federation: Federation, device: torch.device) -> Federation:
 
 def placed(examples: Examples, device: torch.device) -> Examples:
     """Return examples on a device, as a whole where they are in memory and fit."""
-    if device.type == "cpu" or isinstance(examples, MovedExamples):
+    if device.type == "cpu" or isinstance(examples, MovedExamples | AbsentExamples):
         return examples
     if isinstance(examples, GeneratedExamples | MappedExamples):
         return MovedExamples(examples, device)

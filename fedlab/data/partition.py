@@ -82,6 +82,11 @@ class Partition(ABC):
         return 0
 
     @property
+    def present_client(self) -> int:
+        """Return a client whose rows are here, where those of any are."""
+        return 0
+
+    @property
     def has_rows(self) -> bool:
         """Return whether the rows are here; elsewhere their numbers alone are known."""
         return True
@@ -144,12 +149,14 @@ class SitePartition(Partition):
         tested: How many each has set apart itself.
         present: The clients whose rows are here, in the order in which they stand.
         names: Names of the clients, or nothing where they are not known.
+        class_counts: How many examples of each class each client holds, where they say so.
     """
 
     held: tuple[int, ...]
     tested: tuple[int, ...]
     present: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    class_counts: tuple[tuple[int, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.held)
@@ -177,6 +184,11 @@ class SitePartition(Partition):
     def size(self, client: int) -> int:
         """Return the number of rows that a client holds."""
         return self.held[client]
+
+    @property
+    def present_client(self) -> int:
+        """Return a client whose rows are here, where those of any are."""
+        return self.present[0] if self.present else 0
 
     @property
     def has_rows(self) -> bool:

@@ -133,6 +133,10 @@ class Engine(Grid):
             )
         yield from pieces.notes(setup)
 
+    def describe(self) -> str:
+        """Return what runs clients, in a few words."""
+        return f"{self.settings.name} × {self.workers}"
+
     def device_models(self) -> str:
         """Return what clients are trained on ("NVIDIA A100 (cuda)"), or "" where sites differ."""
         return devices.models_of(self.settings.device)

@@ -38,14 +38,29 @@ def with_overrides(folder: RunFolder, overrides: Sequence[str]) -> RunFolder:
         FedlabError: If an override is not written as it should be, or changes what must not change.
     """
     wanted = changed(folder.scenario, overrides)
-    changes = _between(folder.scenario, wanted)
-    refused = fixed(changes, wanted)
+    refused = fixed(_between(folder.scenario, wanted), wanted)
     if refused:
         again = " ".join(f"--set {override}" for override in overrides)
         raise FedlabError(
             f"--set {refused[0]}: {', '.join(refused)} cannot change within a run (what may: "
             f"{', '.join(MAY_CHANGE)}, and where files lie); start a new one with 'fedlab run "
             f"{folder.path / files.SCENARIO} {again}'"
+        )
+    return RunFolder(folder.path, wanted, written=folder.written)
+
+
+def continued_with(folder: RunFolder, wanted: Scenario) -> RunFolder:
+    """Return the folder, to go on with a scenario that a deployment was given; nothing is written.
+
+    Raises:
+        FedlabError: If it changes what must not change within a run.
+    """
+    refused = fixed(_between(folder.scenario, wanted), wanted)
+    if refused:
+        raise FedlabError(
+            f"{folder.path} is the run of another scenario: {', '.join(refused)} cannot change "
+            f"within a run (what may: {', '.join(MAY_CHANGE)}); resume it with its own "
+            f"{folder.path / files.SCENARIO}"
         )
     return RunFolder(folder.path, wanted, written=folder.written)
 

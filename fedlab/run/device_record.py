@@ -27,7 +27,7 @@ def check_device(folder: RunFolder) -> None:
         FedlabError: With the command that goes on on another device.
     """
     settings: Any = folder.scenario.engine
-    if hasattr(settings, "address") and address_of(settings) is not None:
+    if folder.is_deployed or (hasattr(settings, "address") and address_of(settings) is not None):
         return
     try:
         resolved(settings.device)

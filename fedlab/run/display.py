@@ -182,7 +182,7 @@ def introduction(folder: RunFolder, run: RunView) -> str:
         f"{one_line(scenario.title) or folder.path.name}\n"
         f"{models} on {scenario.data.name}, {len(engine.federation)} clients "
         f"({scenario.data.partition.name}), {scenario.strategy.name} + {scenario.client.name}, "
-        f"engine {scenario.engine.name} × {engine.workers}"
+        f"engine {engine.describe()}"
         f"{f' on {used}' if used else ''}; {begin}"
     )
 

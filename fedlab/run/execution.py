@@ -75,7 +75,7 @@ def run(
         simulation.engine.states.place(folder.client_states)
         simulation.engine.keep_last_words(
             "error: the run's process, or one of Ray's, was killed in the middle of a round; "
-            f"'fedlab resume {folder.path}' goes on after the last whole one\n"
+            f"'{folder.resume_command}' goes on after the last whole one\n"
         )
         rounds = simulation.rounds(watchers)
         if saved is not None or (folder.path / files.CROSSVAL).exists():

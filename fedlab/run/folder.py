@@ -29,7 +29,15 @@ from fedlab.run.lock import FolderLock
 from fedlab.scenario import Scenario, dumps, load_resolved
 from fedlab.scenario.changes import content_of
 
-_AT_THE_START = {files.SCENARIO, files.ENVIRONMENT, files.LOCK, files.LOCK_HOLDER}
+_AT_THE_START = {
+    files.SCENARIO,
+    files.ENVIRONMENT,
+    files.DEPLOYMENT,
+    files.LOCK,
+    files.LOCK_HOLDER,
+}
+DEPLOYED = "deployment"
+"""The engine of a run whose clients are sites elsewhere."""
 PACKAGES = ("flwr", "ray", "torch", "torchvision", "timm", "numpy", "flwr-datasets")
 
 
@@ -64,10 +72,34 @@ class RunFolder:
             FedlabError: If it cannot be made.
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
+        return cls._made_in(parent, lambda: _fresh(parent, f"{name}-{stamp}"), scenario)
+
+    @classmethod
+    def create_at(cls, path: Path, scenario: Scenario) -> RunFolder:
+        """Make a new folder of exactly this path.
+
+        Raises:
+            FedlabError: If something is there already, or it cannot be made.
+        """
+
+        def make() -> Path:
+            try:
+                path.mkdir()
+            except FileExistsError as error:
+                if not path.is_dir() or any(path.iterdir()):
+                    raise FedlabError(
+                        f"{path} is there already; name a folder that is not"
+                    ) from error
+            return path
+
+        return cls._made_in(path.parent, make, scenario)
+
+    @classmethod
+    def _made_in(cls, parent: Path, make: Callable[[], Path], scenario: Scenario) -> RunFolder:
         made = [path for path in (parent, *parent.parents) if not path.exists()]
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            path = _fresh(parent, f"{name}-{stamp}")
+            path = make()
         except OSError as error:
             raise FedlabError(
                 f"the run folder cannot be made in {parent}: {error.strerror or error}"
@@ -220,9 +252,21 @@ class RunFolder:
         if saved is None:
             return ""
         return (
-            f"; round {saved[0]} is saved; 'fedlab resume {self.path}' goes on from there once "
-            "that is mended"
+            f"; round {saved[0]} is saved; '{self.resume_command}' goes on from there once that is "
+            "mended"
         )
+
+    @property
+    def is_deployed(self) -> bool:
+        """Return whether the run's clients are sites elsewhere, which train on their own data."""
+        return bool(self.scenario.engine.name == DEPLOYED)
+
+    @property
+    def resume_command(self) -> str:
+        """Return what continues the run."""
+        if self.is_deployed:
+            return f"fedlab deploy run --resume {self.path}"
+        return f"fedlab resume {self.path}"
 
 
 def _write_lines(path: Path, lines: Iterable[bytes]) -> None:

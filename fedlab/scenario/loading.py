@@ -10,7 +10,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from fedlab.errors import FedlabErrors
+from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.own_modules import own_modules
 from fedlab.scenario.content import (
     SET,
@@ -24,13 +24,13 @@ from fedlab.scenario.content import (
     module_folders,
     tuples_for_lists,
 )
-from fedlab.scenario.files import find, text_of
+from fedlab.scenario.files import built_in, find, text_of
 from fedlab.scenario.named_tables import schema_for
 from fedlab.scenario.overrides import overlay, put_back, take_out, without_taken
 from fedlab.scenario.paths import here, make_absolute
 from fedlab.scenario.phases import lay_clients, said_once, set_rounds
-from fedlab.scenario.problems import sentences
-from fedlab.scenario.schema import Scenario
+from fedlab.scenario.problems import sentences, shown
+from fedlab.scenario.schema import SITES, Scenario
 from fedlab.scenario.toml_text import parsed
 
 MOST_PROBLEMS = 20
@@ -109,8 +109,26 @@ def _update(raw: dict[str, Any]) -> None:
 
 
 def from_run_config(value: str) -> Scenario:
-    """Return the scenario that a Flower run's configuration carries: a name, or TOML text."""
-    return loads(value) if "=" in value else load(value)
+    """Return the scenario that a Flower run's configuration carries: a name, or TOML text.
+
+    Raises:
+        FedlabError: If it is not valid, or extends what is not on every machine.
+    """
+    if "=" not in value:
+        return load(value)
+    raw = parsed(value, "scenario")
+    name = raw.pop("extends", None)
+    if name is None:
+        return check(raw, "scenario")
+    if not isinstance(name, str) or name not in built_in():
+        raise FedlabError(
+            f"scenario: extends: {shown(name)} is a file of the machine that it was written on; "
+            "submit the scenario resolved, as 'fedlab show scenario' prints it, or extend one that "
+            "comes with fedlab"
+        )
+    content = merged(built_in()[name], ())
+    content.lay(raw, "scenario", here())
+    return check(content.raw, "scenario", content.inherited, content.folders, content)
 
 
 def dumps(scenario: Scenario) -> str:
@@ -169,6 +187,7 @@ def check(
     lay_clients(raw, lambda base, own, path: merge(base, own, inherited, path))
     schema, problems = _settle(raw)
     problems += set_rounds(raw)
+    _evaluate_at_sites(raw)
     drop_unknown(raw, schema, inherited)
     make_absolute(raw, schema, (origins or Content({}, {}, set())).folder_of)
     content = tuples_for_lists(raw)
@@ -190,6 +209,14 @@ def _placed(problem: str, where: str, origins: Content | None) -> str:
     """Return a problem with the file or option that set its key."""
     origin = origins and origins.origin_of(problem.partition(": ")[0])
     return f"{SET} {problem}" if origin == SET else f"{origin or where}: {problem}"
+
+
+def _evaluate_at_sites(raw: dict[str, Any]) -> None:
+    """Let sites evaluate the model where the server has no test data, unless it is said."""
+    data, evaluation = raw.get("data"), raw.setdefault("evaluation", {})
+    of_sites = isinstance(data, dict) and data.get("name") == SITES and data.get("test") is None
+    if of_sites and isinstance(evaluation, dict):
+        evaluation.setdefault("federated", True)
 
 
 def _settle(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fedlab.attacks.attack import AttackSettings
     from fedlab.models.settings import ModelSettings
 
+SITES = "sites"
+"""The data set of a scenario whose sites bring their own data."""
 Baseline = Literal["centralised", "local", "random"]
 RoundCount = Annotated[int, Field(ge=1, le=10**6, description="rounds of federated training")]
 

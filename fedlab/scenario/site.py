@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SerializeAsAny, ValidationError, create_model
 
-from fedlab.data.clients_by import CLIENTS_BY, SITES
+from fedlab.data.clients_by import CLIENTS_BY
+from fedlab.data.clients_by import SITES as SITES_KEY
 from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.scenario.content import tuples_for_lists
 from fedlab.scenario.files import text_of
 from fedlab.scenario.named_tables import registered_settings
 from fedlab.scenario.paths import make_absolute
 from fedlab.scenario.problems import sentences, shown
+from fedlab.scenario.schema import SITES
 from fedlab.scenario.toml_text import parsed
 from fedlab.settings import Settings
 
 LONGEST_NAME = 64
-SCHEMA = "sites"
-"""The data set of a scenario whose sites bring their own data."""
 
 
 class Permissions(Settings):
@@ -109,9 +109,9 @@ def check_site(raw: dict[str, Any], where: str, folder: Path) -> Site:
     """
     problems: list[str] = []
     table = raw.get("data")
-    if isinstance(table, dict) and table.get("name") == SCHEMA:
+    if isinstance(table, dict) and table.get("name") == SITES:
         raise FedlabError(
-            f"{where}: data.name: '{SCHEMA}' is what a scenario says of all sites; a site names "
+            f"{where}: data.name: '{SITES}' is what a scenario says of all sites; a site names "
             "its own data: imagefolder, table, text, sound, series-csv, huggingface"
         )
     source: Any = registered_settings(raw.get("data"), "data", "datasets", problems)
@@ -133,7 +133,7 @@ def check_site(raw: dict[str, Any], where: str, folder: Path) -> Site:
 
 def _of_several(site: Site) -> Iterator[str]:
     """Tell whether the data are said to be several clients', where a site is one."""
-    for key in (CLIENTS_BY, SITES):
+    for key in (CLIENTS_BY, SITES_KEY):
         value = getattr(site.data, key, None)
         if value:
             yield (

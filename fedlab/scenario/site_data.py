@@ -127,6 +127,7 @@ def schema_federation(
     tested: Sequence[int],
     pooled: Pooled,
     names: Sequence[str] = (),
+    class_counts: Sequence[tuple[int, ...]] = (),
 ) -> Federation:
     """Return the federation as the server sees it: numbers of examples, and its own test data.
 
@@ -136,12 +137,13 @@ def schema_federation(
         tested: How many each has set apart for testing itself.
         pooled: What all sites say together.
         names: What the sites are called, where they say so.
+        class_counts: How many examples of each class each holds, where they say so.
 
     Raises:
         FedlabError: If the server's test data are not what the scenario says.
     """
     task = task_with(scenario, pooled)
-    partition = SitePartition(tuple(held), tuple(tested), (), tuple(names))
+    partition = SitePartition(tuple(held), tuple(tested), (), tuple(names), tuple(class_counts))
     train = AbsentExamples(task, sum(held) + sum(tested))
     return _federation(scenario, task, train, partition, test_of(scenario, task), ())
 
@@ -239,6 +241,11 @@ def nothing_of(task: Task) -> Examples:
 def counts_classes(scenario: Scenario) -> bool:
     """Return whether sites are asked how many examples of each class they hold."""
     return "class_counts" in scenario.data.collect and bool(scenario.data.classes)
+
+
+def asks_statistics(scenario: Scenario) -> bool:
+    """Return whether sites are asked for anything about their rows before the first round."""
+    return counts_classes(scenario) or kind_of(scenario.data).needs_statistics
 
 
 def _weighs_classes(scenario: Scenario) -> bool:

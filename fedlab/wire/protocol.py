@@ -42,6 +42,18 @@ The worker adds it, whatever the client algorithm does to what it sends.
 WEIGHTING = "weighting"
 """Config key: "examples", or "clients" where each client weighs 1 in a mean."""
 
+SITE = "site"
+"""Key of a node's configuration: the site's file, where the site brings its own data."""
+ASK, ANSWER = "ask", "answer"
+"""Config keys of a query: what is asked, one of the two below, and the answer, as JSON."""
+INTRODUCTION, STATISTICS_OF_SITE = "introduction", "statistics"
+"""What a site is asked before the first round: what it is and holds, and sums over its rows."""
+FEDERATION = "federation"
+"""Record key of what every message of a deployment carries, the two values below."""
+RUN_KEY, POOLED = "run", "pooled"
+"""Config keys: which run a message belongs to, under which a site keeps its state, and what all
+sites say together of their training rows, as JSON."""
+
 UPDATE = "update"
 """What begins the keys of update processors, in every record and in what clients keep."""
 STATISTICS = f"{UPDATE}.statistics"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -40,12 +40,14 @@ from fedlab.process import set_torch_threads
 from fedlab.scenario import Scenario, dumps
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import BadReply, check_reply
-from fedlab.wire.protocol import CONFIG, PARTITION_ID, node_of
+from fedlab.wire.protocol import CONFIG, PARTITION_ID, node_of, phase_of
 
 SEES_ALL = "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"
 SECONDS_TO_START = 180.0
 SECONDS_TO_TRAVEL = 60.0
 """What messages may take beyond a client's own time."""
+
+NOT_TAKEN = "the SuperLink did not take the message, which may be too large for it"
 
 
 class FlowerEngineSettings(EngineSettings):
@@ -68,8 +70,8 @@ class _WorkerFromText:
     def __init__(self, text: str) -> None:
         self._text = text
 
-    def __call__(self, context: Context, phase: int) -> Worker:
-        return worker_of(self._text, phase)
+    def __call__(self, context: Context, config: Mapping[str, Any]) -> Worker:
+        return worker_of(self._text, phase_of(config))
 
 
 class FlowerGridEngine(Engine):
@@ -148,8 +150,12 @@ class FlowerGridEngine(Engine):
         phase = sent[0].metadata.message_type
         result = BlockResult()
         asked = {}
-        for identifier, message in zip(self._grid.push_messages(sent), sent, strict=True):
-            asked[identifier] = clients[message.metadata.dst_node_id]
+        for identifier, message in zip(self._push(sent), sent, strict=True):
+            client = clients[message.metadata.dst_node_id]
+            if identifier is None:
+                result.failures.append(Failure(client, phase, NOT_TAKEN))
+            else:
+                asked[identifier] = client
         for reply in self._pull(set(asked)):
             client = asked.pop(reply.metadata.reply_to_message_id)
             if reply.has_error():
@@ -171,6 +177,10 @@ class FlowerGridEngine(Engine):
                 result.replies.append(reply)
         result.failures += [Failure(c, phase, "no answer in time") for c in asked.values()]
         return result
+
+    def _push(self, messages: Sequence[Message]) -> list[str | None]:
+        """Send messages; return their ids, None for one that was not taken."""
+        return list(self._grid.push_messages(messages))
 
     def _pull(self, waiting: set[str]) -> Iterator[Message]:
         """Yield replies as they come, until all are there or nothing more is to be expected.
@@ -198,8 +208,13 @@ class FlowerGridEngine(Engine):
         self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
     ) -> Iterable[dict[str, Any]]:
         if self._evaluator is None:
-            self._evaluator = Worker(self.scenario, self.federation)
+            device = self._evaluating_device()
+            self._evaluator = Worker(self.scenario, self.federation, device)
         return [self._evaluator.evaluate_rows(wire, start, stop) for start, stop in shards]
+
+    def _evaluating_device(self) -> str | None:
+        """Return where the server evaluates; None: where the scenario says."""
+        return None
 
 
 class FlowerEngine(FlowerGridEngine):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedlab.engine.ray.node_host import Facts, Files, host_class
+from fedlab.engine.node_host import Facts, Files, host_class
 from fedlab.engine.ray.outcomes import TRIES, in_one_line
 from fedlab.errors import FedlabError
 

@@ -54,7 +54,7 @@ class BlockRunner:
     def __init__(self, worker: Worker, scenario_text: str) -> None:
         self.worker = worker
         self._text = scenario_text
-        self._app = client_app(lambda context, phase: worker)
+        self._app = client_app(lambda context, config: worker)
         self._decode = Decoder()
 
     def run(self, jobs: Sequence[ClientJob], combine: bool) -> BlockResult:

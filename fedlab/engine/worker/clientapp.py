@@ -6,7 +6,7 @@ engines find the scenario as text in the run's configuration.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flwr.app import (
@@ -21,7 +21,6 @@ from flwr.app import (
 )
 from flwr.clientapp import ClientApp
 
-from fedlab.engine.devices import resolved
 from fedlab.engine.worker.messages import (
     Decoder,
     assignment,
@@ -30,10 +29,17 @@ from fedlab.engine.worker.messages import (
     sent_arrays,
     weights_key,
 )
-from fedlab.engine.worker.of_process import worker_of
+from fedlab.engine.worker.site_node import (
+    answer_of_node,
+    remembering,
+    reticent,
+    worker_of_node,
+)
 from fedlab.engine.worker.worker import Worker
 from fedlab.training.task import Assignment
 from fedlab.wire.protocol import (
+    ANSWER,
+    ASK,
     CONFIG,
     EXAMPLES,
     METRICS,
@@ -41,34 +47,40 @@ from fedlab.wire.protocol import (
     WEIGHT,
     WEIGHTS,
     own_weight,
-    phase_of,
 )
 from fedlab.wire.records import config_of
 
-DEVICE = "device"
-"""Key of a node's own configuration: what its machine trains on, as ``engine.device``."""
-WorkerSource = Callable[[Context, int], Worker]
-"""Returns the worker for a client's context and a phase of the run."""
+WorkerSource = Callable[[Context, Mapping[str, Any]], Worker]
+"""Returns the worker for a client's context and the values of a message."""
+Answer = Callable[[Context, Mapping[str, Any]], str]
+"""Answers a query of a deployment's server, given a node's context and the query's values."""
 
 
-def client_app(worker_source: WorkerSource, nodes_keep_states: bool = False) -> ClientApp:
+def client_app(
+    worker_source: WorkerSource,
+    nodes_keep_states: bool = False,
+    answer: Answer | None = None,
+    mods: Sequence[Any] = (),
+) -> ClientApp:
     """Return the ClientApp whose messages are worked on by ``worker_source``'s worker.
 
     Args:
         worker_source: Finds it.
         nodes_keep_states: Whether what a client keeps stays on its node, where nobody but this app
             can drop what an earlier phase of the run kept; other engines hold it themselves.
+        answer: Answers what a query asks beside which client this is.
+        mods: What else stands around the work, outermost first, as Flower's mods do.
     """
 
     def limited(message: Message, context: Context, call_next: Any) -> Message:
         """Stop a client that takes longer than the scenario allows."""
         if message.metadata.message_type == MessageType.QUERY:
             return call_next(message, context)  # type: ignore[no-any-return]
-        limit = worker_source(context, phase_of(config_of(message.content))).time_limit
+        limit = worker_source(context, config_of(message.content)).time_limit
         reply: Message = limit.run(1, call_next, message, context)
         return reply
 
-    app = ClientApp(mods=[limited])
+    app = ClientApp(mods=[*mods, limited])
     decode = Decoder()
 
     def worker_for(message: Message, context: Context) -> Worker:
@@ -76,7 +88,7 @@ def client_app(worker_source: WorkerSource, nodes_keep_states: bool = False) -> 
         config = config_of(message.content)
         if nodes_keep_states:
             forget_other_phase(context.state, config)
-        return worker_source(context, phase_of(config))
+        return worker_source(context, config)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -88,9 +100,12 @@ def client_app(worker_source: WorkerSource, nodes_keep_states: bool = False) -> 
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        """Tell which partition this node holds."""
-        answer = ConfigRecord({PARTITION_ID: int(context.node_config[PARTITION_ID])})
-        return Message(RecordDict({CONFIG: answer}), reply_to=message)
+        """Say which client this node is, and answer what else is asked."""
+        said = ConfigRecord({PARTITION_ID: int(context.node_config[PARTITION_ID])})
+        config = config_of(message.content)
+        if answer is not None and ASK in config:
+            said[ANSWER] = answer(context, config)
+        return Message(RecordDict({CONFIG: said}), reply_to=message)
 
     return app
 
@@ -120,10 +135,6 @@ def _asked(worker: Worker, decode: Decoder, message: Message, context: Context) 
     return assignment(worker, decode, client, message.content, context.state)
 
 
-def _worker_from_run_config(context: Context, phase: int) -> Worker:
-    own = context.node_config.get(DEVICE)
-    device = None if own is None else str(resolved(str(own), f"--node-config {DEVICE}"))
-    return worker_of(str(context.run_config["scenario"]), phase, device)
-
-
-app = client_app(_worker_from_run_config, nodes_keep_states=True)
+app = client_app(
+    worker_of_node, nodes_keep_states=True, answer=answer_of_node, mods=[reticent, remembering]
+)

@@ -33,7 +33,7 @@ def compile_networks(
     Raises:
         FedlabError: If a network cannot be compiled.
     """
-    examples = federation.examples(0)[0]
+    examples = federation.examples(federation.partition.present_client)[0]
     size = min(scenario.client.batch_size, len(examples))
     draw = build_draw(federation.dataset.task)
     for architecture in architectures:

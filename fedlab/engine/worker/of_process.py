@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from fedlab.data.federation import Federation
 from fedlab.engine.devices import use_alone
+from fedlab.engine.worker.local_site import Place, federation_of
 from fedlab.engine.worker.worker import Worker
 from fedlab.process import set_torch_threads
 from fedlab.scenario import Scenario, from_run_config
@@ -14,15 +15,18 @@ from fedlab.scenario.phases import phases_of
 
 
 @lru_cache(maxsize=1)
-def worker_of(scenario_text: str, phase: int = 0, device: str | None = None) -> Worker:
+def worker_of(
+    scenario_text: str, phase: int = 0, device: str | None = None, place: Place | None = None
+) -> Worker:
     """Return this process's worker for a scenario that arrived as text, in one of its phases.
 
     Args:
         scenario_text: The scenario.
         phase: The phase.
         device: The device of this process's machine; None: what the scenario says.
+        place: The site whose own data are trained on; None: a part of the scenario's data set.
     """
-    scenario, federation = _loaded(scenario_text)
+    scenario, federation = _loaded(scenario_text, place)
     set_torch_threads(getattr(scenario.engine, "threads", 1))
     worker = Worker(phases_of(scenario)[phase], federation, device)
     use_alone(worker.device)
@@ -30,6 +34,8 @@ def worker_of(scenario_text: str, phase: int = 0, device: str | None = None) -> 
 
 
 @lru_cache(maxsize=1)
-def _loaded(scenario_text: str) -> tuple[Scenario, Federation]:
+def _loaded(scenario_text: str, place: Place | None) -> tuple[Scenario, Federation]:
+    if place is not None:
+        return federation_of(scenario_text, place)
     scenario = from_run_config(scenario_text)
     return scenario, load_federation(scenario)

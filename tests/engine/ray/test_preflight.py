@@ -12,8 +12,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
+from fedlab.engine.node_host import host_class
 from fedlab.engine.ray import preflight
-from fedlab.engine.ray.node_host import host_class
 from fedlab.engine.ray.preflight import Preflight, lacking, module_files
 from fedlab.errors import FedlabError
 

@@ -43,7 +43,7 @@ def context(state: RecordDict | None = None) -> Context:
 def test_the_reply_carries_one_vector_and_what_a_mean_needs() -> None:
     held = worker()
     weights = held.network.model.wire().numpy().copy()
-    reply = client_app(lambda _, phase: held)(message(weights), context())
+    reply = client_app(lambda _, config: held)(message(weights), context())
     (record,) = reply.content.array_records.values()
     assert list(record) == ["weights"]
     assert record["weights"].numpy().shape == weights.shape
@@ -55,7 +55,7 @@ def test_the_reply_carries_one_vector_and_what_a_mean_needs() -> None:
 
 def test_a_message_gives_the_same_bits_whatever_ran_before() -> None:
     held = worker()
-    app, weights = client_app(lambda _, phase: held), held.network.model.wire().numpy().copy()
+    app, weights = client_app(lambda _, config: held), held.network.model.wire().numpy().copy()
     first = app(message(weights), context())
     other = Context(1, 3, {"partition-id": 1}, RecordDict(), {})
     app(message(weights), other)
@@ -70,7 +70,7 @@ def test_personal_layers_stay_in_the_clients_state_and_come_back() -> None:
         "layers = [{channels = 4, kernel_size = 3, padding = 1, batch_norm = true}]"
     )
     held = worker(model)
-    app, weights = client_app(lambda _, phase: held), held.network.model.wire().numpy().copy()
+    app, weights = client_app(lambda _, config: held), held.network.model.wire().numpy().copy()
     own = context()
     app(message(weights), own)
     kept = own.state.array_records[CLIENT_STATE]["personal"].numpy()
@@ -91,7 +91,7 @@ def test_only_nodes_that_keep_states_drop_those_of_a_phase_with_another_layout(
 ) -> None:
     layers = "layers = [{channels = 4, batch_norm = true}]"
     held = worker(f'name = "cnn"\nbatch_norm = "local"\n{layers}')
-    app = client_app(lambda _, phase: held, nodes_keep_states)
+    app = client_app(lambda _, config: held, nodes_keep_states)
     weights, layout = held.network.model.wire().numpy().copy(), held.network.model.layout
     own = context()
     app(message(weights, phase=0, layout=layout.fingerprint), own)
@@ -106,31 +106,31 @@ def test_only_nodes_that_keep_states_drop_those_of_a_phase_with_another_layout(
 def test_a_client_without_state_keeps_none() -> None:
     held = worker()
     own = context()
-    client_app(lambda _, phase: held)(message(held.network.model.wire().numpy().copy()), own)
+    client_app(lambda _, config: held)(message(held.network.model.wire().numpy().copy()), own)
     assert len(own.state) == 0
 
 
 def test_another_layout_is_refused() -> None:
     held = worker()
     with pytest.raises(FedlabError, match="layout"):
-        client_app(lambda _, phase: held)(
+        client_app(lambda _, config: held)(
             message(held.network.model.wire().numpy().copy(), layout="other"), context()
         )
     with pytest.raises(FedlabError, match="3 weights"):
-        client_app(lambda _, phase: held)(message(np.zeros(3, np.float32)), context())
+        client_app(lambda _, config: held)(message(np.zeros(3, np.float32)), context())
 
 
 def test_weights_that_are_not_finite_are_an_error() -> None:
     held = worker()
     broken = np.full_like(held.network.model.wire().numpy(), np.nan)
     with pytest.raises(BadReply):
-        client_app(lambda _, phase: held)(message(broken), context())
+        client_app(lambda _, config: held)(message(broken), context())
 
 
 def test_fedprox_pulls_towards_the_received_weights() -> None:
     plain, pulled = worker(), worker(client="fedprox")
     weights = plain.network.model.wire().numpy().copy()
-    app, prox = client_app(lambda _, phase: plain), client_app(lambda _, phase: pulled)
+    app, prox = client_app(lambda _, config: plain), client_app(lambda _, config: pulled)
 
     def moved(reply: Message) -> float:
         after = next(iter(reply.content.array_records["arrays"].values())).numpy()
@@ -146,7 +146,7 @@ def test_fedprox_pulls_towards_the_received_weights() -> None:
 def test_fedprox_without_mu_says_which_strategy_sends_it() -> None:
     held = worker(client="fedprox")
     with pytest.raises(FedlabError, match=r"strategy\.name = 'fedprox'"):
-        client_app(lambda _, phase: held)(
+        client_app(lambda _, config: held)(
             message(held.network.model.wire().numpy().copy()), context()
         )
 
