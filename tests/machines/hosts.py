@@ -111,17 +111,21 @@ class Hosts:
     def _in_hub(self, *arguments: str) -> None:
         _ip("-n", self._namespace(0), *arguments)
 
-    def host(self, hidden: Sequence[Path] = (), alone: bool = False) -> Host:
+    def host(
+        self, hidden: Sequence[Path] = (), alone: bool = False, own: Sequence[Path] = ()
+    ) -> Host:
         """Add a host to the network.
 
         Args:
-            hidden: Folders that it does not have.
-            alone: Whether it sees no processes of other hosts.
+            hidden: Folders that are empty for each of its commands.
+            alone: Whether its commands see no other processes.
+            own: Folders of which it has its own, empty at first, for all its commands, which see no
+                processes of other hosts.
         """
         number = len(self.hosts) + 1
         mark = f"{self._name}-{number}"
         if not self.isolated:
-            if hidden or alone:
+            if hidden or alone or own:
                 raise ValueError("hosts that share a machine see its files and processes")
             self.hosts.append(Host(mark, "127.0.0.1"))
             return self.hosts[-1]
@@ -134,9 +138,26 @@ class Hosts:
         for link in ("lo", "eth0"):
             _ip("-n", name, "link", "set", link, "up")
         _ip("-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
-        prefix = ["ip", "netns", "exec", name, *_hiding(hidden), *(ALONE if alone else [])]
-        self.hosts.append(Host(mark, address, prefix))
-        return self.hosts[-1]
+        # As machines have; Ray takes the address that packets would leave by.
+        _ip("-n", name, "route", "add", "default", "dev", "eth0")
+        enter = ["ip", "netns", "exec", name]
+        host = Host(mark, address, enter)
+        if own:
+            enter = self._with_own(host, own)
+        host.prefix = [*enter, *_hiding(hidden), *(ALONE if alone else [])]
+        self.hosts.append(host)
+        return host
+
+    def _with_own(self, host: Host, folders: Sequence[Path]) -> list[str]:
+        """Return what commands begin with that see a host's own folders and processes alone."""
+        ready = self.folder / f"mounted-{host.mark}"
+        hold = f"touch {shlex.quote(str(ready))}; exec sleep infinity"
+        process = subprocess.Popen(
+            [*host.prefix, *ALONE, *_hiding(folders), "sh", "-c", hold], env=self.environment(host)
+        )
+        wait_until(ready.exists, SECONDS_TO_START, "folders of a host's own")
+        inside = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        return ["nsenter", "--target", inside, "--mount", "--net", "--pid"]
 
     def environment(self, host: Host, **more: str) -> dict[str, str]:
         """Return the environment of a host's processes; it says which of them are its own."""

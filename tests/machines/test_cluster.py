@@ -292,6 +292,8 @@ def test_the_pages_commands_make_a_cluster_of_three_machines(folder: Path, separ
     commands = {after.strip(): before.strip() for before, _, after in lines}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(folder / ".ray" / "auth_token")}
     places = {"HOME": str(folder), "RAY_TMPDIR": "/tmp"}
+    rays = Path("/tmp/ray")
+    rays.mkdir(exist_ok=True)
 
     def typed(host: Host, where: str, log: str, **more: str) -> None:
         command = commands[where].replace("HEAD", hosts.hosts[0].address)
@@ -300,10 +302,11 @@ def test_the_pages_commands_make_a_cluster_of_three_machines(folder: Path, separ
         assert run.wait(SECONDS) == 0, (folder / log).read_text()
 
     with Hosts(isolated=True) as hosts:
-        head, *others = [hosts.host() for _ in range(3)]
+        head, *others = [hosts.host(own=[rays]) for _ in range(3)]
         typed(head, "writes ~/.ray/auth_token", "token.log")
         typed(head, "on the head", "head.log", **token)
         for number, other in enumerate(others):
             typed(other, "on each of the others", f"{number}.log", **token)
         typed(others[0], "on any of them", "run.log", **token)
-    assert "engine ray ×" in (folder / "run.log").read_text()
+    assert "engine ray × 4" in (folder / "run.log").read_text()
+    assert "test accuracy" in (folder / "run.log").read_text()
