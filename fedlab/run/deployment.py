@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flwr.serverapp import Grid
+from jinja2 import TemplateNotFound
 
 from fedlab import files
 from fedlab.data.federation import Federation
@@ -112,10 +113,21 @@ def _deploy(grid: Grid, folder: RunFolder) -> Rounds:
     callbacks = [PlainLines(folder, console), *trackers_of(folder.scenario, folder.path)]
     rounds = run(folder, callbacks, simulation)
     console.print(f"Run folder  {folder.path}", soft_wrap=True)
-    console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
+    console.print(f"Report      {_reported(folder)}", soft_wrap=True)
     for callback in callbacks:
         callback.closed()
     return rounds
+
+
+def _reported(folder: RunFolder) -> str:
+    """Write the report; return where it is.
+
+    A bundle that Flower unpacks holds no templates: there the command says how to write it.
+    """
+    try:
+        return str(write_report(folder.path))
+    except TemplateNotFound:
+        return f"'fedlab report {folder.path}' writes it"
 
 
 def _connected(

@@ -9,10 +9,19 @@ from typing import Any
 
 from fedlab.algorithm.strategy import build_strategy
 from fedlab.engine import batch_size
-from fedlab.errors import AssetMissing
+from fedlab.engine.flower.deployment import deployed, undeployable
+from fedlab.errors import AssetMissing, FedlabErrors
 from fedlab.run.simulation import assemble
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_federation
+from fedlab.scenario.parts import load_federation, posed
+from fedlab.scenario.site_data import Pooled, is_of_sites, objections, schema_federation
+
+_STAND_IN = 100
+"""Examples of a site whose own number is not known yet."""
+_AT_SITES = (
+    "the data are at the sites, which 'fedlab deploy run' asks whether theirs fit; all else was "
+    "checked"
+)
 
 
 def rehearse(scenario: Scenario) -> list[str]:
@@ -28,6 +37,8 @@ def rehearse(scenario: Scenario) -> list[str]:
         size = batch_size.ON_CPU
         note = f"client.batch_size: 'auto' is found when the run begins; checked with {size}"
         return [note, *rehearse(batch_size.with_batch_size(scenario, size))]
+    if is_of_sites(scenario) and not scenario.data.site_files:
+        return [_AT_SITES, *_without_sites(scenario)]
     with _nothing_fetched():
         try:
             federation = load_federation(scenario)
@@ -46,6 +57,17 @@ def rehearse(scenario: Scenario) -> list[str]:
                 "without them",
                 *assemble(bare, federation).notes,
             ]
+
+
+def _without_sites(scenario: Scenario) -> list[str]:
+    """Put together what the server of a deployment does, for sites with some examples each."""
+    problems = [*objections(scenario), *undeployable(scenario)]
+    if problems:
+        raise FedlabErrors(problems)
+    sites = scenario.data.sites
+    federation = schema_federation(scenario, [_STAND_IN] * sites, [0] * sites, Pooled())
+    with _nothing_fetched():
+        return assemble(deployed(scenario), posed(scenario, federation)).notes
 
 
 def _without_weights(scenario: Scenario) -> Scenario:

@@ -13,10 +13,12 @@ from fedlab.data.dataset import Examples
 from fedlab.data.federation import some_of
 from fedlab.data.on_device import placed
 from fedlab.data.unreadable import settle
+from fedlab.errors import FedlabError
 from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.sites import SiteMetrics, measured_sites, reported_groups
 from fedlab.run.same_data import check_task, differs_in_test
 from fedlab.scenario.parts import load_dataset, task_of
+from fedlab.scenario.site_data import is_of_sites, test_of
 from fedlab.training.evaluation import evaluate
 from fedlab.use.inputs import DATA, in_batches, reader_of, stacked
 from fedlab.use.loading import Trained
@@ -88,6 +90,8 @@ def _own_test(trained: Trained, tell: Callable[[str], object]) -> Examples:
     Its task has to be the one that was learned; its examples may be others, which is told.
     """
     scenario = trained.scenario
+    if is_of_sites(scenario):
+        return _servers_test(trained)
     dataset = load_dataset(scenario)
     check_task(trained.folder, task_of(scenario, dataset.task))
     limit = scenario.evaluation.test_examples
@@ -100,3 +104,17 @@ def _own_test(trained: Trained, tell: Callable[[str], object]) -> Examples:
             "among those that it was trained on, where the data set draws its test part itself"
         )
     return test
+
+
+def _servers_test(trained: Trained) -> Examples:
+    """Return the server's own test data, of a run whose sites keep theirs.
+
+    Raises:
+        FedlabError: If the run has none.
+    """
+    if trained.scenario.data.test is None:
+        raise FedlabError(
+            "the run's data are at its sites, and the server has no test data (data.test); name "
+            "labelled data with --data"
+        )
+    return test_of(trained.scenario, trained.task)

@@ -12,12 +12,15 @@ from flwr.app import Array, ArrayRecord, Message, MessageType
 from safetensors.numpy import load_file
 
 from fedlab.cli.resume import resume
+from fedlab.engine.worker.worker import Worker
 from fedlab.errors import EngineFault, FedlabError
 from fedlab.run.deployment import deploy
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import TooFewReplies
 from fedlab.scenario import Scenario, dumps
+from fedlab.use.evaluate import evaluate_trained
+from fedlab.use.loading import load_trained
 from tests.data.sites.files import PICTURES, TABLE, site_of_pictures, site_of_rows, some_rows
 from tests.engine.flower.nodes import Nodes
 from tests.shared import scenario_with
@@ -329,3 +332,56 @@ def test_a_deployments_folder_is_resumed_by_a_deployment_alone(tmp_path: Path) -
             Nodes(dumps(scenario), ()),  # type: ignore[arg-type]
             {"scenario": dumps(scenario), "folder": str(simulated.path), "resume": True},
         )
+
+
+def test_the_servers_own_test_data_are_evaluated_at_the_server(tmp_path: Path) -> None:
+    sites = sites_of(tmp_path, "pictures")
+    site_of_pictures(tmp_path, "held", {"red": 3, "green": 2, "blue": 4})
+    test = {"data": {"test": {"name": "imagefolder", "path": str(tmp_path / "held")}}}
+    whole = RunFolder.create(tmp_path, "s", scenario_of("pictures", test, sites=sites))
+    run(whole)
+    path = deployed(tmp_path, scenario_of("pictures", test), sites=sites)
+    mine, theirs = (lines(p, "metrics.jsonl") for p in (path, whole.path))
+    assert [line["test"]["loss"] for line in mine] == pytest.approx(
+        [line["test"]["loss"] for line in theirs], rel=1e-5
+    )
+    found = evaluate_trained(load_trained(path)).compute()
+    assert found["accuracy"] == pytest.approx(mine[-1]["test"]["accuracy"])
+
+
+def test_phases_keep_a_sites_data_and_equal_the_simulation(tmp_path: Path) -> None:
+    sites = sites_of(tmp_path, "pictures")
+    phases = {
+        "rounds": None,
+        "phases": [
+            {"name": "head", "rounds": 1, "trainable": "head"},
+            {"name": "all", "rounds": 1, "trainable": "all"},
+        ],
+    }
+    whole = RunFolder.create(tmp_path, "s", scenario_of("pictures", phases, sites=sites))
+    run(whole)
+    assert_same(deployed(tmp_path, scenario_of("pictures", phases), sites=sites), whole.path)
+
+
+def test_balanced_classes_are_counted_over_all_sites_that_permit_it(tmp_path: Path) -> None:
+    every = "statistics = true\nclass_counts = true"
+    sites = sites_of(tmp_path, "table", permissions=every)
+    keys = {"data": {"collect": ["class_counts"]}, "client": {"class_weights": "balanced"}}
+    whole = RunFolder.create(tmp_path, "s", scenario_of("table", keys, sites=sites))
+    run(whole)
+    assert_same(deployed(tmp_path, scenario_of("table", keys), sites=sites), whole.path)
+
+
+def test_an_error_at_a_site_quotes_nothing_of_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = sites_of(tmp_path, "pictures")
+
+    def fail(*arguments: Any, **keys: Any) -> Any:
+        raise ValueError("row 7 of patients.csv holds 'Ada'")
+
+    monkeypatch.setattr(Worker, "train", fail)
+    with pytest.raises(TooFewReplies) as error:
+        deployed(tmp_path, scenario_of("pictures"), sites=sites)
+    assert "ValueError at the site; its own log says more" in str(error.value)
+    assert "Ada" not in str(error.value)
