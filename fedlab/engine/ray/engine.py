@@ -57,7 +57,7 @@ class RayEngine(Engine):
         super().__init__(settings, scenario, federation)
         flower_internals.assume_identity()
         address = address_of(settings)
-        self._ray, early = ensure_started(address)
+        self._ray, early = ensure_started(address, is_forked=not settings.gpus_per_worker)
         self._mailbox = Mailbox()
         self._feature_paths: dict[str, str] = {}
         self._text = dumps(self.scenario)

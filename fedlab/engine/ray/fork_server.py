@@ -5,7 +5,8 @@ off share those pages with the process that imported them, and are there at once
 
 Ray is not forked: it is imported after the fork, in a process of its own, as Ray expects. Forking
 is safe only while a process has one thread, so that the server leaves this process before anything
-starts one.
+starts one. Where it is too late for that, as in a notebook or under pytest, the server is a Python
+of its own, which imports the same.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fedlab.engine.ray.private_folder import PrivateFolder
@@ -41,17 +44,19 @@ SECONDS_TO_SETTLE = 1.0
 
 @dataclass(frozen=True)
 class ForkServer:
-    """The server, as the process sees it that it was forked off.
+    """The server, as the process sees it that started it.
 
     Attributes:
         folder: Holds the socket that it listens on, and what else the run's processes share.
         lifeline: It ends when this is closed, as it is when this process ends.
         process: Its number.
+        spawned: Its handle; None: it was forked off, by a program of fedlab's own.
     """
 
     folder: PrivateFolder
     lifeline: socket.socket
     process: int
+    spawned: subprocess.Popen[bytes] | None = None
 
     def keep(self, words: str) -> None:
         """Let it print these words, should this process end without any of its own."""
@@ -69,6 +74,10 @@ class ForkServer:
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             finally:
                 os.close(descriptor)
+        if self.spawned is not None:
+            self.spawned.wait()
+            return
+        with suppress(OSError):
             os.waitpid(self.process, 0)
 
 
@@ -85,9 +94,7 @@ def start() -> ForkServer | None:
     import fedlab.engine.worker.block_runner  # noqa: F401
 
     folder = PrivateFolder.create()
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(folder.fork_socket))
-    listener.listen()
+    listener = _listening(folder)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # What is frozen is not gone through by the garbage collector, which would write to its pages.
     freeze_heap()
@@ -101,14 +108,71 @@ def start() -> ForkServer | None:
     try:
         ours.close()
         os.setsid()
-        # What ends a run is decided by its own process: this one and Ray's end with that.
-        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        workers = _serve(listener, theirs, folder)
-        _clear_up(workers, folder)
-        remove_those_of(parent)
+        _live(listener, theirs, folder, parent)
     finally:
         os._exit(0)
+
+
+def spawn() -> ForkServer | None:
+    """Start the server as a Python of its own; who asks it while it still imports, waits.
+
+    None: processes are not forked on this system, so that workers must be started the ordinary way.
+
+    Raises:
+        FedlabError: If there is no place for its socket.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    folder = PrivateFolder.create()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, _listening(folder) as listener:
+        passed = (listener.fileno(), theirs.fileno(), folder.lock)
+        words = [str(folder.path), *map(str, passed), str(os.getpid())]
+        process = subprocess.Popen(
+            # It finds what this process finds, and nothing in the present folder besides.
+            [sys.executable, "-P", "-m", __name__, *words],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+            stdin=subprocess.DEVNULL,
+            pass_fds=passed,
+            start_new_session=True,
+        )
+    return ForkServer(folder, ours, process.pid, process)
+
+
+def main() -> None:
+    """Be the server that ``spawn`` starts."""
+    folder, *numbers, parent = sys.argv[1:]
+    listener, lifeline, lock = map(int, numbers)
+    for descriptor in (listener, lifeline, lock):
+        os.set_inheritable(descriptor, False)
+    import fedlab.engine.worker.block_runner  # noqa: F401
+
+    freeze_heap()
+    _live(
+        socket.socket(fileno=listener),
+        socket.socket(fileno=lifeline),
+        PrivateFolder(Path(folder), lock),
+        int(parent),
+    )
+
+
+def _listening(folder: PrivateFolder) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(folder.fork_socket))
+    listener.listen()
+    return listener
+
+
+def _live(
+    listener: socket.socket, lifeline: socket.socket, folder: PrivateFolder, parent: int
+) -> None:
+    """Serve until the lifeline ends, then clear up."""
+    # What ends a run is decided by its own process: this one and Ray's end with that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    workers = _serve(listener, lifeline, folder)
+    _clear_up(workers, folder)
+    remove_those_of(parent)
 
 
 def _serve(listener: socket.socket, lifeline: socket.socket, folder: PrivateFolder) -> list[int]:
@@ -190,3 +254,7 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

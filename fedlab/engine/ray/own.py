@@ -78,9 +78,10 @@ class OwnRay:
     def _limited(self) -> Iterator[None]:
         """End the process where Ray's native code, which waits while no Python runs, does not.
 
-        That takes a timer of C's, and another process that says why.
+        That takes a timer of C's, and another process that says why. A process that is no program
+        of fedlab's own, such as a notebook, is not ended.
         """
-        if self._fork_server is None:
+        if self._fork_server is None or self._fork_server.spawned is not None:
             yield
             return
         self.keep(f"error: {NOT_STARTED}\n")

@@ -108,8 +108,12 @@ def start_early(engine: Any) -> None:
     _early.append(_begun(RayStart(address, wanted, server)))
 
 
-def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
+def ensure_started(address: str | None, is_forked: bool = True) -> tuple[Any, list[Any]]:
     """Return the module ``ray``, started on this machine or attached, and the early workers.
+
+    Args:
+        address: Of the cluster to attach to; None: Ray is started on this machine.
+        is_forked: Whether workers may be forked off, where Ray has not begun to start.
 
     Raises:
         FedlabError: If it does not start, or nobody answers at the address.
@@ -119,11 +123,11 @@ def ensure_started(address: str | None) -> tuple[Any, list[Any]]:
     own = own_ray()
     if not _early and ray.is_initialized() and not (own and own.is_lost()):
         return ray, []
-    start = _early.pop() if _early else _begun(RayStart(address))
+    start = _early.pop() if _early else _begun_late(address, is_forked)
     _wait_for(start)
     if start.error is None and not ray.is_initialized():
         # Somebody has shut it down since.
-        start = _begun(RayStart(address))
+        start = _begun_late(address, is_forked)
         _wait_for(start)
     _take_signals_back()
     if start.error is not None:
@@ -163,6 +167,12 @@ def _begun(start: RayStart) -> RayStart:
     _running.append(start)
     start.start()
     return start
+
+
+def _begun_late(address: str | None, is_forked: bool) -> RayStart:
+    """Begin a start when this process may have threads."""
+    server = fork_server.spawn() if address is None and is_forked else None
+    return _begun(RayStart(address, fork_server=server))
 
 
 def _end() -> None:

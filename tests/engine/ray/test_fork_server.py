@@ -24,6 +24,15 @@ with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.St
 print(server.folder.fork_socket, flush=True)
 sys.stdin.read()
 """
+SPAWN = """
+import sys, threading
+from fedlab.engine.ray import fork_server
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+server = fork_server.spawn()
+print(server.folder.fork_socket, flush=True)
+sys.stdin.read()
+"""
 TELL = """
 import json, os, sys
 assert __name__ == "__main__"
@@ -34,9 +43,9 @@ raise SystemExit(3)
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> object:
-    command = [sys.executable, "-c", SERVE]
+@pytest.fixture(scope="module", params=[SERVE, SPAWN], ids=["forked off", "spawned"])
+def server(request: pytest.FixtureRequest) -> object:
+    command = [sys.executable, "-c", request.param]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -98,9 +107,10 @@ def test_without_a_server_a_worker_starts_as_ray_starts_it(
     assert out.strip() == str(["program.py", context])
 
 
-def test_the_server_ends_with_the_process_that_it_was_forked_off() -> None:
+@pytest.mark.parametrize("started", [SERVE, SPAWN], ids=["forked off", "spawned"])
+def test_the_server_ends_with_the_process_that_started_it(started: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", started], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         path = Path(process.stdout.readline().strip())
@@ -120,6 +130,16 @@ def test_a_process_with_threads_is_not_forked() -> None:
     finally:
         release.set()
         thread.join()
+
+
+def test_a_spawned_server_is_ended_even_while_it_still_imports() -> None:
+    server = fork_server.spawn()
+    assert server is not None
+    assert server.folder.fork_socket.exists()
+    server.end()
+    server.folder.remove()
+    assert server.spawned is not None
+    assert server.spawned.returncode is not None
 
 
 def test_an_agents_stand_in_ends_with_the_raylet(tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ def test_a_table_that_is_none_is_left_to_the_check(started: Started) -> None:
     assert len(started.inits) == 1
 
 
+@pytest.mark.parametrize("is_forked", [True, False])
+def test_a_late_start_spawns_a_fork_server_unless_ray_shall_start_workers(
+    started: Started, monkeypatch: pytest.MonkeyPatch, is_forked: bool
+) -> None:
+    spawned: list[None] = []
+    monkeypatch.setattr(ray_process.fork_server, "spawn", lambda: spawned.append(None))
+    assert ensure_started(None, is_forked)[1] == []
+    assert (len(started.inits), len(spawned)) == (1, int(is_forked))
+
+
 def test_what_went_wrong_early_is_reported_when_ray_is_needed(started: Started) -> None:
     started.fails = True
     start_early({"workers": 1})
