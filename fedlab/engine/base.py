@@ -253,8 +253,9 @@ class Engine(Grid):
         return exchange
 
     def _plan(self, clients: Sequence[int], combine: bool) -> list[list[int]]:
+        wanted = self.settings.clients_per_block
         stacked = self.stacking.length(len(clients)) if combine else 0
-        return plan(clients, self._size, stacked)
+        return plan(clients, self._size, stacked or (0 if wanted == "auto" else wanted))
 
     def _size(self, client: int) -> int:
         """Return how many examples a client holds; the server's own count as none."""

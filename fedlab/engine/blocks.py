@@ -19,6 +19,8 @@ from fedlab.wire.records import array_bytes, records_of
 from fedlab.wire.sums import WeightedSum
 
 BLOCKS_PER_COHORT = 20
+MOST_PER_BLOCK = 16
+"""Clients of a block at most, where nothing else says: of a large cohort many workers find work."""
 
 
 @dataclass
@@ -53,18 +55,17 @@ class BlockResult:
         self.failures.append(failure)
 
 
-def plan(
-    clients: Sequence[int], size_of: Callable[[int], int], stacked: int = 0
-) -> list[list[int]]:
+def plan(clients: Sequence[int], size_of: Callable[[int], int], length: int = 0) -> list[list[int]]:
     """Return positions in ``clients``, grouped into blocks, the largest clients first.
 
     Args:
         clients: The cohort.
         size_of: Returns the number of a client's examples.
-        stacked: How many clients are trained at once, where they are.
+        length: How many clients a block has; 0 for a number that fits the cohort.
     """
     order = sorted(range(len(clients)), key=lambda i: (-size_of(clients[i]), clients[i]))
-    length = stacked or max(1, len(clients) // BLOCKS_PER_COHORT)
+    usual = min(max(1, len(clients) // BLOCKS_PER_COHORT), MOST_PER_BLOCK)
+    length = length or usual
     return [order[start : start + length] for start in range(0, len(order), length)]
 
 

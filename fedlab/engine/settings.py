@@ -75,6 +75,12 @@ class EngineSettings(Settings):
         "'cuda' any small network without batch norm and dropout, as many as fit, up to 32; a "
         "change changes the last bits of results",
     )
+    clients_per_block: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
+        "auto",
+        description="how many clients, if not `vectorised`, a worker runs and adds up in a row; "
+        "'auto': a twentieth of the cohort, from 1 to 16. Fewer keep more workers busy, and each "
+        "block costs a message and a vector; a change changes the last bits of results",
+    )
     feature_cache: Literal["auto", False] = Field(
         "auto",
         description="compute what a frozen part of the model makes of each sample once, and keep "

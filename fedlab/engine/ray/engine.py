@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from flwr.app import ArrayRecord, RecordDict
 
 from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
@@ -22,6 +21,7 @@ from fedlab.engine.ray.places import OneMachine, Places
 from fedlab.engine.ray.pool import Call, RayPool
 from fedlab.engine.ray.settings import RayEngineSettings
 from fedlab.engine.ray.sharing import is_measured, workers_that_fit
+from fedlab.engine.ray.shelf import Shelf
 from fedlab.engine.ray.start import address_of, ensure_started, own_ray, start_worker
 from fedlab.engine.ray.workers import WorkerPlace
 from fedlab.engine.reports import Failure
@@ -32,10 +32,7 @@ from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario, dumps
 from fedlab.wire import flower_internals
 from fedlab.wire.mailbox import Mailbox, Slot
-from fedlab.wire.records import array_bytes, records_of, without_copying
-
-if TYPE_CHECKING:
-    from fedlab.engine.ray.actor import PackedJob
+from fedlab.wire.records import array_bytes
 
 logger = logging.getLogger(__name__)
 SINGLE, DOUBLE = 4, 8
@@ -66,6 +63,7 @@ class RayEngine(Engine):
         self._devices: list[str] = []
         self._here: OneMachine | None = None
         self._is_to_measure = False
+        self._idle_mentioned = False
         if self._on_cluster:
             options = capacity.reserved(settings)
             self._cluster = ClusterRun(
@@ -177,8 +175,9 @@ class RayEngine(Engine):
     def _run_blocks(
         self, blocks: Sequence[Sequence[ClientJob]], combine: bool
     ) -> Iterator[tuple[int, BlockResult]]:
+        self._mention_idle(blocks)
         slots = self._slots(blocks) if combine else [None] * len(blocks)
-        shelf = _Shelf(self._ray)
+        shelf = Shelf(self._ray)
 
         def call(index: int) -> Call:
             packed = shelf.block(self._with_states(blocks[index]))
@@ -244,7 +243,7 @@ class RayEngine(Engine):
         logger.info("%d workers share %s", workers, ", ".join(self._devices))
 
     def _apart(
-        self, block: Sequence[ClientJob], combine: bool, shelf: _Shelf, error: WorkerLost
+        self, block: Sequence[ClientJob], combine: bool, shelf: Shelf, error: WorkerLost
     ) -> BlockResult:
         """Run the clients of a lost block one by one, so that the one that fails is found."""
         if len(block) == 1:
@@ -267,6 +266,24 @@ class RayEngine(Engine):
             return None
         together = hard_limit(clients * seconds) if clients > 1 else 0.0
         return together + clients * hard_limit(seconds) + SECONDS_TO_TRAVEL
+
+    def _mention_idle(self, blocks: Sequence[Sequence[ClientJob]]) -> None:
+        """Say once that there are too few blocks for the workers, where smaller ones would do."""
+        idle, cohort = self.workers - len(blocks), sum(map(len, blocks))
+        if self._idle_mentioned or idle < 1 or cohort == len(blocks):
+            return
+        self._idle_mentioned = True
+        key = "vectorised" if self.stacking.decision.used else "clients_per_block"
+        logger.warning(
+            "%d of %d workers have nothing to do: the %d clients of a round make %d blocks; "
+            "engine.%s = %d gives each something, and results other last bits",
+            idle,
+            self.workers,
+            cohort,
+            len(blocks),
+            key,
+            max(1, cohort // self.workers),
+        )
 
     def _slots(self, blocks: Sequence[Sequence[ClientJob]]) -> Sequence[Slot | None]:
         """Return where each block's sum may be left: replies tend to hold what messages hold."""
@@ -304,40 +321,6 @@ class RayEngine(Engine):
         if self._cluster is not None:
             self._cluster.close()
         self._mailbox.close()
-
-
-class _Shelf:
-    """Puts each array record into the object store once, however many messages carry it."""
-
-    def __init__(self, ray: Any) -> None:
-        self._ray = ray
-        self._references: dict[int, Any] = {}
-
-    def block(self, block: Sequence[ClientJob]) -> tuple[list[dict[str, Any]], list[PackedJob]]:
-        """Return a block's different contents, array records as references, and its jobs."""
-        numbers: dict[int, int] = {}
-        contents: list[dict[str, Any]] = []
-        jobs: list[PackedJob] = []
-        for job in block:
-            content = job.message.content
-            if id(content) not in numbers:
-                numbers[id(content)] = len(contents)
-                contents.append(self._packed(content))
-            number = numbers[id(content)]
-            jobs.append((job.client, job.message.metadata, number, job.state))
-        return contents, jobs
-
-    def _packed(self, content: RecordDict) -> dict[str, Any]:
-        arrays = records_of(content, ArrayRecord)
-        references = {key: self._reference(record) for key, record in arrays.items()}
-        return {**dict(content.items()), **references}
-
-    def _reference(self, record: ArrayRecord) -> Any:
-        if id(record) not in self._references:
-            # Ray copies arrays straight into its store, and bytes by way of a pickle.
-            values = {name: without_copying(array) for name, array in record.items()}
-            self._references[id(record)] = self._ray.put(values)
-        return self._references[id(record)]
 
 
 def _collected(block: Sequence[ClientJob], outcome: Any) -> BlockResult:
