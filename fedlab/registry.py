@@ -229,6 +229,7 @@ attacks = Registry("attack", "attacks", "clients.attacks")
 updates = Registry("update processor", "updates", "clients.processing")
 trackers = Registry("tracker", "trackers", "fedlab.run.trackers")
 models = Registry("model", "models", "fedlab.models.zoo")
+adapters = Registry("adapter", "adapters", "fedlab.models.adapters")
 datasets = Registry("data set", "datasets", "fedlab.data.sources")
 inspectors = Registry("kind of data", "inspectors", "fedlab.data.inspectors", keys=False)
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
@@ -299,6 +300,10 @@ KINDS = (
     Kind(
         *("models", "model", "[model]", models),
         "The zoo. Any timm or torchvision model goes by its name, see above.",
+    ),
+    Kind(
+        *("adapters", "adapter", "[model.adapter]", adapters),
+        "Small modules that are trained beside the layers of a frozen model.",
     ),
     Kind(
         *("clients", "client", "[client]", clients),

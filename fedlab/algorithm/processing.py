@@ -153,17 +153,23 @@ class UpdateChain:
     ) -> None:
         self.processors = tuple(processors)
         self._count = layout.wire_parameters
-        self._bytes = 4 * layout.wire_size
+        self._held = layout.held
+        self._end = layout.wire_size - layout.held
+        self._bytes = 4 * self._end
         self._sends_weights = sends_weights
         self._seed = seed
 
     def __len__(self) -> int:
         return len(self.processors)
 
+    def __bool__(self) -> bool:
+        """Return whether anything but the weights as they are travels."""
+        return bool(self.processors) or self._held > 0
+
     @property
     def decodes_sums(self) -> bool:
         """Return whether sums of payloads are decoded, rather than each payload."""
-        return bool(self.processors) and all(p.decodes_sums for p in self.processors)
+        return bool(self) and all(p.decodes_sums for p in self.processors)
 
     def begin_round(self, server_round: int) -> dict[str, Scalar]:
         """Return what processors send to the clients of a round, by config key."""
@@ -177,8 +183,8 @@ class UpdateChain:
         """Return an update as it travels; its metrics and its state gain what processors add."""
         values = update.weights[: self._count] - self._base(assignment.wire)
         others: Arrays = {}
-        if len(update.weights) > self._count:
-            others[STATISTICS] = update.weights[self._count :]
+        if self._end > self._count:
+            others[STATISTICS] = update.weights[self._count : self._end]
         state = dict(update.state)
         for number, processor in enumerate(self.processors):
             draw = seeding.torch_generator(
@@ -206,7 +212,10 @@ class UpdateChain:
             values = self.processors[number].decode(Payload(values, along), received)
         weights = self._base(assignment.wire) + values
         statistics = encoded.others.get(STATISTICS)
-        return weights if statistics is None else torch.cat([weights, statistics])
+        parts = [weights] if statistics is None else [weights, statistics]
+        if self._held:
+            parts.append(assignment.wire[self._end :])
+        return torch.cat(parts) if len(parts) > 1 else weights
 
     def saved(self, encoded: Encoded) -> int:
         """Return how many bytes fewer travel than of the weights as they are."""
@@ -226,7 +235,7 @@ class UpdateChain:
         names = ", ".join(f"'{p.settings.name}'" for p in self.processors)
         if self.processors and not setup.network.model.layout.wire_parameters:
             yield f"updates: {names} would process the weights that clients send, and none travel"
-        if self.decodes_sums and not traits_of(setup.strategy).takes_mean:
+        if self.processors and self.decodes_sums and not traits_of(setup.strategy).takes_mean:
             yield (
                 f"updates: of what {names} sends only the sum over clients can be read, and "
                 f"strategy '{setup.scenario.strategy.name}' looks at each client's update; take "
@@ -236,8 +245,9 @@ class UpdateChain:
             yield from processor.objections(setup)
 
     def _base(self, wire: torch.Tensor) -> torch.Tensor:
-        """Return what the change is counted from."""
-        return wire[: self._count] if self._sends_weights else torch.zeros(self._count)
+        """Return what the change is counted from; without processors, weights travel whole."""
+        counts = self.processors and self._sends_weights
+        return wire[: self._count] if counts else torch.zeros(self._count)
 
     def _received(self, number: int, assignment: Assignment) -> Received:
         config = assignment.config

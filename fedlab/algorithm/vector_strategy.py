@@ -23,6 +23,7 @@ from fedlab.algorithm.sampling import CohortSampling
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import StrategySettings, Traits, attributes_state
 from fedlab.data.dataset import Task
+from fedlab.models.adapters.contract import Product
 from fedlab.models.layout import Layout
 from fedlab.wire.protocol import WEIGHTING
 from fedlab.wire.records import records_of
@@ -71,6 +72,7 @@ class ServerContext:
         train_on_root: Returns the weights that training on the root data leads to, given the round
             and the weights to begin with, for a strategy with ``needs_root``, else None.
         device: Where the server may compute what takes long; on the CPU bits are those of NumPy.
+        products: The low-rank products that an adapter adds to weights of the network.
     """
 
     layout: Layout
@@ -78,6 +80,7 @@ class ServerContext:
     public: PublicInputs | None = None
     train_on_root: Callable[[int, Vector], Vector] | None = None
     device: torch.device = CPU
+    products: tuple[Product, ...] = ()
 
 
 class VectorStrategy(CohortSampling):

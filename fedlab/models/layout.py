@@ -11,7 +11,9 @@ on one long vector.
 
 *Trained* parameters are changed by gradients; the *wire* part travels and is averaged; the
 *personal* part stays on its client. Frozen parameters and integer buffers are not in the vector,
-but for those that an earlier phase of the run trained: they travel among the shared buffers.
+but for those that an earlier phase of the run trained: they travel among the shared buffers. Last
+among these are the *held* ones, frozen weights that the server alone changes: they travel to
+clients and not back.
 
 Weights of 2-d convolutions are stored channels last (out, height, width, in), in which order
 convolutions on a CPU run up to twice as fast; their views have the usual shape.
@@ -66,12 +68,14 @@ class Layout:
         size: Length of the whole vector.
         trained: The slice that is trained.
         wire: The slice that travels.
+        held: How many values at its end do not travel back.
     """
 
     entries: tuple[Entry, ...]
     size: int
     trained: slice
     wire: slice
+    held: int = 0
 
     @classmethod
     def of(
@@ -80,6 +84,7 @@ class Layout:
         buffers: Iterable[str] = (),
         is_personal: Callable[[str], bool] = lambda name: False,
         carried: Iterable[str] = (),
+        held: Iterable[str] = (),
     ) -> Layout:
         """Return the layout of a module whose frozen parameters have ``requires_grad`` off.
 
@@ -88,10 +93,12 @@ class Layout:
             buffers: Names of the floating-point buffers that change in training.
             is_personal: Whether the tensor of this name stays on its client.
             carried: Names of frozen parameters and buffers that travel all the same.
+            held: Names of frozen parameters that travel to clients alone.
         """
         parameters = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
-        wanted, along = set(buffers), set(carried)
-        held = [*module.named_parameters(), *module.named_buffers()]
+        wanted, last = set(buffers), set(held)
+        along = set(carried) - last
+        all_named = [*module.named_parameters(), *module.named_buffers()]
         floats = [(n, b) for n, b in module.named_buffers() if n in wanted]
         groups = (
             [(n, t) for n, t in floats if is_personal(n)],
@@ -99,7 +106,8 @@ class Layout:
             [(n, t) for n, t in parameters if not is_personal(n)],
             [
                 *((n, t) for n, t in floats if not is_personal(n)),
-                *((n, t) for n, t in held if n in along),
+                *((n, t) for n, t in all_named if n in along),
+                *((n, t) for n, t in all_named if n in last),
             ],
         )
         entries: list[Entry] = []
@@ -110,7 +118,11 @@ class Layout:
                 entries.append(Entry(name, tuple(tensor.shape), start))
             bounds.append(entries[-1].stop if entries else 0)
         return cls(
-            tuple(entries), bounds[4], slice(bounds[1], bounds[3]), slice(bounds[2], bounds[4])
+            tuple(entries),
+            bounds[4],
+            slice(bounds[1], bounds[3]),
+            slice(bounds[2], bounds[4]),
+            sum(t.numel() for n, t in all_named if n in last),
         )
 
     @property

@@ -12,12 +12,13 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from fedlab import assets, seeding
+from fedlab import assets, registry, seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.models.adapters.adapt import Adapted, adapt, merged_state
 from fedlab.models.given import Given, give, given_of, takes
 from fedlab.models.layout import FlatModel, Layout
-from fedlab.models.settings import ModelSettings
+from fedlab.models.settings import ADAPTER, ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.models.weight_files import read_weights
 from fedlab.models.weights import fit_weights
@@ -44,6 +45,7 @@ class Network:
         frozen: Modules that stay in evaluation mode while the rest trains (frozen batch norm, and
             frozen parts of a Transformer, which then drop nothing).
         stages: Prefixes of its blocks from input to output, without the head.
+        adapted: What its adapter is, if it has one.
     """
 
     model: FlatModel
@@ -53,6 +55,7 @@ class Network:
     channels: int
     frozen: tuple[nn.Module, ...]
     stages: tuple[str, ...] = ()
+    adapted: Adapted | None = None
 
     @cached_property
     def depths(self) -> dict[str, int]:
@@ -137,11 +140,12 @@ def build_network(
     module = backbone.module
     if given is not None:
         give(module, given)
+    adapted = _adapt(backbone, settings, seed)
     norms: dict[str, nn.Module] = {
         n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
     }
-    earlier = [_changed(module, norms, policy, backbone) for policy in before]
-    now = _changed(module, norms, settings, backbone)
+    earlier = [_changed(module, norms, policy, backbone, adapted) for policy in before]
+    now = _changed(module, norms, settings, backbone, adapted)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in now.parameters)
     frozen = tuple(norm for norm in norms.values() if norm not in now.norms)
@@ -149,7 +153,8 @@ def build_network(
     personal = _personal(module, now.buffers, settings, backbone.head, tuple(norms))
     carried = {n for c in earlier for n in (*c.parameters, *c.buffers)}
     carried -= {*now.parameters, *now.buffers}
-    layout = Layout.of(module, now.buffers, lambda name: name in personal, carried)
+    held = adapted.moved if adapted else ()
+    layout = Layout.of(module, now.buffers, lambda name: name in personal, carried, held)
     if layout.trained.start == layout.trained.stop:
         raise FedlabError("model.trainable: nothing of this model would be trained")
     if layout.wire_size == 0 and settings.personal != "all":
@@ -166,7 +171,16 @@ def build_network(
         backbone.channels,
         frozen + resting,
         backbone.stages,
+        adapted,
     )
+
+
+def _adapt(backbone: _Built, settings: ModelSettings, seed: int) -> Adapted | None:
+    """Put the scenario's adapter into the model, if it has one; all machines draw it alike."""
+    if settings.adapter is None:
+        return None
+    with seeding.scope(seed, "adapter"):
+        return adapt(backbone.module, settings.adapter, backbone.head)
 
 
 def bare_module(settings: ModelSettings, task: Task) -> nn.Module:
@@ -258,8 +272,7 @@ class _Built:
 
 
 def _backbone(settings: ModelSettings, task: Task) -> _Built:
-    from fedlab.registry import models
-
+    models = registry.models
     if isinstance(settings, TransformersSettings):
         from fedlab.models import transformers_backbone
 
@@ -318,11 +331,14 @@ def _rests(module: nn.Module) -> bool:
 
 
 def _changed(
-    module: nn.Module, norms: dict[str, nn.Module], policy: Policy, backbone: _Built
+    module: nn.Module,
+    norms: dict[str, nn.Module],
+    policy: Policy,
+    backbone: _Built,
+    adapted: Adapted | None,
 ) -> _Changed:
     """Return what a policy lets training change."""
-    untrained = _untrained(module, policy.trainable, backbone)
-    trained = frozenset(n for n, _ in module.named_parameters()) - set(untrained)
+    trained = _trained(module, policy.trainable, backbone, adapted)
 
     def is_trained(name: str, norm: nn.Module) -> bool:
         own = [f"{name}.{parameter}" for parameter, _ in norm.named_parameters(recurse=False)]
@@ -342,10 +358,29 @@ def _changed(
     return _Changed(trained, buffers, tuple(moving.values()))
 
 
-def _untrained(module: nn.Module, wanted: str | tuple[str, ...], backbone: _Built) -> list[str]:
-    """Return the names of the parameters that are frozen."""
-    head, stages = backbone.head, backbone.stages
+def _trained(
+    module: nn.Module,
+    wanted: str | tuple[str, ...],
+    backbone: _Built,
+    adapted: Adapted | None,
+) -> frozenset[str]:
+    """Return the names of the parameters that are trained."""
     names = [name for name, _ in module.named_parameters()]
+    if adapted is None:
+        return _matching(module, names, wanted, backbone)
+    if not isinstance(wanted, str):
+        return _matching(module, names, wanted, backbone) - adapted.frozen
+    own = [name for name in names if name not in adapted.parameters]
+    base = _matching(module, own, wanted.removeprefix(ADAPTER), backbone)
+    added = adapted.parameters if wanted.startswith(ADAPTER) else frozenset()
+    return (base | added) - adapted.frozen
+
+
+def _matching(
+    module: nn.Module, names: list[str], wanted: str | tuple[str, ...], backbone: _Built
+) -> frozenset[str]:
+    """Return those of the parameters that a value of ``trainable`` stands for."""
+    head, stages = backbone.head, backbone.stages
     if wanted == "all":
         patterns: tuple[str, ...] = ("*",)
     elif wanted == "head":
@@ -360,14 +395,12 @@ def _untrained(module: nn.Module, wanted: str | tuple[str, ...], backbone: _Buil
     elif isinstance(wanted, str):
         raise FedlabError(
             f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head', "
-            "'bias+head'; "
-            "patterns of parameter names go in a list"
+            "'bias+head', nor 'adapter+' and one of these; patterns of parameter names go in a list"
         )
     else:
         patterns = wanted
         _check_patterns("model.trainable", patterns, names)
-    trained = {n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns)}
-    return [name for name in names if name not in trained]
+    return frozenset(n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns))
 
 
 def _personal(
@@ -440,6 +473,27 @@ def load_state(network: Network, state: Mapping[str, torch.Tensor]) -> None:
     model = network.model
     model.module.load_state_dict(dict(state))
     model.initial.copy_(model.weights[: model.layout.wire.start])
+
+
+def usable_state(network: Network, wire: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the state dict with the given wire weights as any program can use it.
+
+    An adapter that can be is part of the layers' weights, under the names of the bare model.
+    """
+    if network.adapted is None or not network.adapted.adapter.merges:
+        return whole_state(network, wire)
+    network.model.reset(wire)
+    state = merged_state(network.model.module)
+    return {n: t.clone(memory_format=torch.contiguous_format) for n, t in state.items()}
+
+
+def without_merged(settings: ModelSettings) -> ModelSettings:
+    """Return the settings of the model whose state :func:`usable_state` returns."""
+    if settings.adapter is None or not registry.adapters.get(settings.adapter.name).merges:
+        return settings
+    bare = settings.model_copy(update={"adapter": None, "trainable": "all", "personal": "none"})
+    assert isinstance(bare, ModelSettings)
+    return bare
 
 
 def whole_state(network: Network, wire: torch.Tensor) -> dict[str, torch.Tensor]:

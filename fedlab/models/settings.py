@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
+from fedlab.models.adapters.settings import AdapterSettings
 from fedlab.settings import IsPath, Settings
+
+ADAPTER = "adapter+"
+"""What stands before a value of ``trainable`` where the adapter is trained, too."""
 
 
 class ModelSettings(Settings):
@@ -30,7 +34,11 @@ class ModelSettings(Settings):
         "all",
         description="'all', 'head', 'last:K' (head and last K stages), 'norm+head' (head, scales "
         "and shifts of all normalisation), 'bias+head' (head and all biases: BitFit, Ben Zaken et "
-        "al. 2022), or a list of parameter-name patterns",
+        "al. 2022), or a list of parameter-name patterns; with an adapter one of these but 'all' "
+        "after 'adapter+', by default 'adapter+head'",
+    )
+    adapter: SerializeAsAny[AdapterSettings] | None = Field(
+        None, description="what is trained beside the layers of the frozen model, a table"
     )
     personal: Literal["none", "head", "body", "all"] | tuple[str, ...] = Field(
         "none",
@@ -47,6 +55,28 @@ class ModelSettings(Settings):
         description="further architectures, a table with a name and keys each: client k has number "
         "k modulo their count, [model] itself being number 0; goes with personal = 'all'",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _an_adapter_is_trained(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and keys.get("adapter") is not None:
+            return {"trainable": f"{ADAPTER}head"} | keys
+        return keys
+
+    @model_validator(mode="after")
+    def _an_adapter_leaves_the_rest_frozen(self) -> Self:
+        named = isinstance(self.trainable, str) and self.trainable.startswith(ADAPTER)
+        if self.adapter is None and named:
+            raise ValueError(
+                f"trainable: '{self.trainable}' trains an adapter, and there is none; add a table "
+                "[model.adapter] with name = 'lora', say"
+            )
+        if self.adapter is not None and self.trainable in ("all", f"{ADAPTER}all"):
+            raise ValueError(
+                f"trainable: '{self.trainable}' trains the weights that an adapter leaves frozen; "
+                "leave the key out ('adapter+head'), or leave out [model.adapter]"
+            )
+        return self
 
     @model_validator(mode="after")
     def _others_never_travel(self) -> Self:

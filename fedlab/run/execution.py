@@ -15,7 +15,7 @@ from fedlab.data.description import described_clients, statistics
 from fedlab.data.federation import Federation
 from fedlab.errors import EngineFault, FedlabError, is_out_of_memory
 from fedlab.metrics.names import MetricName, headline
-from fedlab.models.network import Network, whole_state
+from fedlab.models.network import Network, usable_state
 from fedlab.run.best import Best, BestWeights
 from fedlab.run.callbacks import Callback, StopWhenGoodEnough
 from fedlab.run.changes import check_unedited, record
@@ -202,7 +202,7 @@ def _write_model(
     folder: RunFolder, name: str, simulation: Simulation, weights: torch.Tensor
 ) -> None:
     """Write the whole model with these weights, (wire_size,), and what a user needs to know."""
-    state = whole_state(simulation.network, weights)
+    state = usable_state(simulation.network, weights)
     about = model_metadata(folder.scenario, simulation.federation.dataset.task, simulation.network)
     arrays = {key: tensor.numpy() for key, tensor in state.items()}
     folder.replace(name, lambda path: write_arrays(path, arrays, about))

@@ -229,6 +229,7 @@ class Simulation:
             public=public,
             train_on_root=self._training_on_root(strategy) if traits.needs_root else None,
             device=device,
+            products=self.network.adapted.products if self.network.adapted else (),
         )
 
     def _training_on_root(self, strategy: Strategy) -> Callable[[int, Vector], Vector]:

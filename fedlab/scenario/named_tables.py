@@ -129,6 +129,7 @@ def _field(raw: dict[str, Any], table: str, find: Any, problems: list[str]) -> A
         return (Any, None)
     settings = _with_inner(settings, raw.get(table) or {}, table, find, problems)
     settings = _with_others(settings, raw.get(table) or {}, table, find, problems)
+    settings = _with_adapter(settings, raw.get(table) or {}, table, problems)
     settings = _with_optimizer(settings, raw.get(table) or {})
     if table in DEFAULT_NAMES and table not in raw:
         return (_exactly(settings), settings.model_validate({"name": DEFAULT_NAMES[table]}))
@@ -196,6 +197,18 @@ def _with_others(
     return create_model(settings.__name__, __base__=settings, others=(each, ...))
 
 
+def _with_adapter(
+    settings: type[Settings], content: dict[str, Any], table: str, problems: list[str]
+) -> type[Settings]:
+    """Return a model's settings with all keys of its adapter, where it has one."""
+    adapter = content.get("adapter")
+    if "adapter" not in settings.model_fields or adapter is None:
+        return settings
+    own = _settings(adapter, f"{table}.adapter", _registered("adapters"), problems)
+    keys: Any = Any if own is None else _exactly(own)
+    return create_model(settings.__name__, __base__=settings, adapter=(keys, ...))
+
+
 def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[Settings]:
     """Return a client's settings with the keys of its optimiser, where that has some of its own."""
     from fedlab.training.optimizer import OptimizerSettings
@@ -217,9 +230,11 @@ def _with_optimizer(settings: type[Settings], content: dict[str, Any]) -> type[S
 
 def _each(tables: list[Any], where: str, find: Any, problems: list[str]) -> Any:
     """Return the annotation of a list of tables, each with the keys that its name asks for."""
-    kinds = [
-        _settings(table, f"{where}.{number}", find, problems) for number, table in enumerate(tables)
-    ]
+    kinds = []
+    for number, table in enumerate(tables):
+        at = f"{where}.{number}"
+        kind = _settings(table, at, find, problems)
+        kinds.append(kind and _with_adapter(kind, table, at, problems))
     return tuple[tuple(Any if kind is None else _exactly(kind) for kind in kinds)]  # type: ignore[misc]
 
 

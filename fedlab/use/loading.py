@@ -17,7 +17,7 @@ from fedlab.data.dataset import Task
 from fedlab.determinism import deterministic
 from fedlab.errors import FedlabError, one_line
 from fedlab.files import BEST, MODEL, SCENARIO, SUMMARY, TASK
-from fedlab.models.network import Network, build_network
+from fedlab.models.network import Network, build_network, without_merged
 from fedlab.results.parsing import read_object
 from fedlab.results.rows import Summary
 from fedlab.run.folder import RunFolder
@@ -102,7 +102,7 @@ def load_trained(path: Path, best: bool = False) -> Trained:
         check_task(folder, task)
     model = folder.scenario.model
     # The run's own weights are loaded next: pretrained ones are not needed.
-    settings = model.model_copy(update={"pretrained": False})
+    settings = without_merged(model.model_copy(update={"pretrained": False}))
     try:
         network = build_network(settings, task, folder.scenario.seed)
     except (RuntimeError, MemoryError, OverflowError) as error:

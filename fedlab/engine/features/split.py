@@ -8,13 +8,14 @@ the prefix, whatever its depth; one tensor leads from it to the rest.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import fx, nn
 
+from fedlab.models.adapters.adapt import is_adapted
 from fedlab.models.network import BatchNorm, Network
 
 RATES = ("p", "drop_prob", "dropout")
@@ -39,14 +40,22 @@ class Split:
 
 
 class _Tracer(fx.Tracer):
-    """Traces down to modules that are wholly trained or wholly frozen."""
+    """Traces down to modules that are wholly trained or wholly frozen.
 
-    def __init__(self, trained: set[int]) -> None:
+    Args:
+        trained: The identities of what training changes.
+        whole: Modules that are not looked into.
+    """
+
+    def __init__(self, trained: set[int], whole: Collection[nn.Module] = ()) -> None:
         super().__init__()
         self._trained = trained
+        self._whole = whole
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Return whether to look no deeper."""
+        if m in self._whole:
+            return True
         kinds = {id(parameter) in self._trained for parameter in m.parameters()}
         return len(kinds) <= 1 or super().is_leaf_module(m, module_qualified_name)
 
@@ -65,7 +74,7 @@ def split(network: Network, sample: torch.Tensor) -> Split:
     trained = _changing(network)
     module.train()
     try:
-        graph = _Tracer(trained).trace(module, concrete_args=_defaults(module))
+        graph = _Tracer(trained, _adapted(network)).trace(module, concrete_args=_defaults(module))
     except Exception as error:
         raise CannotSplit(f"its forward pass cannot be traced ({type(error).__name__})") from error
     _let_dropout_end(module, graph)
@@ -78,6 +87,17 @@ def split(network: Network, sample: torch.Tensor) -> Split:
     )
     _compare(network, parts, sample)
     return parts
+
+
+def _adapted(network: Network) -> set[nn.Module]:
+    """Return the layers that an adapter works on, and the blocks that such a layer is in.
+
+    A residual connection leads around the layer, so that several tensors would lead into a block.
+    """
+    module = network.model.module
+    layers = {m for m in module.modules() if is_adapted(m)}
+    blocks = (module.get_submodule(name) for name in network.stages)
+    return layers | {block for block in blocks if not layers.isdisjoint(block.modules())}
 
 
 def _let_dropout_end(module: nn.Module, graph: fx.Graph) -> None:

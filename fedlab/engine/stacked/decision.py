@@ -105,6 +105,8 @@ def stacking_of(scenario: Scenario, network: Network, task: Task, device: str = 
     most = min(MOST_ON_CARD, max(1, MOST_VALUES_ON_CARD // size)) if device == CARD else 0
     try:
         _check_client(scenario, task)
+        if network.adapted is not None:
+            raise NotStackable("its layers have an adapter")
         kind: StackKind
         try:
             kind = _dense(network, task)
