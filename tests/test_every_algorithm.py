@@ -43,6 +43,8 @@ def run_algorithms() -> set[tuple[str, str]]:
     for client, text in module("strategies/test_fairness_runs.py").STRATEGIES.values():
         strategies(*NAME.findall(text))
         clients(client)
+    for text, _ in module("strategies/test_low_rank_runs.py").STRATEGIES.values():
+        strategies(*NAME.findall(text))
     for text in module("strategies/test_robust_runs.py").AGGREGATORS.values():
         strategies(*NAME.findall(text))
     for _, strategy, client in module("strategies/test_distillation_runs.py").ALGORITHMS.values():

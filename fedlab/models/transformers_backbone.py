@@ -3,8 +3,7 @@
 Source: Wolf et al. 2020, "Transformers: state-of-the-art natural language processing"; the mean of
 the last states that stands for a text is that of Reimers and Gurevych 2019, "Sentence-BERT".
 
-transformers takes seconds to import, and is imported where a model is built. Low-rank adapters have
-their place in :func:`_body`, which returns the model before the layout of its weights is made.
+transformers takes seconds to import, and is imported where a model is built.
 """
 
 from __future__ import annotations

@@ -6,10 +6,11 @@ together with what concerns the evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from flwr.serverapp.strategy import Strategy
 
 from fedlab import registry
@@ -19,6 +20,8 @@ from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError, FedlabErrors, described
+from fedlab.models.adapters.adapt import Adapted
+from fedlab.models.adapters.layers import caller_of
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, other_networks
 from fedlab.run.strategy_faults import told
@@ -93,6 +96,7 @@ def check_compatibility(setup: Setup) -> None:
         *_of(registry.engines.get(setup.scenario.engine.name), setup),
         *update_chain(setup.scenario, setup.network.model.layout).objections(setup),
         *_inputs(setup),
+        *_adapter(setup),
         *_lone_examples(setup),
         *_baselines(setup),
         *_evaluation(setup),
@@ -127,15 +131,60 @@ def _inputs(setup: Setup) -> Iterator[str]:
     )
 
 
+def _adapter(setup: Setup) -> Iterator[str]:
+    """Tell whether an adapter is trained, and whether all of its layers are called as such."""
+    adapted, module = setup.network.adapted, setup.network.model.module
+    if adapted is None:
+        return
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    if adapted.parameters.isdisjoint(trained) and setup.scenario.phase is None:
+        yield (
+            f"model.trainable: with {setup.scenario.model.trainable!r} nothing of the adapter is "
+            "trained; leave the key out, or [model.adapter]"
+        )
+    layers = {name: module.get_submodule(name) for name in adapted.layers}
+    called = _called(setup, adapted)
+    idle = [name for name in adapted.layers if name not in called]
+    if idle:
+        yield (
+            f"model.adapter.targets: '{idle[0]}' ({type(layers[idle[0]]).__name__}) is not called "
+            f"as a layer by this model, so that an adapter has no effect there ({len(idle)} such "
+            "layers); name others"
+        )
+
+
+@torch.no_grad()
+def _called(setup: Setup, adapted: Adapted) -> set[str]:
+    """Return which adapted layers are called when the model computes one example."""
+    network, found = setup.network, set()
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *_: found.add(name)
+
+    below = dict(network.model.module.named_modules())
+    hooks = [caller_of(below, name).register_forward_hook(note(name)) for name in adapted.layers]
+    network.evaluation_mode()
+    try:
+        network.model.module(_one_example(setup))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _one_example(setup: Setup) -> torch.Tensor:
+    """Return one client's first example as the network takes it."""
+    whole, rows = setup.federation.examples(0)[0].located()
+    prepare = preparation(setup.network, setup.task, setup.scenario.model)
+    return prepare(whole.inputs_at(rows[:1]))
+
+
 def _lone_examples(setup: Setup) -> Iterator[str]:
     """Tell whether a batch may be of one example, where the model cannot be trained on it."""
     scenario, federation = setup.scenario, setup.federation
-    examples, _ = federation.examples(0)
-    whole, rows = examples.located()
-    prepare = preparation(setup.network, setup.task, scenario.model)
     yield from lone_examples.objections(
         setup.network,
-        prepare(whole.inputs_at(rows[:1])),
+        _one_example(setup),
         build_draw(setup.task).views,
         getattr(scenario.client, "batch_size", 0),
         federation,

@@ -155,6 +155,11 @@ def _model(setup: Setup) -> Iterator[str]:
     model, modules = setup.scenario.model, setup.network.model.module.modules()
     if model.batch_norm != "train" and not any(isinstance(m, BatchNorm) for m in modules):
         yield f"model.batch_norm = '{model.batch_norm}': '{model.name}' has no batch norm"
+    if setup.network.model.layout.held and traits_of(setup.strategy).statistics != "own":
+        yield (
+            "model.adapter.base_travels: the weights under the adapter travel to the clients, and "
+            f"strategy '{setup.scenario.strategy.name}' does not change them; 'fedex-lora' does"
+        )
 
 
 def _features(setup: Setup) -> Iterator[str]:

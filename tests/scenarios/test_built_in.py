@@ -29,7 +29,10 @@ SHORTENED = (
 # They read large files, or run large networks: `pytest -m slow` runs them.
 HEAVY = {
     "bucketing-mnist",
+    "fedex-lora-vit",
     "fedmd",
+    "ffa-lora-vit",
+    "lora-vit",
     "mcmahan-fashion-mnist",
     "model-mcmahan-2nn",
     "model-mcmahan-cnn",
