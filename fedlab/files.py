@@ -36,6 +36,8 @@ SHARED_REPORT = "report-shared.html"
 PLOTS = "plots"
 TENSORBOARD = "tensorboard"
 CHECKPOINTS = "checkpoints"
+DEPLOYED = "deployment"
+"""The engine of a run whose clients are sites elsewhere."""
 LOCK, LOCK_HOLDER = ".lock", ".lock-holder"
 
 

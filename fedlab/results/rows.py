@@ -281,4 +281,5 @@ class ScenarioOutline(Row):
     model: ModelTable = ModelTable()
     strategy: NamedTable = NamedTable()
     client: NamedTable = NamedTable()
+    engine: NamedTable = NamedTable()
     updates: list[NamedTable] = []

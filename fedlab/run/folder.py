@@ -36,8 +36,6 @@ _AT_THE_START = {
     files.LOCK,
     files.LOCK_HOLDER,
 }
-DEPLOYED = "deployment"
-"""The engine of a run whose clients are sites elsewhere."""
 PACKAGES = ("flwr", "ray", "torch", "torchvision", "timm", "numpy", "flwr-datasets")
 
 
@@ -259,7 +257,7 @@ class RunFolder:
     @property
     def is_deployed(self) -> bool:
         """Return whether the run's clients are sites elsewhere, which train on their own data."""
-        return bool(self.scenario.engine.name == DEPLOYED)
+        return bool(self.scenario.engine.name == files.DEPLOYED)
 
     @property
     def resume_command(self) -> str:

@@ -17,6 +17,8 @@ from fedlab.data.sites.rows import SiteRows
 from fedlab.data.sites.settings import SitesSettings
 from fedlab.data.table_encoding import FloatArray
 
+SHAPING = ("image_size", "channels")
+"""Keys of the schema that other data sets have, too."""
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Offset and scale of some columns."""
 
@@ -50,7 +52,9 @@ class SiteKind(ABC):
         """
         if data.name in self.sources:
             return self.rows(data)
-        return read_any(data, self.task(None), seed)
+        # What shapes the inputs is the scenario's to say.
+        shared = {k: getattr(self.settings, k) for k in SHAPING if k in type(data).model_fields}
+        return read_any(data.model_copy(update=shared), self.task(None), seed)
 
     @abstractmethod
     def rows(self, data: Any) -> SiteRows:

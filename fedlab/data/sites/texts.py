@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from fedlab import registry
 from fedlab.data.dataset import Examples, Task
 from fedlab.data.formats.table import finite
 from fedlab.data.names import class_name
@@ -25,7 +26,7 @@ from fedlab.data.vocabulary import Vocabulary
 class Texts(SiteKind):
     """Texts with classes or scores."""
 
-    sources: ClassVar[tuple[str, ...]] = ("text", "text-classification")
+    sources: ClassVar[tuple[str, ...]] = ("text", "text-classification", "huggingface")
 
     @cached_property
     def _tokeniser(self) -> Tokeniser:
@@ -53,13 +54,21 @@ class Texts(SiteKind):
 
     def rows(self, data: Any) -> SiteRows:
         """Return the texts of a site's file or folder."""
-        read = read_place(Path(data.path), data, "data.path")
+        read = self._read(data)
         order = sorted(range(len(read)), key=lambda row: read.held_out[row])
         targets = self._targets(read)
         inputs = self._tokeniser.encode([read.texts[row] for row in order], self.settings.length)
         return SiteRows(
             Examples(inputs, targets[torch.tensor(order)]), sum(read.held_out), read.notes
         )
+
+    def _read(self, data: Any) -> TextRows:
+        if data.name != "huggingface":
+            return read_place(Path(data.path), data, "data.path")
+        found: TextRows | None = registry.datasets.get(data.name)(data).texts()
+        if found is None:
+            raise Differs([Difference.of("its data set's inputs are no texts")])
+        return found
 
     def _targets(self, rows: TextRows) -> torch.Tensor:
         if self.settings.classes:

@@ -88,6 +88,32 @@ class HuggingFace:
             FedlabError: If the data set cannot be had, or a column is missing.
         """
         settings = self.settings
+        named, columns, found_notes = self._named()
+        splits = [split for _, split in named]
+        rows = self._rows(named, columns)
+        targets = self._targets(rows, columns)
+        parts = drawn_parts(rows, targets, settings.test_fraction, _WHERE, seed)
+        notes = (*found_notes, *columns.notes, *targets.notes)
+        if columns.kind == "text":
+            return encoded(rows, targets, parts, settings, notes)
+        if columns.kind == "picture":
+            return self._pictures(splits, columns, rows, targets, parts, notes)
+        return _numbers(splits, columns, rows, targets, parts, notes)
+
+    def texts(self) -> TextRows | None:
+        """Return the texts as they are, with their labels; None where the inputs are no texts.
+
+        Raises:
+            FedlabError: If the data set cannot be had, or a column is missing.
+        """
+        named, columns, notes = self._named()
+        if columns.kind != "text":
+            return None
+        return replace(self._rows(named, columns), notes=(*notes, *columns.notes))
+
+    def _named(self) -> tuple[list[tuple[str, Any]], Columns, tuple[str, ...]]:
+        """Return the splits by name, the training one first, what their columns are, and notes."""
+        settings = self.settings
         found = load_splits(
             settings.path, settings.config, settings.train_split, settings.test_split
         )
@@ -97,17 +123,9 @@ class HuggingFace:
         if found.test is not None:
             columns.check(found.test[1], found.test[0])
         named = [found.train, *([found.test] if found.test is not None else [])]
-        splits = [split for _, split in named]
-        rows, targets = self._rows(named, columns)
-        parts = drawn_parts(rows, targets, settings.test_fraction, _WHERE, seed)
-        notes = (*found.notes, *columns.notes, *targets.notes)
-        if columns.kind == "text":
-            return encoded(rows, targets, parts, settings, notes)
-        if columns.kind == "picture":
-            return self._pictures(splits, columns, rows, targets, parts, notes)
-        return _numbers(splits, columns, rows, targets, parts, notes)
+        return named, columns, tuple(found.notes)
 
-    def _rows(self, named: Sequence[tuple[str, Any]], columns: Columns) -> tuple[TextRows, Targets]:
+    def _rows(self, named: Sequence[tuple[str, Any]], columns: Columns) -> TextRows:
         """Return texts (empty ones for other inputs), labels and clients of all splits."""
         texts: list[str] = []
         labels: list[str] = []
@@ -131,7 +149,7 @@ class HuggingFace:
                 raise FedlabError(f"{row}, column '{columns.client}': there is no client")
         learned = len(named[0][1])
         held_out = [number >= learned for number in range(len(labels))]
-        rows = TextRows(
+        return TextRows(
             texts,
             labels,
             places,
@@ -141,16 +159,19 @@ class HuggingFace:
             True,
             (columns.inputs[0], columns.label),
         )
+
+    def _targets(self, rows: TextRows, columns: Columns) -> Targets:
+        labels = rows.labels
         if len({*labels}) < 2:
             raise FedlabError(
                 f"{_WHERE}: all rows are of one class, '{shortened(labels[0])}' in column "
                 f"'{columns.label}'; two or more are needed"
             )
         if not columns.classes:
-            return rows, targets_of(rows, self.settings.targets, _WHERE)
+            return targets_of(rows, self.settings.targets, _WHERE)
         numbers = {name: number for number, name in enumerate(columns.classes)}
         values = torch.tensor([numbers[label] for label in labels], dtype=torch.int64)
-        return rows, Targets(columns.classes, values)
+        return Targets(columns.classes, values)
 
     def _pictures(
         self,

@@ -24,14 +24,13 @@ from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.worker.local_site import pooled_as_text
 from fedlab.errors import FedlabError, FedlabErrors
+from fedlab.files import DEPLOYED
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
 from fedlab.scenario.site_data import Pooled, is_of_sites
 from fedlab.wire.protocol import FEDERATION, POOLED, RUN_KEY
 
 logger = logging.getLogger(__name__)
-
-NAME = "deployment"
 
 
 class DeploymentSettings(EngineSettings):
@@ -91,7 +90,7 @@ class DeploymentEngine(FlowerGridEngine):
     ) -> None:
         if connection is None:
             raise FedlabError(
-                f"engine.name: '{NAME}' trains at sites, which 'fedlab deploy run' reaches; a "
+                f"engine.name: '{DEPLOYED}' trains at sites, which 'fedlab deploy run' reaches; a "
                 "simulation on this machine has another engine (--set engine.name=ray)"
             )
         self._deployed = settings
@@ -191,7 +190,7 @@ def deployed(scenario: Scenario) -> Scenario:
         return scenario
     common = set(EngineSettings.model_fields) - {"name"}
     kept: dict[str, Any] = {key: getattr(scenario.engine, key) for key in common}
-    engine = DeploymentSettings(name=NAME, **kept)
+    engine = DeploymentSettings(name=DEPLOYED, **kept)
     return scenario.model_copy(update={"engine": engine})
 
 

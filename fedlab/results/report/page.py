@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from fedlab import __version__
 from fedlab.errors import FedlabError
-from fedlab.files import PLOTS, REPORT, SHARED_REPORT, write_whole
+from fedlab.files import DEPLOYED, PLOTS, REPORT, SHARED_REPORT, write_whole
 from fedlab.metrics.quantities import NBSP, bytes_text, count_text, seconds_text
 from fedlab.results.baselines import baseline_curve, is_federating_worth_it, local_spread
 from fedlab.results.drawing import style
@@ -82,6 +82,7 @@ def render(record: RunRecord, parts: list[Section]) -> str:
     return environment.get_template("report.html.j2").render(
         record=record,
         sections=parts,
+        command="fedlab deploy run" if record.scenario.engine.name == DEPLOYED else "fedlab run",
         subtitle=subtitle(record),
         verdict=is_federating_worth_it(record),
         tiles=tiles(record),
