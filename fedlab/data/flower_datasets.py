@@ -118,4 +118,5 @@ def split(
 
 
 def _rows(partitioner: FlowerPartitioner, client: int) -> IntArray:
-    return np.asarray(partitioner.load_partition(client)["row"], dtype=np.int64)
+    # A column is read at once by a slice, and value by value without one.
+    return np.asarray(partitioner.load_partition(client)["row"][:], dtype=np.int64)
