@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from fedlab.assets.places import cache_folder
 
@@ -109,16 +110,18 @@ def _built() -> Path:
     digest.update(f"{torch.__version__} {compiler}".encode())
     folder = cache_folder() / "tests"
     library = folder / f"{NAME}-{digest.hexdigest()[:16]}.so"
-    if library.exists():
-        return library
     folder.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(suffix=".so", dir=folder)
-    os.close(handle)
-    try:
-        _compile(compiler, Path(draft))
-        os.replace(draft, library)
-    finally:
-        Path(draft).unlink(missing_ok=True)
+    # Of several test processes one builds it, and the others wait.
+    with FileLock(folder / f"{NAME}.lock"):
+        if library.exists():
+            return library
+        handle, draft = tempfile.mkstemp(suffix=".so", dir=folder)
+        os.close(handle)
+        try:
+            _compile(compiler, Path(draft))
+            os.replace(draft, library)
+        finally:
+            Path(draft).unlink(missing_ok=True)
     return library
 
 
