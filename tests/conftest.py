@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,14 @@ from pathlib import Path
 import pytest
 
 from fedlab.assets import ensure, find, locate
+from fedlab.process import OFTEN, collect_less_often
+
+collect_less_often()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage as often as ever, once all modules are imported."""
+    gc.set_threshold(*OFTEN)
 
 
 @pytest.fixture
