@@ -17,6 +17,7 @@ class CountFrozen(Callback):
 
 
 def test_what_is_loaded_is_frozen_during_the_rounds_only() -> None:
+    gc.unfreeze()
     counts, before = CountFrozen(), gc.get_freeze_count()
     scenario = scenario_with(
         'rounds = 1\ndata.name = "iris"\nmodel.name = "linear"\nstrategy.name = "fedmedian"'
