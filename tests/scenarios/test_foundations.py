@@ -23,6 +23,8 @@ REMEDIES = ("dropout", "l1", "l2", "batch-norm", "early-stopping")
 CNN_VARIANTS = sorted(
     name for name, path in built_in().items() if path.parent.name == "foundations" and "cnn" in name
 )
+FAST_VARIANTS = ("cnn", "cnn-batch-norm")
+"""The others train as long, in the same loop; a round of each is run with all scenarios'."""
 
 
 def finished(name: str, parent: Path, *overrides: str) -> RunFolder:
@@ -109,6 +111,7 @@ def test_the_gated_cells_remember_what_the_vanilla_rnn_forgets(tmp_path: Path, c
     assert accuracy(finished(f"remember-{cell}", tmp_path)) > 0.95
 
 
+@pytest.mark.slow
 def test_the_transformer_says_sequences_backwards(tmp_path: Path) -> None:
     folder = finished("reverse-transformer", tmp_path)
     assert curve(folder)[0]["accuracy"] < 0.25
@@ -127,11 +130,15 @@ def test_the_autoencoder_beats_mean_picture_and_components(tmp_path: Path) -> No
     assert curve(folder)[-1]["rmse"] < 0.145
 
 
+@pytest.mark.slow
 def test_the_vision_transformer_reads_digits(tmp_path: Path) -> None:
     assert accuracy(finished("vit-digits", tmp_path)) > 0.88
 
 
-@pytest.mark.parametrize("name", CNN_VARIANTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in FAST_VARIANTS else pytest.mark.slow) for n in CNN_VARIANTS],
+)
 def test_a_cnn_of_each_kind_reads_digits(tmp_path: Path, name: str) -> None:
     assert accuracy(finished(name, tmp_path)) > 0.9
 
