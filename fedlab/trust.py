@@ -2,23 +2,29 @@
 
 ``fedlab run`` and ``fedlab resume`` import it: to run a scenario is to trust it. Commands that only
 look at a scenario, or use what a run left, may be given a stranger's, and import none of it unless
-they are told to. Whoever calls fedlab from Python decides alike, with :func:`own_code`.
+they are told to. A site of a federation imports from the modules that its own file lists. Whoever
+calls fedlab from Python decides alike, with :func:`own_code`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from fedlab.errors import FedlabError, shortened
 
-_ALLOWED: ContextVar[bool] = ContextVar("own code may be imported", default=True)
+Allowed = bool | Collection[str]
+_ALLOWED: ContextVar[Allowed] = ContextVar("own code may be imported", default=True)
 
 
 @contextmanager
-def own_code(allowed: bool) -> Iterator[None]:
-    """Allow, or refuse, to import classes named as ``module:Class`` within the block."""
+def own_code(allowed: Allowed) -> Iterator[None]:
+    """Allow, or refuse, to import classes named as ``module:Class`` within the block.
+
+    Args:
+        allowed: Whether it is allowed; or the modules from which it is, and no others.
+    """
     before = _ALLOWED.set(allowed)
     try:
         yield
@@ -32,7 +38,15 @@ def require_trust(name: str) -> None:
     Raises:
         FedlabError: If it may not.
     """
-    if not _ALLOWED.get():
+    allowed = _ALLOWED.get()
+    if not isinstance(allowed, bool):
+        if name.partition(":")[0] not in allowed:
+            raise FedlabError(
+                f"'{shortened(name)}' is code outside fedlab, which this site does not import; its "
+                "file lists what it does: permissions.modules"
+            )
+        return
+    if not allowed:
         raise FedlabError(
             f"'{shortened(name)}' is code outside fedlab, which this command does not import; "
             "pass --trust if you know it"

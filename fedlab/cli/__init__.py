@@ -80,6 +80,7 @@ def _add_commands() -> None:
         compare,
         crossval,
         data,
+        deploy,
         evaluate,
         export,
         finetune,
@@ -105,6 +106,7 @@ def _add_commands() -> None:
     app.command("compare")(compare.compare)
     app.add_typer(assets.app, name="assets")
     app.add_typer(data.app, name="data")
+    app.add_typer(deploy.app, name="deploy")
 
 
 def script() -> None:

@@ -16,6 +16,7 @@ WIDEST = 100
 SECTIONS = {
     "Simulate": ("run", "resume", "finetune", "crossval"),
     "Find and check": ("list", "show", "check", "data", "assets"),
+    "Federate": ("deploy",),
     "Read the results": ("report", "compare"),
     "Use what was trained": ("evaluate", "predict", "export"),
 }

@@ -75,6 +75,7 @@ def test_commands_are_listed_under_headings_and_none_is_forgotten(typed) -> None
         "Options:",
         "Simulate:",
         "Find and check:",
+        "Federate:",
         "Read the results:",
         "Use what was trained:",
     ]
