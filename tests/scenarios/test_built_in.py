@@ -155,7 +155,8 @@ def test_every_update_processor_has_a_scenario(name: str) -> None:
     assert any(name in [table.name for table in scenario.updates] for scenario in shown())
 
 
-@pytest.mark.parametrize("name", registry.engines.names())
+# No scenario names an engine whose clients are other machines: `fedlab deploy run` does.
+@pytest.mark.parametrize("name", [n for n in registry.engines.names() if n != "deployment"])
 def test_every_engine_has_a_scenario(name: str) -> None:
     assert any(scenario.engine.name == name for scenario in shown())
 
