@@ -134,7 +134,9 @@ def spawn() -> ForkServer | None:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
             stdin=subprocess.DEVNULL,
             pass_fds=passed,
-            start_new_session=True,
+            # Ctrl-C does not reach it. It stays in this session, since Linux shares out the time of
+            # a busy machine by sessions.
+            process_group=0,
         )
     return ForkServer(folder, ours, process.pid, process)
 
