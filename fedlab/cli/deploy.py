@@ -113,17 +113,39 @@ def run(
     server: ServerOption = Path("server.toml"),
     rounds: Annotated[int | None, typer.Option(help="rounds, in place of the scenario's")] = None,
     overrides: Set = None,
+    name: Annotated[
+        str | None, typer.Option(help="the run folder's name; default: the scenario's and the time")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="SCENARIO is a run folder; go on there")
+    ] = False,
 ) -> None:
     """Submit a scenario to the server of this machine, and show its log until it ends."""
-    from fedlab.deploy.bundle import FOLDER, RESUME, SCENARIO
     from fedlab.deploy.settings import load_server
-    from fedlab.deploy.submit import submit
-    from fedlab.scenario import dumps, load_with_origins
+    from fedlab.deploy.submit import configuration_of, resumed, submit
 
     settings = load_server(server)
-    loaded = load_with_origins(scenario, with_rounds(overrides, rounds))
-    configuration = {SCENARIO: dumps(loaded.scenario), FOLDER: "", RESUME: False}
+    changes = with_rounds(overrides, rounds)
+    if resume:
+        configuration = resumed(Path(scenario), changes)
+    else:
+        configuration = configuration_of(settings, scenario, changes, name)
     raise typer.Exit(submit(settings, configuration, _write, _say))
+
+
+@app.command()
+def stop(
+    number: Annotated[int, typer.Argument(metavar="RUN", help="the run, as 'status' shows it")],
+    server: ServerOption = Path("server.toml"),
+    now: Annotated[
+        bool, typer.Option("--now", help="do not wait for the end of the round")
+    ] = False,
+) -> None:
+    """End a run after its round."""
+    from fedlab.deploy.settings import load_server
+    from fedlab.deploy.submit import end_run
+
+    end_run(load_server(server), number, now)
 
 
 @app.command()

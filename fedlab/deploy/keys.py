@@ -36,7 +36,7 @@ def make_key(key: Path, name: str) -> Path:
     Raises:
         FedlabError: If what is there is no key of a site, or the files cannot be written.
     """
-    private = read_private(key) if key.exists() else ec.generate_private_key(ec.SECP384R1())
+    private = read_private(key) if key.exists() else ec.generate_private_key(ec.SECP256R1())
     try:
         if not key.exists():
             write_secret(key, _private_bytes(private))

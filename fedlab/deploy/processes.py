@@ -27,6 +27,8 @@ SIGNALS_TO_END = 2
 """A run ends after its round at the first signal, and at once at the second."""
 SECONDS_AFTER_LIFELINE = 15.0
 """What a process has to end by itself, once the party's first process has ended."""
+MISTAKE, MISTAKEN = "error: ", 2
+"""What stands before a sentence about what the user can mend, and the exit code then."""
 FLOWER = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -182,13 +184,13 @@ def end_with_party() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def wait_while(alive: Callable[[], bool], interval: float = 0.2) -> None:
+def wait_while(alive: Callable[[], bool], interval: Callable[[], float] = lambda: 0.2) -> None:
     """Return when something has ended, or a signal ends this process.
 
     Args:
         alive: Returns whether to go on.
-        interval: Seconds between two calls.
+        interval: Returns the seconds until the next call.
     """
     with suppress(Interrupted, KeyboardInterrupt):
         while alive():
-            time.sleep(interval)
+            time.sleep(interval())

@@ -14,6 +14,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid
 
 from fedlab.deploy.bundle import check_bundle
+from fedlab.deploy.flower.objects import ask_sooner
 from fedlab.deploy.flower.tasks import serve_run
 from fedlab.deploy.processes import end_with_party
 from fedlab.errors import FedlabError, FedlabErrors, described, one_line
@@ -59,6 +60,7 @@ def _outcome(error: BaseException) -> tuple[int, str]:
 def main() -> None:
     """Run the task whose token is in the environment."""
     end_with_party()
+    ask_sooner()
     complete = serve_run(sys.argv[1], os.environ.pop(TOKEN), run, outcome)
     sys.exit(0 if complete else FAULT)
 

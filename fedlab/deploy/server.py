@@ -33,7 +33,8 @@ from fedlab.errors import FedlabError
 
 SUPERLINK, RUN = "superlink", "run-{}"
 SECONDS_TO_START = 60.0
-LONGEST_WAIT = 0.5
+SHORTEST_WAIT, LONGEST_WAIT = 0.2, 1.0
+"""Seconds between two looks for a run that waits."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,6 @@ class Server:
             *([] if self._insecure else ["--sites", settings.sites]),
             *("--host", settings.host, "--port", str(settings.port), *tls),
             *("--isolation", "process", "--superexec-auth-secret-file", str(executor)),
-            *("--database", str(self._folder / "flower.db")),
             "--disable-runtime-dependency-installation",
         )
         self._wait_until_up()
@@ -198,7 +198,7 @@ class Server:
     def _serve(self) -> None:
         """Start a process for each run that waits; look after those that are there."""
         tasks = Tasks(self._entrance.address, self._executor_secret, SERVER)
-        waits = Waits(LONGEST_WAIT)
+        waits = Waits(SHORTEST_WAIT, LONGEST_WAIT)
 
         def look() -> bool:
             for name in self._processes.ended():
@@ -214,7 +214,7 @@ class Server:
                     waits.reset()
             return True
 
-        wait_while(look, LONGEST_WAIT)
+        wait_while(look, lambda: waits.seconds)
         tasks.close()
 
     def _begin(self, run: int, token: str) -> None:

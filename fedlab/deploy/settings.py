@@ -83,14 +83,12 @@ class SiteFile:
         name: The site's name.
         server: Where the server is.
         resources: What training may use.
-        modules: Those from which a scenario may have classes imported, beside fedlab's own.
     """
 
     path: Path
     name: str
     server: Connection
     resources: Resources
-    modules: tuple[str, ...]
 
 
 def load_server(path: Path) -> Listening:
@@ -121,7 +119,6 @@ def load_site(path: Path) -> SiteFile:
     name = raw.get("name")
     if not isinstance(name, str) or not name:
         problems.append(f'{path}: name: the site\'s name is missing; write name = "..."')
-    modules = _modules(raw, path, problems)
     if server is not None and server.number >= server.sites:
         problems.append(
             f"{path}: server.number: sites are numbered from 0, and there are {server.sites}; "
@@ -129,16 +126,7 @@ def load_site(path: Path) -> SiteFile:
         )
     if problems or server is None or resources is None:
         raise FedlabErrors(problems)
-    return SiteFile(path.absolute(), str(name), server, resources, tuple(modules))
-
-
-def _modules(raw: Mapping[str, Any], path: Path, problems: list[str]) -> list[str]:
-    permissions = raw.get("permissions", {})
-    modules = permissions.get("modules", []) if isinstance(permissions, dict) else []
-    if isinstance(modules, list) and all(isinstance(module, str) for module in modules):
-        return modules
-    problems.append(f"{path}: permissions.modules: this is a list of modules' names")
-    return []
+    return SiteFile(path.absolute(), str(name), server, resources)
 
 
 def is_loopback(host: str) -> bool:

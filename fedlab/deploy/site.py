@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 from fedlab.deploy.guard import NOT_REGISTERED
 from fedlab.deploy.keys import public_path, read_private
 from fedlab.deploy.processes import (
+    MISTAKE,
+    MISTAKEN,
     Processes,
     flower_environment,
     free_port,
@@ -21,7 +23,7 @@ from fedlab.deploy.processes import (
     wait_while,
 )
 from fedlab.deploy.settings import SiteFile, is_loopback
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, FedlabErrors
 
 SUPERNODE, WORKER = "supernode", "worker"
 SHORTEST_LIFE = 30.0
@@ -118,10 +120,13 @@ class Site:
         self._processes.start(name, module, *arguments)
 
     def _look(self) -> bool:
-        for name in self._processes.ended():
+        for name, code in self._processes.ended().items():
             log = self._processes.log_of(name)
             if name == SUPERNODE:
                 self._explain()
+            elif code == MISTAKEN:
+                lines = self._processes.lines_of(WORKER, lambda line: line.startswith(MISTAKE))
+                raise FedlabErrors(line.removeprefix(MISTAKE) for line in lines)
             self._say(f"the {name} has ended and is started again; its log is {log}")
             self._pause(name)
             if name == SUPERNODE:

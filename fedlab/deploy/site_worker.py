@@ -19,17 +19,18 @@ import httpx
 from flwr.app import Context, Message
 
 from fedlab.deploy.bundle import check_bundle
+from fedlab.deploy.flower.objects import ask_sooner
 from fedlab.deploy.flower.supernode import Waits
 from fedlab.deploy.flower.tasks import CLIENT, Tasks, answer_message
-from fedlab.deploy.processes import end_with_party
-from fedlab.deploy.settings import load_site
-from fedlab.errors import Interrupted
+from fedlab.deploy.processes import MISTAKE, MISTAKEN, end_with_party
+from fedlab.errors import FedlabError, Interrupted
+from fedlab.scenario.site import load_site
 from fedlab.trust import own_code
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT = 0.5
-"""Between two questions to the SuperNode of this machine."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.04, 0.5
+"""Seconds between two questions to the SuperNode of this machine."""
 
 
 def answer(message: Message, context: Context, bundle: bytes) -> Message:
@@ -52,7 +53,7 @@ def work(address: str, secret: bytes) -> None:
     """
     import fedlab.engine.worker.clientapp  # noqa: F401
 
-    tasks, waits = Tasks(address, secret, CLIENT), Waits(LONGEST_WAIT)
+    tasks, waits = Tasks(address, secret, CLIENT), Waits(SHORTEST_WAIT, LONGEST_WAIT)
     logger.info("ready")
     while True:
         task = tasks.acquire()
@@ -73,6 +74,7 @@ def work(address: str, secret: bytes) -> None:
 def main() -> None:
     """Work for the SuperNode at an address, within what the site's file allows."""
     end_with_party()
+    ask_sooner()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -89,8 +91,12 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, end)
     try:
-        with own_code(load_site(options.site).modules):
+        with own_code(load_site(options.site).permissions.modules):
             work(options.address, options.secret.read_bytes())
+    except FedlabError as error:
+        for sentence in str(error).splitlines():
+            print(f"{MISTAKE}{sentence}", file=sys.stderr)
+        sys.exit(MISTAKEN)
     except Interrupted:
         sys.exit(0)
 

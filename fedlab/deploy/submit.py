@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from fedlab.deploy.bundle import make_bundle
+from fedlab import files
+from fedlab.deploy.bundle import FOLDER, RESUME, SCENARIO, make_bundle
 from fedlab.deploy.flower.control import Control, RunStatus
 from fedlab.deploy.run_process import FAULT, INTERRUPTED
 from fedlab.deploy.server import entrance_of, stop_file
 from fedlab.deploy.settings import Listening
+from fedlab.errors import FedlabError
+from fedlab.scenario import dumps, load, load_with_origins
 
 
 def control_of(settings: Listening) -> Control:
@@ -60,6 +65,68 @@ def submit(
                 else:
                     control.stop_run(run)
         return exit_code_of(control.run(run))
+
+
+def configuration_of(
+    settings: Listening, scenario: str, changes: Sequence[str], name: str | None
+) -> dict[str, Any]:
+    """Return the configuration of a new run.
+
+    Args:
+        settings: ``[server]`` of the server's file.
+        scenario: A built-in scenario's name, or a TOML file.
+        changes: ``table.key=value`` each.
+        name: The run folder's name; None: the scenario's and the time.
+
+    Raises:
+        FedlabError: If the scenario is not valid, or the run folder is there already.
+    """
+    loaded = load_with_origins(scenario, changes)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    if name is not None and Path(name).name != name:
+        raise FedlabError(f"--name: '{name}' is no name of a folder in {settings.runs}")
+    folder = Path(settings.runs) / (name or f"{loaded.name}-{stamp}")
+    if folder.exists():
+        raise FedlabError(f"{folder} is there already; give the run another --name")
+    return {SCENARIO: dumps(loaded.scenario), FOLDER: str(folder), RESUME: False}
+
+
+def resumed(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration of a run that goes on in its folder.
+
+    Args:
+        folder: The run folder.
+        changes: ``table.key=value`` each, such as more rounds.
+
+    Raises:
+        FedlabError: If it is no run folder, or the changed scenario is not valid.
+    """
+    file = folder / files.SCENARIO
+    if not file.is_file():
+        raise FedlabError(f"{folder} is not a run folder: it has no {files.SCENARIO}")
+    scenario = load(str(file), changes)
+    return {SCENARIO: dumps(scenario), FOLDER: str(folder.absolute()), RESUME: True}
+
+
+def end_run(settings: Listening, run: int, now: bool) -> None:
+    """End a run.
+
+    Args:
+        settings: ``[server]`` of the server's file.
+        run: Its number.
+        now: Whether to end it in the middle of its round.
+
+    Raises:
+        FedlabError: If there is no such run, or it has ended.
+    """
+    with control_of(settings) as control:
+        status = control.run(run)
+        if status.is_finished:
+            raise FedlabError(f"run {run} has ended already: {status.outcome}")
+        if now:
+            control.stop_run(run)
+        else:
+            stop_file(settings, run).touch(mode=0o600)
 
 
 def exit_code_of(status: RunStatus) -> int:

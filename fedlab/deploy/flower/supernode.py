@@ -14,25 +14,33 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
+from fedlab.deploy.flower.objects import ask_sooner
+
 COMMAND = "flwr.supernode.cli.flower_supernode"
 CLIENT = "flwr.supernode.start_client_internal"
-SHORTEST, LONGEST = 0.02, 2.0
+SHORTEST, LONGEST = 0.1, 2.0
+"""Seconds between two questions to the server, each of which costs it about 10 ms."""
+WITHIN = 0.02
+"""Seconds between two looks for what this machine's own process has answered."""
+ASKS_SERVER = 1.0
+"""A sleep of so many seconds and more is one between two questions to the server."""
 SHARE = 0.05
-"""Of the time since a SuperNode last had something to do; it answers at most so much later."""
+"""Of the time since there was something to do: what comes next is seen at most so much later."""
 
 
 class Waits:
     """How long to sleep until the next question, given when something was last there.
 
     Args:
-        longest: The longest sleep, in seconds.
+        shortest: The shortest sleep, in seconds.
+        longest: The longest.
         clock: Returns the time.
     """
 
     def __init__(
-        self, longest: float = LONGEST, clock: Callable[[], float] = time.monotonic
+        self, shortest: float, longest: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._longest = longest
+        self._shortest, self._longest = shortest, longest
         self._clock = clock
         self._latest = clock()
 
@@ -43,14 +51,14 @@ class Waits:
     @property
     def seconds(self) -> float:
         """Return how long to sleep."""
-        return min(max(SHARE * (self._clock() - self._latest), SHORTEST), self._longest)
+        return min(max(SHARE * (self._clock() - self._latest), self._shortest), self._longest)
 
 
 class ShorterSleeps(ModuleType):
     """Python's ``time`` for a module whose sleeps are polls.
 
     Args:
-        waits: What takes the place of the seconds that it asks for.
+        waits: Says how long to sleep where the server had nothing.
     """
 
     def __init__(self, waits: Waits) -> None:
@@ -59,7 +67,10 @@ class ShorterSleeps(ModuleType):
 
     def sleep(self, seconds: float) -> None:
         """Sleep, never longer than was asked for."""
-        time.sleep(min(seconds, self._waits.seconds))
+        if seconds >= ASKS_SERVER:
+            time.sleep(min(seconds, self._waits.seconds))
+        else:
+            time.sleep(min(seconds, WITHIN))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -71,6 +82,7 @@ def serve_supernode(arguments: Sequence[str]) -> None:
     Args:
         arguments: Those of ``flower-supernode``.
     """
+    ask_sooner()
     shorten_sleeps(importlib.import_module(CLIENT))
     command: Any = importlib.import_module(COMMAND)
     sys.argv = ["flower-supernode", *arguments]
@@ -79,7 +91,7 @@ def serve_supernode(arguments: Sequence[str]) -> None:
 
 def shorten_sleeps(client: Any) -> None:
     """Let the SuperNode's loop ask sooner."""
-    waits = Waits()
+    waits = Waits(SHORTEST, LONGEST)
     pull, push = client._pull_and_store_message, client._push_messages
 
     def pulled(*positional: Any, **named: Any) -> Any:

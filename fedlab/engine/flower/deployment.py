@@ -19,7 +19,7 @@ from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.devices import CPU, resolved
 from fedlab.engine.flower.engine import FlowerGridEngine
 from fedlab.engine.flower.patience import Deadline, PatientGrid
-from fedlab.engine.flower.sites import LONGEST_PAUSE, PAUSE, Sites
+from fedlab.engine.flower.sites import LONGEST_PAUSE, Sites
 from fedlab.engine.reports import Failure
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.worker.local_site import pooled_as_text
@@ -31,6 +31,9 @@ from fedlab.scenario.site_data import Pooled, is_of_sites
 from fedlab.wire.protocol import FEDERATION, POOLED, RUN_KEY
 
 logger = logging.getLogger(__name__)
+
+SHORTEST_PAUSE, PAUSE_SHARE = 0.05, 0.05
+"""Between two looks for replies: seconds, and a share of the time since the latest."""
 
 
 class DeploymentSettings(EngineSettings):
@@ -172,16 +175,18 @@ class DeploymentEngine(FlowerGridEngine):
         """Yield replies as they come, until all are there or the time is over."""
         limit = self._deployed.reply_timeout
         deadline = Deadline(limit if self._timeout is None else min(limit, self._timeout))
-        pause = PAUSE
+        latest = time.monotonic()
         while waiting:
             replies = self._patient.pull(waiting)
+            latest = time.monotonic() if replies else latest
             for reply in replies:
                 waiting.discard(reply.metadata.reply_to_message_id)
                 yield reply
             if not waiting or deadline.is_over:
                 return
-            pause = PAUSE if replies else min(2 * pause, LONGEST_PAUSE)
-            time.sleep(pause)
+            # Of the time that a site takes, this much is lost at most.
+            pause = PAUSE_SHARE * (time.monotonic() - latest)
+            time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
 
 
 def deployed(scenario: Scenario) -> Scenario:
