@@ -1,7 +1,6 @@
 """Flower's strategies against their equations in NumPy, over three rounds of seven clients."""
 
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,6 @@ LOSSES = np.array([0.3, 2.0, 1.0, 0.5, 4.0, 0.9, 1.2])
 MOVES = np.random.default_rng(0).normal(0, 0.3, (3, CLIENTS, SIZE))
 # One client far from the others in each round, for those that shall not mind.
 MOVES[:, 2] += 4.0
-
-
-@pytest.fixture(autouse=True)
-def frozen() -> Iterator[None]:
-    """Leave what is loaded out of the collections that Flower forces, as the rounds loop does."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class Nodes:
