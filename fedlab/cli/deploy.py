@@ -108,6 +108,24 @@ def key(path: SiteFilePath) -> None:
 
 
 @app.command()
+def inspect(
+    path: SiteFilePath,
+    scenario: Annotated[
+        str | None,
+        typer.Argument(help="a scenario's name or file; default: what any may be told"),
+    ] = None,
+) -> None:
+    """Show all that would leave a site for a scenario, as it would be sent; nothing is."""
+    import json
+
+    from fedlab.engine.worker.introduction import what_leaves
+    from fedlab.scenario import dumps, load
+
+    text = None if scenario is None else dumps(load(scenario))
+    typer.echo(json.dumps(what_leaves(path, text), indent=1, ensure_ascii=False))
+
+
+@app.command()
 def run(
     scenario: ScenarioName,
     server: ServerOption = Path("server.toml"),

@@ -141,6 +141,7 @@ def _connected(
     sites = Sites(patient, expected, settings.sites_timeout)
     console.print(f"Waiting for {expected} sites", soft_wrap=True)
     sites.wait()
+    console.print(f"All are there: {sites}", soft_wrap=True)
     key = _key(folder)
     if central is not None:
         return central, Connection(grid, sites, key, Pooled())

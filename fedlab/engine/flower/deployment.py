@@ -151,7 +151,7 @@ class DeploymentEngine(FlowerGridEngine):
             for f in (*missing, *result.failures)
         ]
         for failure in result.failures:
-            logger.warning("%s failed to %s", failure.reason, failure.phase)
+            logger.warning("failed to %s: %s", failure.phase, failure.reason)
         return result
 
     def _wait_for_enough(self, block: Sequence[ClientJob]) -> dict[int, int]:

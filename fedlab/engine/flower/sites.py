@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 PAUSE = 0.2
 """Seconds between two looks at the grid, at first."""
 LONGEST_PAUSE = 1.0
+MOST_SHOWN = 20
 MUST_AGREE = ("fedlab", "flwr")
 """Of what figures depend on: a site with another one is refused."""
 
@@ -69,9 +70,12 @@ class Sites:
         objections = list(self._objections())
         if objections:
             raise FedlabErrors(objections)
-        for client in sorted(self.known):
-            logger.info("%s is there: %d examples", self.name(client), self.known[client].held)
         self._is_complete = True
+
+    def __str__(self) -> str:
+        known = [f"{self.name(k)}: {said.held:,}" for k, said in sorted(self.known.items())]
+        more = f"; and {len(known) - MOST_SHOWN} more" if len(known) > MOST_SHOWN else ""
+        return f"{'; '.join(known[:MOST_SHOWN])}{more} (examples)"
 
     def _missing(self) -> str:
         gone = [str(k) for k in range(self._expected) if k not in self._nodes]

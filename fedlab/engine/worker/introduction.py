@@ -128,14 +128,12 @@ def read_introduction(text: str) -> Introduction:
         raise FedlabError("its introduction is none; it may have another fedlab") from error
 
 
-def what_leaves(path: Path, text: str | None, client: int = 0, clients: int = 1) -> dict[str, Any]:
+def what_leaves(path: Path, text: str | None) -> dict[str, Any]:
     """Return all that leaves a site for a scenario, as it would be sent.
 
     Args:
-        path: The site's file.
+        path: The site's file; its ``[server]`` says which number the site has, of how many.
         text: The scenario, resolved; None: what the site's permissions let a scenario ask for.
-        client: The site's number.
-        clients: How many sites there are.
 
     Raises:
         FedlabError: If the site's file is not valid.
@@ -148,7 +146,8 @@ def what_leaves(path: Path, text: str | None, client: int = 0, clients: int = 1)
     )
     if text is None:
         return {"site": site.name, "may leave": _permitted(site), "then": rounds}
-    place = Place(path.absolute(), client, clients)
+    client = int(site.server.get("number", 0))
+    place = Place(path.absolute(), client, int(site.server.get("sites", client + 1)))
     found = introduction_of(text, place)
     sent = {"introduction": found.model_dump(mode="json")}
     if not found.differences:

@@ -73,10 +73,13 @@ def answer_of_node(context: Context, config: Mapping[str, Any]) -> str:
     """
     text, place = _text(context), Place.of(context)
     if config[ASK] == STATISTICS_OF_SITE and place is not None:
-        return statistics_of(text, place)
-    if config[ASK] != INTRODUCTION:
+        answer = statistics_of(text, place)
+    elif config[ASK] == INTRODUCTION:
+        answer = _introduction(context, text, place).model_dump_json()
+    else:
         raise FedlabError(f"'{one_line(str(config[ASK]), 40)}' is no question to a site")
-    return _introduction(context, text, place).model_dump_json()
+    logger.info("asked for its %s, the site answers %s", config[ASK], answer)
+    return answer
 
 
 def _introduction(context: Context, text: str, place: Place | None) -> Introduction:

@@ -23,7 +23,7 @@ def text_of(schema: dict[str, Any], **keys: Any) -> str:
 
 def test_what_leaves_is_exactly_what_is_sent(tmp_path: Path) -> None:
     path = site_of_rows(tmp_path, "north", some_rows(20, 0))
-    sent = what_leaves(path, text_of(TABLE), 0, 2)
+    sent = what_leaves(path, text_of(TABLE))
     assert sent["introduction"]["held"] == 20
     assert sent["introduction"]["name"] == ""
     assert set(sent["statistics"]["moments"]) == {"count", "mean", "squares"}
