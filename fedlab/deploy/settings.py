@@ -69,6 +69,12 @@ class Resources(Settings):
     cpus: int | None = Field(
         None, ge=1, le=4096, description="CPUs that training may use; default: all"
     )
+    device: str | None = Field(
+        None,
+        pattern=r"^[a-z]+(:[0-9]+)?$",
+        description="what this site trains on: 'cpu', 'auto', 'cuda', ...; default: what the "
+        "scenario says (engine.device)",
+    )
     nice: int = Field(
         0, ge=0, le=19, description="how far training gives way to other programs of the machine"
     )

@@ -96,6 +96,8 @@ class Site:
             f"site={json.dumps(str(self._file.path))} partition-id={connection.number} "
             f"num-partitions={connection.sites}"
         )
+        if self._file.resources.device is not None:
+            configuration += f' device="{self._file.resources.device}"'
         self._start(
             SUPERNODE,
             "fedlab.deploy.supernode_process",

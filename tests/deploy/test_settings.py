@@ -39,6 +39,7 @@ def test_paths_begin_in_the_folder_of_the_file(tmp_path: Path) -> None:
         (SITE + "port = 1", "server.port"),
         (SITE.replace("fed.example:8000", "https://fed.example"), "server.address"),
         (SITE + "[resources]\ncpus = 0", "resources.cpus"),
+        (SITE + "[resources]\ndevice = 'cuda\" x=1'", "resources.device"),
     ],
 )
 def test_what_is_wrong_with_a_sites_file_is_said_by_its_key(

@@ -166,7 +166,7 @@ def federation(isolated: bool) -> Iterator[Federation]:
 def test_a_scenario_runs_at_all_sites(federation: Federation) -> None:
     run = federation.submit(str(federation.folder / "scenario.toml"), "--name", "first")
     assert run.wait(SECONDS) == 0, (federation.folder / "run.log").read_text()
-    assert [line["clients"] for line in federation.rounds("first")] == [3] * 4
+    assert [line["replies"] for line in federation.rounds("first")] == [3] * 4
     shown = subprocess.run(
         [*federation.server.prefix, *FEDLAB, "deploy", "status", str(federation.server_file)],
         capture_output=True,
@@ -230,7 +230,7 @@ def test_a_site_that_is_killed_and_comes_back_takes_part_again(federation: Feder
     federation.start_site("south")
 
     def is_back() -> bool:
-        since = [line["clients"] for line in federation.rounds("killed")[alone:]]
+        since = [line["replies"] for line in federation.rounds("killed")[alone:]]
         return 2 in since and since[-1] == 3
 
     wait_until(is_back, SECONDS, "site that is back")
