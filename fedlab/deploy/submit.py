@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from fedlab import files
 from fedlab.deploy.bundle import FOLDER, RESUME, SCENARIO, make_bundle
@@ -44,9 +47,9 @@ def submit(
         say: Takes what else the user should know.
 
     Raises:
-        FedlabError: If the server is not running, or does not take the run.
+        FedlabError: If the server is not running, does not take the run, or ends during it.
     """
-    with control_of(settings) as control:
+    with server_at_hand(Path(configuration[FOLDER])), control_of(settings) as control:
         run = control.start_run(make_bundle(), configuration)
         say(f"Run {run}")
         asked = 0
@@ -65,6 +68,29 @@ def submit(
                 else:
                     control.stop_run(run)
         return exit_code_of(control.run(run))
+
+
+@contextmanager
+def server_at_hand(folder: Path) -> Iterator[None]:
+    """Say what continues a run whose server has ended.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        FedlabError: If it has ended within the block.
+    """
+    try:
+        yield
+    except httpx.TransportError as error:
+        where = folder / files.CHECKPOINTS
+        saved = where.is_dir() and any(where.iterdir())
+        hint = (
+            f"; 'fedlab deploy run --resume {folder}' goes on once it runs again" if saved else ""
+        )
+        raise FedlabError(
+            f"the server does not answer any more; its SuperLink has ended{hint}"
+        ) from error
 
 
 def configuration_of(

@@ -18,6 +18,7 @@ from fedlab.engine.flower.deployment import (
     DeploymentSettings,
     check_deployable,
     deployed,
+    described_as,
 )
 from fedlab.engine.flower.patience import PatientGrid
 from fedlab.engine.flower.sites import Sites, sizes_of
@@ -142,7 +143,7 @@ def _connected(
     console.print(f"Waiting for {expected} sites", soft_wrap=True)
     sites.wait()
     console.print(f"All are there: {sites}", soft_wrap=True)
-    key = _key(folder)
+    key = _key(folder, expected)
     if central is not None:
         return central, Connection(grid, sites, key, Pooled())
     held, tested = sizes_of(sites.known, expected)
@@ -158,12 +159,15 @@ def _connected(
     return posed(scenario, federation), Connection(grid, sites, key, pooled)
 
 
-def _key(folder: RunFolder) -> str:
-    """Return the key under which sites keep what they keep of a run; a new run gets one."""
+def _key(folder: RunFolder, sites: int) -> str:
+    """Return the key under which sites keep what they keep of a run; a new run gets one.
+
+    It is written down, with what runs the clients.
+    """
     path = folder.path / files.DEPLOYMENT
     held = read_object(path, Anything)
     if held is not None and isinstance(held.root, dict) and isinstance(held.root.get(RUN), str):
         return str(held.root[RUN])
     key = secrets.token_hex(16)
-    folder.write_json(files.DEPLOYMENT, {RUN: key})
+    folder.write_json(files.DEPLOYMENT, {RUN: key, "engine": described_as(sites)})
     return key

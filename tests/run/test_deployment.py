@@ -97,6 +97,9 @@ def test_the_folder_holds_numbers_of_examples_and_nothing_else_of_the_sites(
     partition = json.loads((path / "partition.json").read_text())
     assert partition["sizes"] == [14, 12, 27]
     assert not {"names", "labels", "counts"} & partition.keys()
+    engine = json.loads((path / "deployment.json").read_text())["engine"]
+    assert engine == "flower deployment × 3 sites"
+    assert f"{engine} · " in (path / "report.html").read_text()
     assert json.loads((path / "data.json").read_text())["train"]["digest"] == "at the sites"
     sent = {line["client"]: line["examples"] for line in lines(path, "clients.jsonl")}
     assert sent.keys() == {0, 1, 2}

@@ -112,7 +112,7 @@ class DeploymentEngine(FlowerGridEngine):
 
     def describe(self) -> str:
         """Return what runs clients, in a few words."""
-        return f"flower deployment × {self.workers} sites"
+        return described_as(self.workers)
 
     def settle(self, network: Network) -> None:
         """Check that all sites have the server's model, before the first round."""
@@ -187,6 +187,11 @@ class DeploymentEngine(FlowerGridEngine):
             # Of the time that a site takes, this much is lost at most.
             pause = PAUSE_SHARE * (time.monotonic() - latest)
             time.sleep(min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE))
+
+
+def described_as(sites: int) -> str:
+    """Return what runs the clients of a deployment, in a few words."""
+    return f"flower deployment × {sites} sites"
 
 
 def deployed(scenario: Scenario) -> Scenario:

@@ -102,12 +102,19 @@ def subtitle(record: RunRecord) -> str:
         model = f"pretrained {model}"
     parts = [
         f"{model} on {scenario.data.name}" if model else "",
-        f"{record.clients:,} clients ({scenario.data.partition.name})" if record.clients else "",
+        _clients(record) if record.clients else "",
         " + ".join(name for name in (scenario.strategy.name, scenario.client.name) if name),
         f"{scenario.rounds if scenario.rounds is not None else len(record.rounds)} rounds",
         f"seed {scenario.seed}",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _clients(record: RunRecord) -> str:
+    """Return how many clients there are, and what they are."""
+    if record.scenario.engine.name == DEPLOYED:
+        return f"flower deployment × {record.clients:,} sites"
+    return f"{record.clients:,} clients ({record.scenario.data.partition.name})"
 
 
 def tiles(record: RunRecord) -> list[Tile]:
