@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +109,11 @@ class Server:
         environment = flower_environment(self._folder / "flower")
         self._processes = Processes(self._folder, environment)
 
-    def run(self, ready: object = None) -> None:
+    def run(self, ready: Callable[[], None]) -> None:
         """Serve until a signal comes.
 
         Args:
-            ready: Called once sites can connect, if given.
+            ready: Called once sites can connect.
 
         Raises:
             FedlabError: If the server runs already, cannot be started, or has ended by itself.
@@ -124,8 +125,7 @@ class Server:
             raise FedlabError(f"another server runs with the state in {self._folder}") from error
         try:
             self._start()
-            if callable(ready):
-                ready()
+            ready()
             self._serve()
         finally:
             entrance_file(self.settings).unlink(missing_ok=True)
