@@ -170,14 +170,13 @@ def stop(
 def status(server: ServerFile = Path("server.toml")) -> None:
     """Show the sites and the newest runs of the server of this machine."""
     from fedlab.deploy.settings import load_server
-    from fedlab.deploy.submit import control_of
+    from fedlab.deploy.submit import control_of, outcome_of
 
     with control_of(load_server(server)) as control:
         for found in control.sites():
             typer.echo(f"site  {found.name}  {'online' if found.is_online else 'offline'}")
         for status in control.runs():
-            outcome = f": {status.outcome}" if status.outcome else ""
-            typer.echo(f"run   {status.run}  {status.status}{outcome}  {status.began}")
+            typer.echo(f"run   {status.run}  {outcome_of(status)}  {status.began}")
 
 
 def _write(text: str) -> None:

@@ -1,7 +1,7 @@
 """The process of one run at the server: ``python -m fedlab.deploy.run_process``.
 
-It runs the ServerApp of the installed fedlab. What it prints goes to whoever waits for the run; the
-last words of a failed one begin with the exit code that ``fedlab deploy run`` ends with.
+It does what the ServerApp of the installed fedlab does. What it prints goes to who waits for the
+run; the last words of a failed one begin with the exit code that ``fedlab deploy run`` ends with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from fedlab.deploy.processes import end_with_party
 from fedlab.errors import FedlabError, FedlabErrors, described, one_line
 
 TOKEN = "FEDLAB_DEPLOY_TOKEN"
-MISTAKE, FAULT, INTERRUPTED = 2, 1, 130
+AFTER_SIGNAL = 128
+"""The exit code of what a signal has ended is this and the signal's number."""
+MISTAKE, FAULT, INTERRUPTED = 2, 1, AFTER_SIGNAL + 2
 
 
 def run(grid: Grid, context: Context, bundle: bytes) -> None:
@@ -28,11 +30,14 @@ def run(grid: Grid, context: Context, bundle: bytes) -> None:
 
     Raises:
         FedlabError: If the bundle is not one of this fedlab, or the run fails.
+        SystemExit: If a signal has ended the run after a round.
     """
     check_bundle(bundle)
-    from fedlab.run.serverapp import app
+    from fedlab.run.deployment import deploy
 
-    app(grid=grid, context=context)
+    rounds = deploy(grid, context.run_config)
+    if rounds.signal is not None:
+        raise SystemExit(AFTER_SIGNAL + rounds.signal)
 
 
 def outcome(error: BaseException) -> str:

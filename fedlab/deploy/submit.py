@@ -13,7 +13,7 @@ import httpx
 from fedlab import files
 from fedlab.deploy.bundle import FOLDER, RESUME, SCENARIO, make_bundle
 from fedlab.deploy.flower.control import Control, RunStatus
-from fedlab.deploy.run_process import FAULT, INTERRUPTED
+from fedlab.deploy.run_process import AFTER_SIGNAL, FAULT, INTERRUPTED
 from fedlab.deploy.server import entrance_of, stop_file
 from fedlab.deploy.settings import Listening
 from fedlab.errors import FedlabError
@@ -153,6 +153,13 @@ def end_run(settings: Listening, run: int, now: bool) -> None:
             control.stop_run(run)
         else:
             stop_file(settings, run).touch(mode=0o600)
+
+
+def outcome_of(status: RunStatus) -> str:
+    """Return how far a run is, in a word or two."""
+    if not status.is_finished:
+        return status.status
+    return "interrupted" if exit_code_of(status) > AFTER_SIGNAL else status.outcome
 
 
 def exit_code_of(status: RunStatus) -> int:

@@ -8,7 +8,13 @@ import tomli_w
 from fedlab.deploy.flower.control import RunStatus
 from fedlab.deploy.run_process import outcome
 from fedlab.deploy.settings import Listening
-from fedlab.deploy.submit import configuration_of, control_of, exit_code_of, resumed
+from fedlab.deploy.submit import (
+    configuration_of,
+    control_of,
+    exit_code_of,
+    outcome_of,
+    resumed,
+)
 from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.scenario import loads
 from tests.shared import SMALL
@@ -46,6 +52,13 @@ def test_what_nobody_can_mend_is_printed_with_its_traceback(
 ) -> None:
     assert exit_code_of(ended("failed", outcome(ValueError("odd")))) == 1
     assert "ValueError: odd" in capsys.readouterr().err
+
+
+def test_how_far_a_run_is_is_said_in_a_word() -> None:
+    assert outcome_of(RunStatus(1, "running", "", "", "")) == "running"
+    assert outcome_of(ended("failed", "130: ")) == "interrupted"
+    assert outcome_of(ended("failed", "2: rounds")) == "failed"
+    assert outcome_of(ended("completed")) == "completed"
 
 
 def test_exit_codes_of_runs_that_end_otherwise() -> None:
