@@ -69,7 +69,7 @@ def test_every_algorithm_is_resumed_and_run_on_ray(kind: str) -> None:
     assert {name for of, name in run_algorithms() if of == kind} == set(known.names())
 
 
-@pytest.mark.parametrize("kind", ["strategies", "clients", "attacks"])
+@pytest.mark.parametrize("kind", ["strategies", "clients", "attacks", "adapters"])
 def test_every_algorithm_names_its_paper_and_year_in_one_line(kind: str) -> None:
     known = getattr(registry, kind)
     for name in known.names():

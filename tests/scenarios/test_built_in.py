@@ -28,10 +28,14 @@ SHORTENED = (
 )
 # They read large files, or run large networks: `pytest -m slow` runs them.
 HEAVY = {
+    "bottleneck-vit",
     "bucketing-mnist",
     "fedex-lora-vit",
     "fedmd",
     "ffa-lora-vit",
+    "ia3-vit",
+    "lora-cnn",
+    "lora-minilm",
     "lora-vit",
     "mcmahan-fashion-mnist",
     "model-mcmahan-2nn",
@@ -138,6 +142,12 @@ def test_every_zoo_model_has_a_scenario(name: str) -> None:
 @pytest.mark.parametrize("name", registry.partitioners.names())
 def test_every_partitioner_has_a_scenario(name: str) -> None:
     assert any(scenario.data.partition.name == name for scenario in shown())
+
+
+@pytest.mark.parametrize("name", registry.adapters.names())
+def test_every_adapter_has_a_scenario(name: str) -> None:
+    adapters = [scenario.model.adapter for scenario in shown()]
+    assert any(adapter is not None and adapter.name == name for adapter in adapters)
 
 
 @pytest.mark.parametrize("name", registry.strategies.names())
