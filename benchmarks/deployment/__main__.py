@@ -7,6 +7,7 @@ each in its own processes. Their rounds are held against those of the same scena
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -118,8 +119,8 @@ def measure(scenario: Path) -> dict[str, Any]:
 PAGE = """# What a deployment costs
 
 Measured with `python -m benchmarks.deployment`: a server and two sites on one machine, over TLS
-with keys, as `fedlab deploy` starts them, beside the same scenario in one process. A round trains
-and evaluates at both sites; figures are medians of the rounds after the first two.
+with keys, as `fedlab deploy` starts them, beside the same scenario in one process. In a round
+both sites train, and the server evaluates; figures are medians of the rounds after the first two.
 
 {about}
 
@@ -129,8 +130,8 @@ and evaluates at both sites; figures are medians of the rounds after the first t
 
 What is on the wire beside weights, in both directions and for both sites: Flower's books of each
 message, questions for what is new, and encryption. Time that is not training goes to some sixty
-requests that follow one another in each of the two phases; it hardly depends on the model until
-that has millions of parameters, and grows with whatever else the machine does.
+requests that follow one another; an evaluation at the sites takes as many again. It hardly depends
+on the model until that has millions of parameters, and grows with what else the machine does.
 """
 
 
@@ -139,6 +140,7 @@ def page(content: dict[str, Any]) -> str:
     about = content["machine"]
     words = [about[key] for key in ("processor", "versions")]
     words += [f"commit {about['commit']}, {about['date']}; load average {about['load']}"]
+    words += [content["note"]] if content["note"] else []
     return PAGE.format(about="; ".join(words) + ".", rows="\n".join(map(_row, content["runs"])))
 
 
@@ -158,10 +160,14 @@ def _row(run: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--note", default="", help="what else is to be said of the measurement")
+    note = parser.parse_args().note
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     scenarios = sorted((HERE / "scenarios").glob("*.toml"))
     content = {
         "machine": machine(HERE.parent.parent),
+        "note": note,
         "runs": [measure(scenario) for scenario in scenarios],
     }
     (RESULTS / "deployment.json").write_text(json.dumps(content, indent=1) + "\n")
