@@ -174,7 +174,8 @@ def status(server: ServerFile = Path("server.toml")) -> None:
 
     with control_of(load_server(server)) as control:
         for found in control.sites():
-            typer.echo(f"site  {found.name}  {'online' if found.is_online else 'offline'}")
+            is_there = "online" if found.is_online else "offline"
+            typer.echo(f"site  {found.name or found.node}  {is_there}")
         for status in control.runs():
             typer.echo(f"run   {status.run}  {outcome_of(status)}  {status.began}")
 
