@@ -96,6 +96,7 @@ class Processes:
     environment: Mapping[str, str]
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _log_begins: dict[str, int] = field(default_factory=dict)
+    _log_read: dict[str, int] = field(default_factory=dict)
     _lifeline: tuple[int, int] = field(default_factory=os.pipe)
 
     def start(self, name: str, module: str, *arguments: str, **more: str) -> int:
@@ -132,6 +133,16 @@ class Processes:
             log.seek(self._log_begins[name])
             lines = log.read().decode(errors="replace").splitlines()
             return [line.strip() for line in lines if wanted(line)]
+        return []
+
+    def news_of(self, name: str) -> list[str]:
+        """Return the whole lines that a process has written since the last call."""
+        with suppress(OSError), self.log_of(name).open("rb") as log:
+            start = self._log_read.get(name, self._log_begins[name])
+            log.seek(start)
+            whole, newline, _ = log.read().rpartition(b"\n")
+            self._log_read[name] = start + len(whole) + len(newline)
+            return whole.decode(errors="replace").splitlines()
         return []
 
     def ended(self) -> dict[str, int]:

@@ -29,6 +29,8 @@ SUPERNODE, WORKER = "supernode", "worker"
 SHORTEST_LIFE = 30.0
 """A worker that ends sooner than this many seconds after its start is not started again at once."""
 LONGEST_PAUSE = 60.0
+WARNING = " WARNING "
+"""In a line of the worker's log."""
 
 
 class Site:
@@ -122,6 +124,10 @@ class Site:
         self._processes.start(name, module, *arguments)
 
     def _look(self) -> bool:
+        for line in self._processes.news_of(WORKER):
+            # What does not fit, above all, of which the server is told no word of this site's.
+            if WARNING in line:
+                self._say(line.partition(WARNING)[2])
         for name, code in self._processes.ended().items():
             log = self._processes.log_of(name)
             if name == SUPERNODE:

@@ -59,6 +59,19 @@ def test_only_lines_since_the_start_are_read(processes: Processes) -> None:
     processes.end()
 
 
+def test_news_are_each_whole_line_once(processes: Processes) -> None:
+    log = processes.log_of("first")
+    log.write_text("before its start\n")
+    processes.start("first", "waiting")
+    wait_until(lambda: processes.news_of("first") == ["ready"])
+    for written, news in {"on": [], "e\ntwo\nthr": ["one", "two"], "ee\n": ["three"]}.items():
+        with log.open("a") as file:
+            file.write(written)
+        assert processes.news_of("first") == news
+    assert processes.news_of("first") == []
+    processes.end()
+
+
 def test_processes_end_with_the_first_one_however_that_ends(tmp_path: Path) -> None:
     (tmp_path / "waiting.py").write_text(WAITING)
     text = (

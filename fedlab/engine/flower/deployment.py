@@ -14,7 +14,7 @@ from pydantic import Field
 
 from fedlab.algorithm.setup import EngineTraits, Setup
 from fedlab.data.federation import Federation
-from fedlab.engine import batch_size, numerics, pieces
+from fedlab.engine import batch_size
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.devices import CPU, resolved
 from fedlab.engine.flower.engine import FlowerGridEngine
@@ -105,9 +105,7 @@ class DeploymentEngine(FlowerGridEngine):
     @classmethod
     def objections(cls, setup: Setup) -> Iterator[str]:
         """Yield what sites cannot do; which device each has, is its own matter."""
-        yield from numerics.objections(setup)
-        yield from pieces.objections(setup)
-        yield from cls._checkpointing(setup)
+        yield from cls.computing(setup)
         yield from undeployable(setup.scenario)
 
     def describe(self) -> str:
