@@ -38,6 +38,7 @@ PRETRAINED: dict[str, Any] = {
 PRIVATE = {"noise_multiplier": 0.02, "num_sampled_clients": CLIENTS, "inner": {"name": "fedavg"}}
 ADAPTIVE = {**PRIVATE, "initial_clipping_norm": 1.0, "clipped_count_stddev": 0.3}
 PUBLIC = {"data": {"public": {"examples": 100}}}
+LORA = {"name": "lora", "rank": 2}
 PERSONAL = {"model": {"personal": "all"}, "evaluation": {"federated": True}}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -62,7 +63,9 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedavgm": {"strategy": {"server_momentum": 0.5}},
     "feddf": {**PUBLIC, "strategy": {"distillation_steps": 20, "distillation_batch_size": 32}},
     "feddyn": {"client": {"name": "feddyn"}},
+    "fedex-lora": {"model": {"adapter": {**LORA, "base_travels": True}}},
     "fedexp": {},
+    "fedit": {"model": {"adapter": LORA}},
     "fedmd": {
         "data": PUBLIC["data"],
         **PERSONAL,

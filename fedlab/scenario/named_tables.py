@@ -7,7 +7,7 @@ its name is registered with; some of them hold further named tables.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import SerializeAsAny, create_model
 
@@ -254,7 +254,8 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     )
     keys = {"augmentation": _augmentation_field(content.get("augmentation"), problems)}
     keys["public"] = _public_field(content.get("public"), problems)
-    if "test" in source.model_fields:
+    # Of .ts files it is a file's path.
+    if _is_table(source, "test"):
         keys["test"] = _test_field(content.get("test"), problems)
     if partition is None:
         keys["partition"] = (Any, None)
@@ -280,6 +281,16 @@ def _augmentation_field(content: Any, problems: list[str]) -> Any:
     each = _each(further, where, _registered("augmentations"), problems)
     whole = create_model("Augmentation", __base__=AugmentationSettings, further=(each, ...))
     return (_exactly(whole), ...)
+
+
+def _is_table(source: type[Settings], key: str) -> bool:
+    """Return whether a key of a data set holds a table."""
+    field = source.model_fields.get(key)
+    return field is not None and any(
+        isinstance(part, type) and issubclass(part, Settings)
+        for kind in get_args(field.annotation)
+        for part in (kind, *get_args(kind))
+    )
 
 
 def _test_field(content: Any, problems: list[str]) -> Any:
