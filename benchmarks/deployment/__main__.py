@@ -1,8 +1,9 @@
-"""What a deployment costs beside a simulation: ``python -m benchmarks.deployment``.
+"""What each way of distributing clients costs: ``python -m benchmarks.deployment``.
 
-A server and two sites run on this machine, as ``fedlab deploy`` starts them: encrypted, with keys,
-each in its own processes. Their rounds are held against those of the same scenario in one process.
-``docs/results/deployment.json`` and ``.md`` are written.
+The same scenario of two clients runs in one process, in one worker of Ray, in two workers of a
+machine, on a cluster of two nodes with one worker each, and deployed: a server and two sites as
+``fedlab deploy`` starts them, encrypted, with keys, each in its own processes. All of it is on this
+machine. ``docs/results/deployment.json`` and ``.md`` are written.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.deployment.clusters import two_nodes
 from benchmarks.deployment.relay import Relay
 from benchmarks.speed.table import machine
 
@@ -73,31 +75,47 @@ def rounds_of(run: Path) -> list[dict[str, Any]]:
     return [line for line in lines if line["round"] > WARM_UP]
 
 
-def training_seconds(run: Path) -> float:
-    """Return how long the slower site trained in a round, as a median."""
-    longest: dict[int, float] = {}
+def training_seconds(run: Path, is_serial: bool) -> float:
+    """Return how long a round's training took: the slower client's, or both clients'."""
+    rounds: dict[int, list[float]] = {}
     for line in map(json.loads, (run / "clients.jsonl").read_text().splitlines()):
         if line["phase"] == "train" and line["round"] > WARM_UP:
-            longest[line["round"]] = max(longest.get(line["round"], 0.0), line["seconds"])
-    return median(longest.values())
+            rounds.setdefault(line["round"], []).append(line["seconds"])
+    return median((sum if is_serial else max)(seconds) for seconds in rounds.values())
 
 
-def measured(run: Path) -> dict[str, float]:
+def measured(run: Path, is_serial: bool = False) -> dict[str, float]:
+    """Return a run's figures.
+
+    Args:
+        run: Its folder.
+        is_serial: Whether its clients train one after the other.
+    """
     rounds = rounds_of(run)
     return {
         "round": median(line["seconds"]["total"] for line in rounds),
-        "training": training_seconds(run),
+        "training": training_seconds(run, is_serial),
         "payload": median(line["bytes_down"] + line["bytes_up"] for line in rounds),
     }
 
 
+def _simulated(scenario: Path, runs: Path, *options: str) -> dict[str, float]:
+    subprocess.run([*FEDLAB, "run", str(scenario), "--runs", str(runs), *options], check=True)
+    return measured(next(runs.iterdir()), is_serial=runs.name in ("0", "1"))
+
+
 def measure(scenario: Path) -> dict[str, Any]:
-    """Run a scenario as a simulation in one process, then deployed."""
+    """Run a scenario as simulations, then deployed."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        inline = [*FEDLAB, "run", str(scenario), "--runs", place, "--set", "engine.name=inline"]
-        subprocess.run(inline, check=True)
-        simulated = measured(next(folder.glob(f"{scenario.stem}-*")))
+        simulated = {
+            "one process": _simulated(scenario, folder / "0", "--set", "engine.name=inline"),
+            "one worker": _simulated(scenario, folder / "1", "--set", "engine.workers=1"),
+            "two workers": _simulated(scenario, folder / "2", "--set", "engine.workers=2"),
+        }
+        with two_nodes(free_port()) as address:
+            on_cluster = _simulated(scenario, folder / "3", "--cluster", address)
+        simulated["two nodes of one worker"] = on_cluster
         fed = folder / "federation"
         with federation(fed) as relay:
             server = str(fed / "server" / "server.toml")
@@ -116,22 +134,25 @@ def measure(scenario: Path) -> dict[str, Any]:
     }
 
 
-PAGE = """# What a deployment costs
+PAGE = """# What distributing costs
 
-Measured with `python -m benchmarks.deployment`: a server and two sites on one machine, over TLS
-with keys, as `fedlab deploy` starts them, beside the same scenario in one process. In a round
-both sites train, and the server evaluates; figures are medians of the rounds after the first two.
+Measured with `python -m benchmarks.deployment`: two clients, in one process, in workers of Ray, on
+a Ray cluster of two nodes, and as two sites of a server, over TLS with keys, as `fedlab deploy`
+starts them; all on one machine. In a round both clients train, and the server evaluates; figures
+are medians of the rounds after the first two. *Not training* is what is left of a round beside the
+slower client's training, or beside both clients' where one after the other trains.
 
 {about}
 
-| scenario | one process, a round | deployed, a round | of it not training | weights | on the wire |
-| --- | ---: | ---: | ---: | ---: | ---: |
+| scenario | where clients train | a round | of it not training | weights | on the wire |
+| --- | --- | ---: | ---: | ---: | ---: |
 {rows}
 
-What is on the wire beside weights, in both directions and for both sites: Flower's books of each
-message, questions for what is new, and encryption. Time that is not training goes to some sixty
-requests that follow one another; an evaluation at the sites takes as many again. It hardly depends
-on the model until that has millions of parameters, and grows with what else the machine does.
+Of a deployment, what is on the wire beside weights, in both directions and for both sites: Flower's
+books of each message, questions for what is new, and encryption. Time that is not training goes to
+some sixty requests that follow one another; an evaluation at the sites takes as many again. It
+hardly depends on the model until that has millions of parameters, and grows with what else the
+machine does.
 """
 
 
@@ -141,21 +162,24 @@ def page(content: dict[str, Any]) -> str:
     words = [about[key] for key in ("processor", "versions")]
     words += [f"commit {about['commit']}, {about['date']}; load average {about['load']}"]
     words += [content["note"]] if content["note"] else []
-    return PAGE.format(about="; ".join(words) + ".", rows="\n".join(map(_row, content["runs"])))
+    return PAGE.format(
+        about="; ".join(words) + ".",
+        rows="\n".join(row for run in content["runs"] for row in _rows(run)),
+    )
 
 
-def _row(run: dict[str, Any]) -> str:
-    one, deployed = run["simulated"], run["deployed"]
-    share = 1 - deployed["training"] / deployed["round"]
-    cells = [
-        run["scenario"],
-        f"{one['round'] * 1e3:.0f} ms",
-        f"{deployed['round']:.2f} s",
-        f"{share:.0%}",
-        f"{deployed['payload'] / 1e3:,.1f} kB",
-        f"{deployed['wire'] / 1e3:,.0f} kB",
-    ]
-    return f"| {' | '.join(cells)} |"
+def _rows(run: dict[str, Any]) -> Iterator[str]:
+    for where, figures in {**run["simulated"], "deployed, two sites": run["deployed"]}.items():
+        wire = f"{figures['wire'] / 1e3:,.0f} kB" if "wire" in figures else ""
+        cells = [
+            run["scenario"],
+            where,
+            f"{figures['round'] * 1e3:,.0f} ms",
+            f"{1 - figures['training'] / figures['round']:.0%}",
+            f"{figures['payload'] / 1e3:,.1f} kB",
+            wire,
+        ]
+        yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
