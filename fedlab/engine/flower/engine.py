@@ -89,6 +89,18 @@ class FlowerGridEngine(Engine):
         self._evaluator: Worker | None = None
         self._timeout: float | None = None
 
+    @classmethod
+    def notes(cls, setup: Setup) -> Iterator[str]:
+        """Yield which keys do nothing where each client is a node of its own."""
+        yield from super().notes(setup)
+        engine = setup.scenario.engine
+        for key in ("clients_per_block", "vectorised"):
+            if getattr(engine, key) not in ("auto", False):
+                yield (
+                    f"engine.{key} does nothing with engine '{engine.name}', where each client is "
+                    "a node of its own"
+                )
+
     def device_models(self) -> str:
         """Return nothing: each site trains on a device of its own."""
         return ""

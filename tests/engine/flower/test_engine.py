@@ -7,6 +7,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab.engine.flower.engine import FlowerGridEngine
+from fedlab.run.rehearsal import rehearse
 from fedlab.scenario.parts import load_federation
 from fedlab.wire import flower_internals
 from tests.shared import scenario_with
@@ -40,3 +41,12 @@ def test_it_waits_no_longer_than_a_strategy_asks() -> None:
     start = time.monotonic()
     assert list(engine.send_and_receive(messages, timeout=0.2)) == []
     assert 0.2 <= time.monotonic() - start < 5
+
+
+def test_keys_of_blocks_that_do_nothing_here_are_said() -> None:
+    engine = {"name": "flower", "clients_per_block": 2, "vectorised": 4}
+    notes = rehearse(scenario_with(engine=engine))
+    assert [n.split()[0] for n in notes if "does nothing with engine 'flower'" in n] == [
+        "engine.clients_per_block",
+        "engine.vectorised",
+    ]
