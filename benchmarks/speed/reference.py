@@ -15,7 +15,7 @@ from fedlab import registry, seeding
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_preparation
 from fedlab.models.backbones import BackboneSettings, load_backbone
-from fedlab.models.network import BatchNorm
+from fedlab.models.selection import BatchNorm
 from fedlab.scenario import Scenario, load
 from fedlab.scenario.parts import load_federation
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedlab.algorithm.setup import Setup
 from fedlab.errors import FedlabError
-from fedlab.models.network import BatchNorm
+from fedlab.models.selection import BatchNorm
 from fedlab.training.draw import build_draw
 
 

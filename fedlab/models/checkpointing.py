@@ -17,7 +17,8 @@ import torch
 from torch import fx, nn
 
 from fedlab.errors import FedlabError
-from fedlab.models.network import BatchNorm, Network
+from fedlab.models.network import Network
+from fedlab.models.selection import BatchNorm
 
 
 def checkpoint_blocks(network: Network) -> None:

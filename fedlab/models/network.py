@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import nn
 
-from fedlab import assets, registry, seeding
+from fedlab import registry, seeding
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.adapters.adapt import Adapted, adapt, merged_state
+from fedlab.models.building import Built, backbone_of
 from fedlab.models.given import Given, give, given_of, takes
 from fedlab.models.layout import FlatModel, Layout
-from fedlab.models.settings import ADAPTER, ModelSettings
+from fedlab.models.selection import BatchNorm, Policy, changed, personal_names, rests
+from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
-from fedlab.models.weight_files import read_weights
-from fedlab.models.weights import fit_weights
-from fedlab.models.zoo.contract import ZooModel
 from fedlab.settings import Settings
-
-_NORMS = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
-    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-)
-BatchNorm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -106,16 +95,6 @@ class Network:
         self.model.module.eval()
 
 
-class Policy(Protocol):
-    """What a phase of a run trains: two keys of ``[model]``."""
-
-    @property
-    def trainable(self) -> str | tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def batch_norm(self) -> str: ...  # noqa: D102
-
-
 def build_network(
     settings: ModelSettings,
     task: Task,
@@ -136,7 +115,7 @@ def build_network(
         FedlabError: If the model does not fit the task, or its weights are not available.
     """
     with seeding.scope(seed, "model"):
-        backbone = _backbone(settings if given is None else _without_files(settings), task)
+        backbone = backbone_of(settings if given is None else _without_files(settings), task)
     module = backbone.module
     if given is not None:
         give(module, given)
@@ -144,13 +123,13 @@ def build_network(
     norms: dict[str, nn.Module] = {
         n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
     }
-    earlier = [_changed(module, norms, policy, backbone, adapted) for policy in before]
-    now = _changed(module, norms, settings, backbone, adapted)
+    earlier = [changed(module, norms, policy, backbone, adapted) for policy in before]
+    now = changed(module, norms, settings, backbone, adapted)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in now.parameters)
     frozen = tuple(norm for norm in norms.values() if norm not in now.norms)
-    resting = tuple(m for m in module.modules() if _rests(m))
-    personal = _personal(module, now.buffers, settings, backbone.head, tuple(norms))
+    resting = tuple(m for m in module.modules() if rests(m))
+    personal = personal_names(module, now.buffers, settings, backbone.head, tuple(norms))
     carried = {n for c in earlier for n in (*c.parameters, *c.buffers)}
     carried -= {*now.parameters, *now.buffers}
     held = adapted.moved if adapted else ()
@@ -175,7 +154,7 @@ def build_network(
     )
 
 
-def _adapt(backbone: _Built, settings: ModelSettings, seed: int) -> Adapted | None:
+def _adapt(backbone: Built, settings: ModelSettings, seed: int) -> Adapted | None:
     """Put the scenario's adapter into the model, if it has one; all machines draw it alike."""
     if settings.adapter is None:
         return None
@@ -198,7 +177,7 @@ def module_and_stages(settings: ModelSettings, task: Task) -> tuple[nn.Module, t
     Raises:
         FedlabError: As in :func:`bare_module`.
     """
-    built = _backbone(settings, task)
+    built = backbone_of(settings, task)
     return built.module, built.stages
 
 
@@ -219,10 +198,10 @@ def _first_weights(settings: Settings, task: Task, seed: int) -> Given | None:
     if not settings.pretrained or isinstance(settings, TransformersSettings):
         return None
     with seeding.scope(seed, "model"):
-        built = _backbone(settings, task)
+        built = backbone_of(settings, task)
     given = given_of(built.module)
     with seeding.scope(seed, "model"):
-        bare = _backbone(_without_files(settings), task)
+        bare = backbone_of(_without_files(settings), task)
     alike = replace(bare, module=built.module) == built and takes(bare.module, given)
     return given if alike else None
 
@@ -258,206 +237,6 @@ def other_networks(
             reason = str(error).removeprefix("model.")
             raise FedlabError(f"model.others.{number}.{reason}") from error
     return networks
-
-
-@dataclass(frozen=True)
-class _Built:
-    module: nn.Module
-    head: str
-    stages: tuple[str, ...]
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    channels: int
-    name: str
-
-
-def _backbone(settings: ModelSettings, task: Task) -> _Built:
-    models = registry.models
-    if isinstance(settings, TransformersSettings):
-        from fedlab.models import transformers_backbone
-
-        built = transformers_backbone.build(settings, task)
-        return _Built(built.module, built.head, built.stages, None, None, 0, settings.name)
-    if ":" not in settings.name and settings.name not in models:
-        # timm and torchvision take seconds to import.
-        from fedlab.models.backbones import BackboneSettings, load_backbone
-
-        assert isinstance(settings, BackboneSettings)
-        loaded = load_backbone(settings, task)
-        return _Built(
-            loaded.module,
-            loaded.head,
-            loaded.stages,
-            loaded.mean,
-            loaded.std,
-            loaded.channels,
-            settings.name,
-        )
-    module = models.get(settings.name)(settings, task)
-    if settings.pretrained:
-        _load_zoo_weights(module, settings)
-    channels = task.input_shape[0] if task.modality == "image" else 0
-    return _Built(module, "head", tuple(module.stages), None, None, channels, settings.name)
-
-
-def _load_zoo_weights(module: ZooModel, settings: ModelSettings) -> None:
-    """Load a zoo model's weights from its package, a file or a run folder."""
-    source = settings.pretrained
-    if source == "package" and module.packaged is not None:
-        source = str(assets.weights(module.packaged))
-    elif source is True or source == "package":
-        asked = "true" if source is True else "'package'"
-        raise FedlabError(
-            f"model.pretrained: there are no published weights of the zoo's '{settings.name}' for "
-            f"{asked}; a weights file or a run folder goes here, or false"
-        )
-    weights = module.adapted(read_weights(str(source), module.state_dict()))
-    fit_weights(module, weights, "head", str(source))
-
-
-@dataclass(frozen=True)
-class _Changed:
-    """What training changes: names of parameters and buffers, and the batch norms among them."""
-
-    parameters: frozenset[str]
-    buffers: list[str]
-    norms: tuple[nn.Module, ...]
-
-
-def _rests(module: nn.Module) -> bool:
-    """Return whether a module says that it drops nothing while it is frozen, and is."""
-    rests = getattr(module, "rests_when_frozen", False)
-    return bool(rests) and not any(p.requires_grad for p in module.parameters())
-
-
-def _changed(
-    module: nn.Module,
-    norms: dict[str, nn.Module],
-    policy: Policy,
-    backbone: _Built,
-    adapted: Adapted | None,
-) -> _Changed:
-    """Return what a policy lets training change."""
-    trained = _trained(module, policy.trainable, backbone, adapted)
-
-    def is_trained(name: str, norm: nn.Module) -> bool:
-        own = [f"{name}.{parameter}" for parameter, _ in norm.named_parameters(recurse=False)]
-        return not own or any(parameter in trained for parameter in own)
-
-    moving = {
-        name: norm
-        for name, norm in norms.items()
-        if policy.batch_norm != "frozen" and is_trained(name, norm)
-    }
-    buffers = [
-        f"{name}.{buffer}"
-        for name, norm in moving.items()
-        for buffer in ("running_mean", "running_var")
-        if getattr(norm, buffer) is not None
-    ]
-    return _Changed(trained, buffers, tuple(moving.values()))
-
-
-def _trained(
-    module: nn.Module,
-    wanted: str | tuple[str, ...],
-    backbone: _Built,
-    adapted: Adapted | None,
-) -> frozenset[str]:
-    """Return the names of the parameters that are trained."""
-    names = [name for name, _ in module.named_parameters()]
-    if adapted is None:
-        return _matching(module, names, wanted, backbone)
-    if not isinstance(wanted, str):
-        return _matching(module, names, wanted, backbone) - adapted.frozen
-    own = [name for name in names if name not in adapted.parameters]
-    base = _matching(module, own, wanted.removeprefix(ADAPTER), backbone)
-    added = adapted.parameters if wanted.startswith(ADAPTER) else frozenset()
-    return (base | added) - adapted.frozen
-
-
-def _matching(
-    module: nn.Module, names: list[str], wanted: str | tuple[str, ...], backbone: _Built
-) -> frozenset[str]:
-    """Return those of the parameters that a value of ``trainable`` stands for."""
-    head, stages = backbone.head, backbone.stages
-    if wanted == "all":
-        patterns: tuple[str, ...] = ("*",)
-    elif wanted == "head":
-        patterns = (f"{head}*",)
-    elif wanted == "norm+head":
-        norms = [n for n, m in module.named_modules() if n and is_norm(m)]
-        patterns = (f"{head}*", *(f"{n}.*" for n in norms))
-    elif wanted == "bias+head":
-        patterns = (f"{head}*", *(name for name in names if is_bias(name)))
-    elif isinstance(wanted, str) and (match := re.fullmatch(r"last:(\d+)", wanted)):
-        patterns = (f"{head}*", *(f"{s}.*" for s in _last(stages, int(match[1]), backbone.name)))
-    elif isinstance(wanted, str):
-        raise FedlabError(
-            f"model.trainable: '{wanted}' is none of 'all', 'head', 'last:K', 'norm+head', "
-            "'bias+head', nor 'adapter+' and one of these; patterns of parameter names go in a list"
-        )
-    else:
-        patterns = wanted
-        _check_patterns("model.trainable", patterns, names)
-    return frozenset(n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns))
-
-
-def _personal(
-    module: nn.Module,
-    moving: list[str],
-    settings: ModelSettings,
-    head: str,
-    norms: tuple[str, ...],
-) -> frozenset[str]:
-    """Return the names of the tensors that never leave their client."""
-    names = [*(name for name, _ in module.named_parameters()), *moving]
-    local = tuple(f"{name}." for name in norms) if settings.batch_norm == "local" else ()
-    wanted = settings.personal
-    if isinstance(wanted, tuple):
-        _check_patterns("model.personal", wanted, names)
-        kept = {n for n in names if any(fnmatch.fnmatchcase(n, p) for p in wanted)}
-    else:
-        in_head = {name for name in names if name.startswith(head)}
-        parts = {"head": in_head, "body": set(names) - in_head, "all": set(names)}
-        kept = parts.get(wanted, set())
-    return frozenset(kept | {name for name in names if local and name.startswith(local)})
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Return whether a module is a normalisation layer; libraries have many of their own."""
-    if isinstance(module, _NORMS):
-        return True
-    own = list(module.parameters(recurse=False))
-    named = "norm" in type(module).__name__.lower()
-    return named and bool(own) and all(parameter.ndim == 1 for parameter in own)
-
-
-def is_bias(name: str) -> bool:
-    """Return whether a parameter is a bias by its name, as PyTorch and timm give them.
-
-    So are ``bias``, ``bias_ih_l0`` of recurrent layers, ``in_proj_bias`` and ``q_bias`` of
-    attention; a table of relative position biases is none.
-    """
-    last = name.rpartition(".")[2]
-    return last == "bias" or last.startswith("bias_") or last.endswith("_bias")
-
-
-def _last(stages: tuple[str, ...], count: int, name: str) -> tuple[str, ...]:
-    if count > len(stages):
-        raise FedlabError(
-            f"model.trainable: 'last:{count}' asks for more stages than {name} has ({len(stages)})"
-        )
-    return stages[len(stages) - count :]
-
-
-def _check_patterns(key: str, patterns: tuple[str, ...], names: list[str]) -> None:
-    for pattern in patterns:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            raise FedlabError(
-                f"{key}: no parameter is called '{pattern}'; the first ones are "
-                f"{', '.join(names[:3])}"
-            )
 
 
 @torch.no_grad()

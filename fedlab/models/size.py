@@ -11,7 +11,8 @@ from torch import nn
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.backbone import BackboneSettings
-from fedlab.models.network import BatchNorm, bare_module, module_and_stages
+from fedlab.models.network import bare_module, module_and_stages
+from fedlab.models.selection import BatchNorm
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 

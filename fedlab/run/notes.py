@@ -16,7 +16,7 @@ from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.description import described_clients
 from fedlab.data.transforms import augments
 from fedlab.engine.features.cache import CannotCache, check_it_pays, split_network
-from fedlab.models.network import BatchNorm
+from fedlab.models.selection import BatchNorm
 from fedlab.scenario import Scenario
 from fedlab.scenario.phases import evaluated_rounds, phases_of
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from fedlab.models.network import BatchNorm
+from fedlab.models.selection import BatchNorm
 from fedlab.training.task import LocalTask
 
 MOST_BYTES_PREPARED = 1 << 24

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from fedlab.data.federation import Federation
-from fedlab.models.network import BatchNorm, Network
+from fedlab.models.network import Network
+from fedlab.models.selection import BatchNorm
 
 MOST_CLIENTS = 100_000
 """Of a larger federation, so many are looked at."""

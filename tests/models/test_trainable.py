@@ -14,7 +14,8 @@ from fedlab.data.dataset import Task
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
 from fedlab.models.backbones import BackboneSettings
-from fedlab.models.network import Network, build_network, is_bias, is_norm
+from fedlab.models.network import Network, build_network
+from fedlab.models.selection import is_bias, is_norm
 from fedlab.scenario.parts import load_federation
 from fedlab.training.task import Assignment
 from tests.shared import scenario_with

@@ -16,7 +16,8 @@ import torch
 from torch import fx, nn
 
 from fedlab.models.adapters.adapt import is_adapted
-from fedlab.models.network import BatchNorm, Network
+from fedlab.models.network import Network
+from fedlab.models.selection import BatchNorm
 
 RATES = ("p", "drop_prob", "dropout")
 """Where modules of torch, timm and torchvision keep the rate at which they drop."""

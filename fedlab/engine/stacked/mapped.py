@@ -23,7 +23,8 @@ from fedlab.engine.stacked.cells import without_kernels_of_one
 from fedlab.engine.stacked.chain import NotStackable
 from fedlab.engine.stacked.descent import Descent, StackedSteps, Terms
 from fedlab.models.layout import Layout
-from fedlab.models.network import BatchNorm, Network
+from fedlab.models.network import Network
+from fedlab.models.selection import BatchNorm
 from fedlab.models.zoo.contract import ZooModel
 from fedlab.models.zoo.recurrent import RecurrentModel
 from fedlab.training.task import LocalTask
