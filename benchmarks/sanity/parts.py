@@ -38,7 +38,7 @@ PRETRAINED: dict[str, Any] = {
 PRIVATE = {"noise_multiplier": 0.02, "num_sampled_clients": CLIENTS, "inner": {"name": "fedavg"}}
 ADAPTIVE = {**PRIVATE, "initial_clipping_norm": 1.0, "clipped_count_stddev": 0.3}
 PUBLIC = {"data": {"public": {"examples": 100}}}
-LORA = {"name": "lora", "rank": 2}
+LORA = {"name": "lora", "rank": 2, "alpha": 2.0}
 PERSONAL = {"model": {"personal": "all"}, "evaluation": {"federated": True}}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
