@@ -43,8 +43,8 @@ model that the run ends with, the median of the seeds and, in brackets, the leas
 *falls* is by how many points the run's best round, by the test pictures, is above that. Runs of
 less than the pretraining's 224 pixels say so. Pictures are dealt out evenly to five clients; those
 of PACS, of which every fifth is taken, to its four domains. `cifar` is a folder of 2,000 pictures
-of CIFAR-10, 200 of each class, given with `--data`. *5 + 5 rounds* is the recipe as it was before:
-half of its ten rounds for the head, in place of a fifth.
+of CIFAR-10, 200 of each class, given with `--data`. *5 + 5* and *2 + 8 rounds* (of the head and of
+the network) are the recipe as it was before, which has 2 + 10 now.
 """
 
 Cell = dict[str, Any]

@@ -19,9 +19,10 @@ from typing import Any, Literal, get_args
 Recipe = Literal["auto", "probe", "full"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
 
-ROUNDS, SCRATCH_ROUNDS = 10, 20
-HEAD_SHARE = 0.2
-"""Of all rounds: a head is soon trained on cached features, and whole rounds are what improves."""
+ROUNDS, HEAD_FIRST_ROUNDS, SCRATCH_ROUNDS = 10, 12, 20
+HEAD_SHARE = 1 / 6
+"""Of all rounds: on cached features a head is soon trained, at next to no cost, and whole rounds
+are what improves; there are as many of them as without the head's."""
 HEAD_STEPS, WHOLE_STEPS, SCRATCH_STEPS = 60, 20, 30
 """Least local steps of a client in a round: fewer, and rounds are spent on too little."""
 MOST_EPOCHS = 20
@@ -98,7 +99,7 @@ def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, An
     rounds = _or(wishes.rounds, ROUNDS)
     if recipe == "full" or rounds < 2:
         return _one_phase(situation, _whole(situation, wishes, rounds, wishes.trainable or "all"))
-    return _head_first(situation, wishes, rounds)
+    return _head_first(situation, wishes, _or(wishes.rounds, HEAD_FIRST_ROUNDS))
 
 
 def _one_phase(situation: Situation, phase: dict[str, Any]) -> dict[str, Any]:
