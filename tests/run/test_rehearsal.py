@@ -8,7 +8,7 @@ import pytest
 
 from fedlab.cli import check as check_command
 from fedlab.errors import AssetMissing, FedlabError
-from fedlab.models import network as network_room
+from fedlab.models import building
 from fedlab.run import rehearsal
 from fedlab.run.rehearsal import rehearse
 from fedlab.run.simulation import Simulation
@@ -72,7 +72,7 @@ def test_missing_weights_are_left_out_and_said(monkeypatch: pytest.MonkeyPatch) 
     def missing(name: str) -> None:
         raise AssetMissing(f"{name} is not on this machine")
 
-    monkeypatch.setattr(network_room.assets, "weights", missing)
+    monkeypatch.setattr(building.assets, "weights", missing)
     scenario = scenario_with(
         {"model": None},
         "model = {name = 'resnet10t', pretrained = true, image_size = 32}",
