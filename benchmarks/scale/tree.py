@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.table import machine
-from fedlab.engine.blocks import BLOCKS_PER_COHORT, MOST_PER_BLOCK
+from fedlab.engine.blocks import usual_length
 from fedlab.engine.ray.start import ensure_started
 from fedlab.files import write_whole
 from fedlab.run.simulation import Simulation
@@ -84,8 +84,7 @@ class Job:
     @property
     def blocks(self) -> int:
         """Return how many blocks the cohort makes."""
-        length = min(max(1, self.cohort // BLOCKS_PER_COHORT), MOST_PER_BLOCK)
-        return -(-self.cohort // length)
+        return -(-self.cohort // usual_length(self.cohort))
 
     def training(self) -> float:
         """Return the seconds that workers take: blocks are dealt out whole."""

@@ -55,6 +55,11 @@ class BlockResult:
         self.failures.append(failure)
 
 
+def usual_length(cohort: int) -> int:
+    """Return how many clients a block of a cohort has, where nothing else says."""
+    return min(max(1, cohort // BLOCKS_PER_COHORT), MOST_PER_BLOCK)
+
+
 def plan(clients: Sequence[int], size_of: Callable[[int], int], length: int = 0) -> list[list[int]]:
     """Return positions in ``clients``, grouped into blocks, the largest clients first.
 
@@ -64,8 +69,7 @@ def plan(clients: Sequence[int], size_of: Callable[[int], int], length: int = 0)
         length: How many clients a block has; 0 for a number that fits the cohort.
     """
     order = sorted(range(len(clients)), key=lambda i: (-size_of(clients[i]), clients[i]))
-    usual = min(max(1, len(clients) // BLOCKS_PER_COHORT), MOST_PER_BLOCK)
-    length = length or usual
+    length = length or usual_length(len(clients))
     return [order[start : start + length] for start in range(0, len(order), length)]
 
 

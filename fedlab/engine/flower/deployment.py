@@ -16,7 +16,7 @@ from fedlab.algorithm.setup import EngineTraits, Setup
 from fedlab.data.federation import Federation
 from fedlab.engine import batch_size
 from fedlab.engine.blocks import BlockResult, ClientJob
-from fedlab.engine.devices import CPU, resolved
+from fedlab.engine.devices import CPU, here
 from fedlab.engine.flower.engine import FlowerGridEngine
 from fedlab.engine.flower.patience import Deadline, PatientGrid
 from fedlab.engine.flower.sites import LONGEST_PAUSE, Sites
@@ -120,11 +120,7 @@ class DeploymentEngine(FlowerGridEngine):
 
     def _evaluating_device(self) -> str | None:
         """Return where the server evaluates: as its sites train, where this machine can."""
-        try:
-            resolved(self.settings.device)
-        except FedlabError:
-            return CPU.type
-        return None
+        return CPU.type if here(self.settings.device) is None else None
 
     def _find_nodes(self) -> dict[int, int]:
         return self._connection.sites.look()
