@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from fedlab.algorithm.low_rank import mean_products, mismatch
+from fedlab.algorithm.low_rank import mean_products, mismatch, names_that_travel
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
@@ -74,7 +74,7 @@ def no_products(setup: Setup, does: str) -> Iterator[str]:
             "[model.adapter] with name = 'lora', or take 'fedavg'"
         )
         return
-    shared = {e.name for e in layout.entries if layout.wire.start <= e.start < layout.trained.stop}
+    shared = names_that_travel(layout)
     if not any(product.b in shared for product in adapted.products):
         yield (
             f"strategy.name: '{name}' {does}, and they do not travel; see model.trainable "

@@ -22,8 +22,14 @@ Views = Mapping[str, torch.Tensor]
 
 def travelling(layout: Layout, products: Sequence[Product]) -> tuple[Product, ...]:
     """Return the products both of whose factors are trained and travel."""
-    names = {e.name for e in layout.entries if layout.wire.start <= e.start < layout.trained.stop}
+    names = names_that_travel(layout)
     return tuple(p for p in products if {p.a, p.b} <= names)
+
+
+def names_that_travel(layout: Layout) -> set[str]:
+    """Return the names of the parameters that are trained and travel."""
+    start, stop = layout.wire.start, layout.trained.stop
+    return {entry.name for entry in layout.entries if start <= entry.start < stop}
 
 
 @dataclass(frozen=True)

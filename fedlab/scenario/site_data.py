@@ -7,6 +7,7 @@ on what its simulation trains on.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -91,12 +92,8 @@ def local_federation(scenario: Scenario) -> Federation:
 
 def _read_named(scenario: Scenario, site: Site) -> SiteRows:
     """Return a site's rows; what is wrong with them is said with its name."""
-    try:
+    with _said_of(f"site {site.name}"):
         rows = read_site(scenario, site)
-    except FedlabError as error:
-        raise FedlabError(
-            "\n".join(f"site {site.name}: {line}" for line in str(error).splitlines())
-        ) from error
     missing = refusals(scenario, site)
     if missing:
         raise FedlabError(f"site {site.name}: {missing[0]}")
@@ -222,14 +219,20 @@ def test_of(scenario: Scenario, task: Task) -> Examples:
     if test is None:
         return nothing_of(task)
     kind = kind_of(scenario.data)
-    try:
+    with _said_of("data.test"):
         rows = kind.read(test, scenario.seed)
-    except FedlabError as error:
-        raise FedlabError(
-            "\n".join(f"data.test: {line}" for line in str(error).splitlines())
-        ) from error
     examples = kind.encode(rows, task)
     return some_of(examples, scenario.evaluation.test_examples, scenario.seed, "test examples")
+
+
+@contextmanager
+def _said_of(what: str) -> Iterator[None]:
+    """Let each line of what is wrong inside the block begin with what it is about."""
+    try:
+        yield
+    except FedlabError as error:
+        lines = str(error).splitlines()
+        raise FedlabError("\n".join(f"{what}: {line}" for line in lines)) from error
 
 
 def nothing_of(task: Task) -> Examples:
