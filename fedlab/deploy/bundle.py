@@ -15,6 +15,7 @@ import tomli_w
 
 from fedlab import __version__
 from fedlab.errors import FedlabError, shortened
+from fedlab.wire.protocol import FOLDER, RESUME, SCENARIO
 
 PUBLISHER, NAME = "fedlab", "fedlab"
 COMPONENTS = {
@@ -22,8 +23,6 @@ COMPONENTS = {
     "clientapp": "fedlab.engine.worker.clientapp:app",
 }
 PROJECT, MANIFEST = "pyproject.toml", ".info/CONTENT"
-SCENARIO, FOLDER, RESUME = "scenario", "folder", "resume"
-"""Keys of a run's configuration: the scenario's text, the run folder, whether it goes on."""
 LARGEST_PROJECT = 1 << 16
 DATE = (2024, 10, 1, 0, 0, 0)
 """Of the files in a bundle: two bundles of one fedlab are equal, byte by byte."""

@@ -16,9 +16,8 @@ from fedlab.deploy.keys import PUBLIC, make_key, write_secret
 from fedlab.deploy.settings import DEFAULT_PORT, MOST_SITES, is_loopback
 from fedlab.errors import FedlabError
 from fedlab.files import replacing
+from fedlab.scenario.site import LONGEST_NAME, NAME
 
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-LONGEST_NAME = 64
 HOST = re.compile(r"[A-Za-z0-9.:-]+")
 SERVER, CONTAINER = "server", "container"
 
@@ -87,7 +86,7 @@ def _check(plan: Plan) -> None:
     if len(plan.sites) > MOST_SITES:
         raise FedlabError(f"--sites: at most {MOST_SITES} sites")
     for name in plan.sites:
-        if not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+        if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
             raise FedlabError(
                 f"--sites: '{name}' is no name of a site: letters, digits, and . _ - between them"
             )

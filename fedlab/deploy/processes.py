@@ -13,12 +13,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock, Timeout
+
+from fedlab.deploy.keys import write_secret
 from fedlab.errors import FedlabError, Interrupted
 
 LIFELINE = "FEDLAB_DEPLOY_LIFELINE"
@@ -70,9 +73,29 @@ def private_folder(path: Path) -> Path:
 def replace_secret(path: Path, content: bytes) -> None:
     """Write a file that its owner alone can read, in place of an earlier one."""
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    write_secret(path, content)
+
+
+@contextmanager
+def only_one(folder: Path, otherwise: str) -> Iterator[None]:
+    """Let one process at a time have a party's folder inside the block.
+
+    Args:
+        folder: The folder.
+        otherwise: What is said where another has it.
+
+    Raises:
+        FedlabError: If another has it.
+    """
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise FedlabError(otherwise) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ run; the last words of a failed one begin with the exit code that ``fedlab deplo
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 
@@ -16,13 +17,13 @@ from flwr.serverapp import Grid
 from fedlab.deploy.bundle import check_bundle
 from fedlab.deploy.flower.objects import ask_sooner
 from fedlab.deploy.flower.tasks import serve_run
-from fedlab.deploy.processes import end_with_party
+from fedlab.deploy.processes import MISTAKE, MISTAKEN, end_with_party
 from fedlab.errors import FedlabError, FedlabErrors, described, one_line
 
 TOKEN = "FEDLAB_DEPLOY_TOKEN"
 AFTER_SIGNAL = 128
 """The exit code of what a signal has ended is this and the signal's number."""
-MISTAKE, FAULT, INTERRUPTED = 2, 1, AFTER_SIGNAL + 2
+FAULT, INTERRUPTED = 1, AFTER_SIGNAL + signal.SIGINT
 
 
 def run(grid: Grid, context: Context, bundle: bytes) -> None:
@@ -46,15 +47,15 @@ def outcome(error: BaseException) -> str:
     if code == FAULT:
         traceback.print_exception(error)
     elif sentence:
-        print(f"error: {sentence}", file=sys.stderr)
+        print(f"{MISTAKE}{sentence}", file=sys.stderr)
     return f"{code}: {sentence}"
 
 
 def _outcome(error: BaseException) -> tuple[int, str]:
     if isinstance(error, FedlabErrors):
-        return MISTAKE, "\nerror: ".join(error.sentences)
+        return MISTAKEN, f"\n{MISTAKE}".join(error.sentences)
     if isinstance(error, FedlabError):
-        return MISTAKE, one_line(str(error))
+        return MISTAKEN, one_line(str(error))
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, ""
     if isinstance(error, SystemExit):

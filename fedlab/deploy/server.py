@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from filelock import FileLock, Timeout
 
 from fedlab.deploy.certificates import check_certificates
 from fedlab.deploy.flower.control import Control
@@ -24,6 +23,7 @@ from fedlab.deploy.processes import (
     Processes,
     flower_environment,
     free_port,
+    only_one,
     private_folder,
     replace_secret,
     wait_while,
@@ -118,19 +118,14 @@ class Server:
         Raises:
             FedlabError: If the server runs already, cannot be started, or has ended by itself.
         """
-        lock = FileLock(self._folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise FedlabError(f"another server runs with the state in {self._folder}") from error
-        try:
-            self._start()
-            ready()
-            self._serve()
-        finally:
-            entrance_file(self.settings).unlink(missing_ok=True)
-            self._processes.end()
-            lock.release()
+        with only_one(self._folder, f"another server runs with the state in {self._folder}"):
+            try:
+                self._start()
+                ready()
+                self._serve()
+            finally:
+                entrance_file(self.settings).unlink(missing_ok=True)
+                self._processes.end()
 
     def _start(self) -> None:
         """Start the SuperLink, and register the sites."""

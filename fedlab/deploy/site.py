@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fedlab.deploy.guard import NOT_REGISTERED
 from fedlab.deploy.keys import public_path, read_private
 from fedlab.deploy.processes import (
@@ -18,6 +16,7 @@ from fedlab.deploy.processes import (
     Processes,
     flower_environment,
     free_port,
+    only_one,
     private_folder,
     replace_secret,
     wait_while,
@@ -74,19 +73,14 @@ class Site:
         Raises:
             FedlabError: If the site takes part already, or the server does not let it.
         """
-        lock = FileLock(self._folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise FedlabError(f"the site runs already, with the state in {self._folder}") from error
-        try:
-            replace_secret(self._secret, secrets.token_bytes(32))
-            self._start_supernode()
-            self._start_worker()
-            wait_while(self._look)
-        finally:
-            self._processes.end()
-            lock.release()
+        with only_one(self._folder, f"the site runs already, with the state in {self._folder}"):
+            try:
+                replace_secret(self._secret, secrets.token_bytes(32))
+                self._start_supernode()
+                self._start_worker()
+                wait_while(self._look)
+            finally:
+                self._processes.end()
 
     def _start_supernode(self) -> None:
         connection = self._file.server

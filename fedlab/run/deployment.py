@@ -44,9 +44,8 @@ from fedlab.scenario.site_data import (
     schema_federation,
 )
 from fedlab.terminal import PlainConsole
+from fedlab.wire.protocol import FOLDER, RESUME, SCENARIO
 
-SCENARIO, FOLDER, RESUME = "scenario", "folder", "resume"
-"""Keys of the Flower run's configuration."""
 RUN = "run"
 """Key of ``deployment.json``: under which sites keep what they keep of the run."""
 

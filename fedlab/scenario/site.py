@@ -25,7 +25,7 @@ from fedlab.scenario.schema import SITES
 from fedlab.scenario.toml_text import parsed
 from fedlab.settings import Settings
 
-LONGEST_NAME = 64
+NAME, LONGEST_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", 64
 
 
 class Permissions(Settings):
@@ -66,7 +66,7 @@ class Site(Settings):
     name: str = Field(
         min_length=1,
         max_length=LONGEST_NAME,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+        pattern=NAME,
         description="what the site is called: letters, digits, and . _ - between them",
     )
     if TYPE_CHECKING:

@@ -26,6 +26,10 @@ KEPT_WITH = "kept-with"
 PARTITION_ID, NUM_PARTITIONS = "partition-id", "num-partitions"
 """Keys of a node's configuration: which client it is, of how many."""
 
+SCENARIO, FOLDER, RESUME = "scenario", "folder", "resume"
+"""Keys of a Flower run's configuration: the scenario's text or name, the run folder, empty for a
+new one, and whether it goes on there."""
+
 ROUND = "server-round"
 """Config key: the round, from 1."""
 LAYOUT = "layout"

@@ -22,7 +22,7 @@ from fedlab.engine.worker.local_site import Place, local_site, pooled_as_text
 from fedlab.errors import FedlabError, one_line
 from fedlab.scenario.parts import network_of, posed
 from fedlab.scenario.phases import phases_of
-from fedlab.scenario.site import Site, load_site
+from fedlab.scenario.site import LONGEST_NAME, Site, load_site
 from fedlab.scenario.site_data import Pooled, federation_at, site_statistics
 from fedlab.settings import Settings
 
@@ -56,7 +56,7 @@ class Introduction(Settings):
     held: int = Field(0, ge=0, le=10**12)
     tested: int = Field(0, ge=0, le=10**12)
     differences: tuple[str, ...] = ()
-    name: str = Field("", max_length=64)
+    name: str = Field("", max_length=LONGEST_NAME)
 
 
 @cache

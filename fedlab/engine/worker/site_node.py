@@ -30,6 +30,7 @@ from fedlab.wire.protocol import (
     PARTITION_ID,
     ROUND,
     RUN_KEY,
+    SCENARIO,
     SITE,
     STATISTICS_OF_SITE,
     phase_of,
@@ -46,7 +47,7 @@ Next = Callable[[Message, Context], Message]
 
 
 def _text(context: Context) -> str:
-    return str(context.run_config["scenario"])
+    return str(context.run_config[SCENARIO])
 
 
 @lru_cache(maxsize=4)
