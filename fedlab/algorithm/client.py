@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -256,24 +257,54 @@ class ClientAlgorithm:
 
     def steps(self, task: LocalTask) -> Steps:
         """Return how the settings descend what the network trains at present."""
-        settings = self.settings
-        diagonal, groups = self.preconditioner(task), groups_of(task.network, settings.optimizer)
-        optimizer = build_optimizer(
-            settings.optimizer,
+        diagonal = self.preconditioner(task)
+        return replace(
+            self._steps(task, self.settings.optimizer, self.rate_factor(task), diagonal),
+            epochs=local_epochs(task.config, self.settings.epochs),
+            limit=self.settings.steps,
+            schedule=self._within_rounds(task),
+        )
+
+    def _steps(
+        self,
+        task: LocalTask,
+        optimizer: OptimizerSettings,
+        factor: float = 1.0,
+        diagonal: torch.Tensor | None = None,
+    ) -> Steps:
+        """Return one epoch of descent by an optimiser, at one rate times ``factor``."""
+        settings, groups = self.settings, groups_of(task.network, optimizer)
+        built = build_optimizer(
+            optimizer,
             [group.parameter for group in groups],
-            self.rate_factor(task),
+            factor,
             () if diagonal is None else (diagonal,),
         )
         return Steps(
-            with_own_rates(optimizer, [group.factor for group in groups]),
+            with_own_rates(built, [group.factor for group in groups]),
             int(settings.batch_size),
-            local_epochs(task.config, settings.epochs),
-            settings.steps,
-            settings.clip_norm,
-            settings.optimizer.weight_decay,
-            self._within_rounds(task),
-            [group.decayed for group in groups] if is_grouped(settings.optimizer) else None,
+            clip_norm=settings.clip_norm,
+            weight_decay=optimizer.weight_decay,
+            decayed=[group.decayed for group in groups] if is_grouped(optimizer) else None,
         )
+
+    def adapt(self, task: LocalTask, steps: int, rate: float | None) -> None:
+        """Take steps on the examples of a client that has never trained, in place.
+
+        They descend the task loss and the scenario's penalties, at a rate without schedule; what an
+        algorithm adds for clients that take part is left out, since this one has kept nothing.
+
+        Args:
+            task: The client's; it begins with the received weights.
+            steps: How many; 0 leaves the weights as they are.
+            rate: The learning rate (``evaluation.unseen_rate``); None: the client's.
+        """
+        if steps:
+            changes = {} if rate is None else {"lr": rate}
+            descent = self._steps(task, self.settings.optimizer.model_copy(update=changes))
+            terms = ClientAlgorithm.parameter_terms(self, task)
+            objective = Objective(self.criterion(task.task), terms)
+            fit(task, objective, replace(descent, limit=steps))
 
     def _within_rounds(self, task: LocalTask) -> Callable[[int, int], float] | None:
         """Return the learning rate's factor by (step, number of steps), or None for 1."""

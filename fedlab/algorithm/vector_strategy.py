@@ -158,6 +158,10 @@ class VectorStrategy(CohortSampling):
         """Return further values for every client of the cohort, by name."""
         return {}
 
+    def for_new_clients(self) -> dict[str, Vector]:
+        """Return what a client that never trains gets beside the weights, by name."""
+        return {}
+
     def record(self) -> dict[str, Any]:
         """Return what to record of the last round, for ``metrics.jsonl``, key "strategy"."""
         return {}

@@ -32,6 +32,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     from fedlab.results.reading import RunRecord
     from fedlab.results.report.page import write_report
     from fedlab.results.sites import site_figures
+    from fedlab.results.unseen import unseen_figures
     from fedlab.run.baselines import run_baselines
     from fedlab.run.callbacks import trackers_of
     from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
@@ -61,6 +62,9 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     own = own_parts(record)
     if own is not None:
         console.say(own.sentence)
+    unseen = unseen_figures(record)
+    if unseen is not None:
+        console.say(unseen.sentence)
     if record.summary is not None and record.summary.best_by_validation is not None:
         console.say(record.summary.best_by_validation.sentence)
     sites = site_figures(record)

@@ -15,6 +15,8 @@ from fedlab.data.mapped import MappedExamples
 from fedlab.data.partition import Partition, part_size, split_validation
 from fedlab.data.public import draw_public
 from fedlab.data.sites.absent import AbsentExamples
+from fedlab.data.unseen import split_unseen
+from fedlab.data.unseen_settings import UnseenClients
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError
 
@@ -30,7 +32,8 @@ class Federation:
 
     The server may hold training examples of its own, the *root data*: they go by the number after
     the last client's. Where the scenario has *public* examples, the server and every client may
-    look at them; they are among nobody's own.
+    look at them; they are among nobody's own. *Unseen* clients never train, and are no part of the
+    population: they go by the numbers after those of the clients and of the root data.
     """
 
     dataset: Dataset
@@ -40,6 +43,7 @@ class Federation:
     client_test: float = 0.0
     root_examples: int = 0
     public: Examples | None = None
+    unseen: Partition | None = None
 
     def __len__(self) -> int:
         return len(self.partition)
@@ -60,9 +64,28 @@ class Federation:
         """
         return self._parts(client)[1] if self.client_test else self.rows(client)[1]
 
+    @property
+    def unseen_clients(self) -> range:
+        """Return the numbers of the clients that never train."""
+        first = len(self) + bool(self.root_examples)
+        return range(first, first + (len(self.unseen) if self.unseen is not None else 0))
+
+    def size(self, client: int) -> int:
+        """Return how many rows a client holds, one that never trains included."""
+        partition, number = self._of(client)
+        return partition.size(number)
+
+    def _of(self, client: int) -> tuple[Partition, int]:
+        """Return the partition that a client belongs to, and its number there."""
+        unseen = self.unseen_clients
+        if self.unseen is not None and client in unseen:
+            return self.unseen, client - unseen.start
+        return self.partition, client
+
     def _parts(self, client: int) -> tuple[IntArray, IntArray]:
         """Return the row numbers that the client learns from, and those of its test part."""
-        rows, own = self.partition.rows(client), self.partition.own_test_rows(client)
+        partition, number = self._of(client)
+        rows, own = partition.rows(number), partition.own_test_rows(number)
         if own is not None:
             return rows, own
         return split_validation(rows, self.client_test, self.seed, client, "client test")
@@ -87,7 +110,8 @@ class Federation:
         """
         if client == len(self) and self.root_examples:
             return self.root_examples, 0, 0
-        size, own = self.partition.size(client), self.partition.own_test_size(client)
+        partition, number = self._of(client)
+        size, own = partition.size(number), partition.own_test_size(number)
         if own:
             validation = part_size(size, self.validation)
             return size - validation, validation, own if self.client_test else 0
@@ -155,6 +179,7 @@ def split_dataset(
     seed: int,
     test_examples: int | None = None,
     root_examples: int = 0,
+    unseen_clients: UnseenClients = 0,
 ) -> Federation:
     """Split a data set over clients.
 
@@ -164,6 +189,7 @@ def split_dataset(
         seed: The scenario's; it decides every draw.
         test_examples: How many of the test set to keep; None keeps all.
         root_examples: Training examples that the server keeps for itself.
+        unseen_clients: Which clients never train.
 
     Raises:
         FedlabError: If it cannot be split so.
@@ -181,8 +207,9 @@ def split_dataset(
     partition = partitioner.split(pool, dataset.task, seed)
     if len(partition) == 0:
         raise FedlabError("data.partition: no client is left to hold data")
+    partition, unseen = split_unseen(partition, unseen_clients, seed)
     held = settings.validation, seed, settings.client_test
-    return Federation(dataset, partition, *held, root_examples, public)
+    return Federation(dataset, partition, *held, root_examples, public, unseen)
 
 
 def _check_generated(settings: Any) -> None:

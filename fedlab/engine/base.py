@@ -259,8 +259,8 @@ class Engine(Grid):
 
     def _size(self, client: int) -> int:
         """Return how many examples a client holds; the server's own count as none."""
-        is_client = client < len(self.federation)
-        return self.federation.partition.size(client) if is_client else 0
+        is_root = client == len(self.federation) and self.federation.root_examples
+        return 0 if is_root else self.federation.size(client)
 
     def _watch(self, index: int, block: Sequence[ClientJob]) -> None:
         """Tell the watchdog that a block's clients are running."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from fedlab.errors import one_line
@@ -77,12 +78,32 @@ _PREFIXES = {
 }
 
 
+_AFTER = re.compile(r"after_(\d+)_(.+)")
+
+
+def after_steps(steps: int, name: str) -> str:
+    """Return the name of what a model reaches after so many steps on a new client's examples."""
+    return f"after_{steps}_{name}"
+
+
+def by_steps(metrics: Mapping[str, float]) -> dict[int, dict[str, float]]:
+    """Return metrics under names of :func:`after_steps` by the number of steps, then by name."""
+    found: dict[int, dict[str, float]] = {}
+    for name, value in metrics.items():
+        if match := _AFTER.fullmatch(name):
+            found.setdefault(int(match[1]), {})[match[2]] = value
+    return found
+
+
 def metric_name(name: str) -> MetricName:
     """Return what is known of a metric; one that a client made up counts as a cost."""
     for prefix, meaning in _PREFIXES.items():
         if name.startswith(prefix):
             of = metric_name(name.removeprefix(prefix))
             return replace(of, name=name, label=f"{of.label} {meaning}")
+    if match := _AFTER.fullmatch(name):
+        of = metric_name(match[2])
+        return replace(of, name=name, label=f"{of.label} after {match[1]} steps")
     return _BY_NAME.get(name) or MetricName(name, one_line(name.replace("_", " "), 60), False)
 
 

@@ -59,6 +59,7 @@ class RoundRow(Row):
     train: dict[str, Spread] = {}
     clients: dict[str, Spread] = {}
     validation: Metrics = {}
+    unseen: dict[str, dict[str, Spread]] = {}
     cohort: Count = 0
     replies: Count = 0
     failures: Count = 0
@@ -194,6 +195,7 @@ class Summary(Row):
     seconds: Seconds = 0.0
     parameters: dict[str, Count] = {}
     clients: Metrics = {}
+    unseen: dict[str, Metrics] = {}
     best_by_validation: BestRound | None = None
     weights_sha256: str = ""
 

@@ -52,6 +52,7 @@ def run_baselines(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
     scenario = _on_our_engine(folder.scenario)
     federation = load_federation(scenario)
     check_data(folder, federation)
+    federation = replace(federation, unseen=None)
     known = [line for line in known if line.get("baseline") not in asked]
     runners = {"centralised": _centralised, "local": _local, "random": _random}
     for name in asked:

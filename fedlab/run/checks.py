@@ -18,6 +18,7 @@ from fedlab.algorithm.setup import EngineTraits, Setup, raised
 from fedlab.algorithm.strategy import objections_of
 from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
+from fedlab.data.unseen_settings import KEY
 from fedlab.data.virtual import GeneratedExamples
 from fedlab.errors import FedlabError, FedlabErrors, described
 from fedlab.models.adapters.adapt import Adapted
@@ -27,6 +28,7 @@ from fedlab.models.network import Network, other_networks
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import preparation, update_chain
+from fedlab.scenario.schema import SITES
 from fedlab.training import lone_examples
 from fedlab.training.draw import build_draw
 from fedlab.training.early_stopping import unknown_metric
@@ -100,6 +102,7 @@ def check_compatibility(setup: Setup) -> None:
         *_lone_examples(setup),
         *_baselines(setup),
         *_evaluation(setup),
+        *_unseen(setup),
     ]
     if problems:
         raise FedlabErrors(problems)
@@ -228,3 +231,22 @@ def _evaluation(setup: Setup) -> Iterator[str]:
                 "data.validation above 0"
             )
     yield from unknown_metric("evaluation.early_stopping", stopping, setup.task)
+
+
+def _unseen(setup: Setup) -> Iterator[str]:
+    """Tell why clients that never train cannot be evaluated."""
+    settings = setup.scenario
+    if not settings.evaluation.unseen_clients:
+        return
+    if settings.data.name == SITES:
+        yield f"{KEY}: sites bring their own data, and all of them train; leave the key out"
+    elif setup.engine.loads_own_data:
+        yield (
+            f"{KEY}: engine '{settings.engine.name}' has a node for each client that trains, and "
+            "none for others; set engine.name = 'ray' or 'inline', or leave the key out"
+        )
+    if not settings.data.client_test and not settings.data.validation:
+        yield (
+            f"{KEY}: these clients have nothing to be tested on; set data.client_test or "
+            "data.validation above 0"
+        )

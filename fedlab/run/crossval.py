@@ -168,7 +168,8 @@ def _run_fold(
     callbacks: list[Callback] = [watch]
     if scenario.evaluation.early_stopping is not None:
         callbacks.append(StopWhenGoodEnough(scenario.evaluation.early_stopping))
-    with Simulation(scenario, federation) as simulation:
+    # Clients that never train have no say in the number of rounds.
+    with Simulation(scenario, replace(federation, unseen=None)) as simulation:
         for callback in told if number == 1 else ():
             callback.noted(simulation.notes)
         rounds = simulation.rounds(callbacks)

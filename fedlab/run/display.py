@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -228,6 +228,7 @@ def round_line(record: dict[str, Any], total: int) -> str:
             parts.append(f"global model {metric.text(general['mean'])}")
         if before is not None:
             parts.append(f"before collaboration {metric.text(before['mean'])}")
+    parts += unseen_parts(record)
     if "seconds" in record:
         moved = (record["bytes_down"] + record["bytes_up"]) / 1e6
         parts.append(f"{record['replies']} clients")
@@ -238,6 +239,19 @@ def round_line(record: dict[str, Any], total: int) -> str:
     if record.get("failures"):
         parts.append(f"{record['failures']} failed")
     return "   ".join(parts)
+
+
+def unseen_parts(record: dict[str, Any]) -> Iterator[str]:
+    """Yield what a round's model reaches on clients that never train, where there are any."""
+    means = {
+        steps: {name: spread["mean"] for name, spread in found.items()}
+        for steps, found in record.get("unseen", {}).items()
+    }
+    judged = headline_value(next(iter(means.values()), {}))
+    if judged:
+        metric, _ = judged
+        values = [metric.text(found[metric.name]) for found in means.values()]
+        yield f"new clients {' / '.join(values)} after {'/'.join(means)} steps"
 
 
 def baseline_line(name: str, line: dict[str, Any]) -> str:

@@ -227,6 +227,7 @@ def summary(
     until = kept.round if kept is not None and _restores(folder) else rounds.round
     shown = [line for line in lines if line["round"] <= until]
     test, own = _last(shown, "test"), _last(shown, "clients")
+    unseen = _last(shown, "unseen")
     model, saved = network.model, sum(line.get("bytes_saved", 0) for line in lines)
     return {
         "status": rounds.status,
@@ -236,7 +237,8 @@ def summary(
         **({"sites": sites} if (sites := _last(shown, "sites")) else {}),
         **({"best": best} if best else {}),
         **({"best_by_validation": _kept(lines, kept, _restores(folder))} if kept else {}),
-        **({"clients": {name: spread["mean"] for name, spread in own.items()}} if own else {}),
+        **({"clients": _means(own)} if own else {}),
+        **({"unseen": {n: _means(found) for n, found in unseen.items()}} if unseen else {}),
         "seconds": sum(line.get("seconds", {}).get("total", 0.0) for line in lines),
         "bytes_down": sum(line.get("bytes_down", 0) for line in lines),
         "bytes_up": sum(line.get("bytes_up", 0) for line in lines),
@@ -266,6 +268,11 @@ def _restores(folder: RunFolder) -> bool:
 def _last(lines: Sequence[dict[str, Any]], key: str) -> dict[str, Any]:
     """Return the last value of a key of some rounds' lines; nothing where none has it."""
     return next((line[key] for line in reversed(lines) if key in line), {})
+
+
+def _means(spreads: dict[str, Any]) -> dict[str, float]:
+    """Return the mean over clients of each metric."""
+    return {name: spread["mean"] for name, spread in spreads.items()}
 
 
 def _kept(lines: Sequence[dict[str, Any]], kept: Best, restored: bool) -> dict[str, Any]:

@@ -113,11 +113,27 @@ def _evaluation(setup: Setup, run: Scenario) -> Iterator[str]:
             f"evaluation.minimum_replies = {evaluation.minimum_replies} is more than a cohort "
             f"({cohort}): every client of a cohort has to answer"
         )
+    yield from _unseen(setup)
     if "random" in evaluation.baselines and scenario.model.pretrained is False:
         yield (
             "evaluation.baselines: 'random' is the run itself where model.pretrained is false; "
             "leave it out"
         )
+
+
+def _unseen(setup: Setup) -> Iterator[str]:
+    """Tell which clients never train, and which keys say something of such clients in vain."""
+    evaluation, unseen = setup.scenario.evaluation, setup.federation.unseen
+    if unseen is None:
+        for key in ("unseen_steps", "unseen_shots", "unseen_rate"):
+            if getattr(evaluation, key) != type(evaluation).model_fields[key].default:
+                yield f"evaluation.{key} has no effect: evaluation.unseen_clients is 0"
+        return
+    names = ", ".join(unseen.names[:5]) + (", ..." if len(unseen.names) > 5 else "")
+    yield (
+        f"{len(unseen):,} clients never train{f' ({names})' if names else ''}: the "
+        f"{setup.population:,} others are numbered from 0 without them"
+    )
 
 
 def _data(setup: Setup) -> Iterator[str]:

@@ -31,6 +31,7 @@ from fedlab.run.checkpoint import Checkpoint
 from fedlab.run.parts import Parts
 from fedlab.run.round_record import cost, spread_over_clients
 from fedlab.run.strategy_calls import StrategyCalls
+from fedlab.run.unseen import of_unseen, unseen_record
 from fedlab.run.validation import validation_means
 from fedlab.scenario import Scenario
 from fedlab.scenario.phases import phase_at
@@ -170,11 +171,15 @@ class Rounds:
         record |= spread_over_clients("clients", evaluated.reports)
         means = validation_means(evaluated.reports, self.engine.federation)
         record |= {"validation": means} if means else {}
+        unseen = self._evaluate_on_unseen(server_round) if due else Exchange()
+        spread = unseen_record(unseen.reports)
+        record |= {"unseen": spread} if spread else {}
         record |= cost(cohort, dropped, trained, evaluated)
         self.round = server_round
         record["seconds"] = {**self._seconds, "total": time.perf_counter() - start}
-        reports = [*trained.reports, *evaluated.reports]
-        failures = [*trained.failures, *evaluated.failures]
+        record["failures"] += len(unseen.failures)
+        reports = [*trained.reports, *evaluated.reports, *of_unseen(unseen.reports)]
+        failures = [*trained.failures, *evaluated.failures, *unseen.failures]
         self._end_round(RoundOutcome(server_round, record, reports, failures))
 
     def _train(self, server_round: int) -> tuple[Exchange, int, int]:
@@ -244,6 +249,14 @@ class Rounds:
             exchange = self._exchange(messages, server_round, "evaluate", False)
         self._calls.aggregate_evaluated(server_round, exchange.replies)
         return exchange
+
+    def _evaluate_on_unseen(self, server_round: int) -> Exchange:
+        if not self.engine.federation.unseen_clients:
+            return Exchange()
+        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        with self._timed("evaluate"):
+            messages = self._calls.to_unseen(server_round, arrays)
+            return self._exchange(messages, server_round, "evaluate", False)
 
     def _check_replies(self, server_round: int, trained: Exchange, sent: int) -> None:
         wanted = min(self.scenario.evaluation.minimum_replies, sent)

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab import seeding
+from fedlab.algorithm.strategy import parts_of
+from fedlab.algorithm.vector_strategy import record_of
 from fedlab.run.parts import Parts
 from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
-from fedlab.wire.protocol import LAYOUT, PHASE
+from fedlab.wire.protocol import ARRAYS, CONFIG, LAYOUT, PHASE, ROUND, node_of
 
 Kind = Literal["train", "evaluate"]
 
@@ -38,10 +40,7 @@ class StrategyCalls:
             server_round: The round.
             arrays: The global weights.
         """
-        parts = self._parts
-        config = ConfigRecord({LAYOUT: parts.network.model.layout.fingerprint})
-        if parts.phase.phase is not None:
-            config[PHASE] = parts.phase.phase.number
+        parts, config = self._parts, self._config()
         if kind == "train" and parts.engine.updates:
             for key, value in parts.engine.updates.begin_round(server_round).items():
                 config[key] = value
@@ -49,6 +48,29 @@ class StrategyCalls:
         with self._drawing(f"configure {kind}", f"configure_{kind}", server_round):
             messages = configure(server_round, arrays, config, parts.engine)
             return checked_messages(messages, self._size, kind)
+
+    def to_unseen(self, server_round: int, arrays: ArrayRecord) -> list[Message]:
+        """Return the messages to the clients that never train, for their evaluation.
+
+        The strategy does not sample them; it may say what a new client gets beside the weights.
+        """
+        config = self._config()
+        config[ROUND] = server_round
+        content = RecordDict({ARRAYS: arrays, CONFIG: config})
+        with self._told("for_new_clients", server_round):
+            for part in parts_of(self._parts.strategy):
+                for name, vector in getattr(part, "for_new_clients", dict)().items():
+                    content[name] = record_of(vector)
+        unseen = self._parts.engine.federation.unseen_clients
+        return [Message(content, node_of(client), MessageType.EVALUATE) for client in unseen]
+
+    def _config(self) -> ConfigRecord:
+        """Return the values that every message of the present phase carries."""
+        parts = self._parts
+        config = ConfigRecord({LAYOUT: parts.network.model.layout.fingerprint})
+        if parts.phase.phase is not None:
+            config[PHASE] = parts.phase.phase.number
+        return config
 
     def aggregate(
         self, server_round: int, replies: Sequence[Message]

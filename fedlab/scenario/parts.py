@@ -66,6 +66,7 @@ def split(scenario: Scenario, dataset: Dataset) -> Federation:
         scenario.seed,
         scenario.evaluation.test_examples,
         getattr(getattr(strategy, "inner", strategy), "root_examples", 0),
+        scenario.evaluation.unseen_clients,
     )
     return posed(scenario, federation)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, model_validator
 
+from fedlab.data.unseen_settings import UnseenSettings
 from fedlab.scenario.phase_settings import PhaseSettings, PhaseSpan
 from fedlab.settings import Settings
 from fedlab.training.early_stopping import RunStoppingSettings
@@ -22,7 +23,7 @@ Baseline = Literal["centralised", "local", "random"]
 RoundCount = Annotated[int, Field(ge=1, le=10**6, description="rounds of federated training")]
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(UnseenSettings):
     """Keys of ``[evaluation]``."""
 
     every: int = Field(1, ge=1, description="rounds between evaluations; the last always counts")

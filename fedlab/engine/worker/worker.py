@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -40,6 +41,7 @@ from fedlab.engine.worker.out_of_memory import (
 from fedlab.engine.worker.outgoing import PERSONAL, Outgoing
 from fedlab.engine.worker.placement import Placement
 from fedlab.engine.worker.time_limit import ClientTimeout, TimeLimit
+from fedlab.engine.worker.unseen import is_unseen, metrics_after_steps
 from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, REPEATED_STEPS, VALIDATION
 from fedlab.metrics.sites import reported_groups
@@ -301,6 +303,12 @@ class Worker:
             own = self.federation.evaluation_examples(assignment.client)
             if len(own) == 0:
                 return 0, {}
+            if is_unseen(self.federation, assignment.client):
+                settings = self.scenario.evaluation
+                begun = partial(self._task, assignment, examples, own)
+                metrics = metrics_after_steps(self.algorithm, settings, self.federation, begun)
+                check_numbers(metrics)
+                return len(own), metrics
             metrics = self.algorithm.evaluate(self._task(assignment, examples, own))
             check_numbers(metrics)
             chooses = self.scenario.evaluation.looks_at_validation

@@ -16,6 +16,7 @@ from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LocalSpread, baseline_curve, local_spread
 from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
 from fedlab.results.reading import RunRecord
+from fedlab.results.rows import RoundRow
 
 MARKED_UP_TO = 30
 BARS_UP_TO = 60
@@ -73,6 +74,19 @@ def draw_spread(record: RunRecord, phase: str, metric: MetricName) -> Figure:
     line(axes, rounds, list(mean), "federated", "mean")
     finish(axes, metric, f"clients' {metric.label}")
     legend(axes, columns=4)
+    return figure
+
+
+def draw_unseen(rows: Sequence[RoundRow], metric: MetricName) -> Figure:
+    """Draw the mean over clients that never train, a line for each number of steps."""
+    figure, (axes,) = new_figure()
+    for place, steps in enumerate(dict.fromkeys(steps for row in rows for steps in row.unseen)):
+        found = [row for row in rows if metric.name in row.unseen.get(steps, {})]
+        means = [row.unseen[steps][metric.name].mean for row in found]
+        role = SERIES[place % len(SERIES)]
+        line(axes, [row.round for row in found], means, role, f"{steps} steps")
+    finish(axes, metric, f"new clients' {metric.label}")
+    legend(axes)
     return figure
 
 

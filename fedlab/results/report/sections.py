@@ -20,6 +20,7 @@ from fedlab.results.reading import RunRecord
 from fedlab.results.report.tables import Table, confusions_table, failure_tables, rounds_table
 from fedlab.results.rows import RoundRow
 from fedlab.results.sites import site_figures
+from fedlab.results.unseen import unseen_figures, unseen_rows
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,17 @@ class Section:
 
 def sections(record: RunRecord) -> list[Section]:
     """Return the sections for which the run has data, in the order of the page."""
-    builders = (learning, sites, clients, partition, confusion, communication, seconds, failures)
+    builders = (
+        learning,
+        sites,
+        clients,
+        unseen,
+        partition,
+        confusion,
+        communication,
+        seconds,
+        failures,
+    )
     return [section for build in builders if (section := build(record))]
 
 
@@ -148,6 +159,23 @@ def clients(record: RunRecord) -> Section | None:
         lead += f" {best.sentence}."
         source += f"; metrics.jsonl, key validation.{best.metric}, round {best.round}"
     return Section("clients", "Clients", lead, source, pictures, facts)
+
+
+def unseen(record: RunRecord) -> Section | None:
+    """What the model reaches on clients that never train, after steps on their own examples."""
+    found, rows = unseen_figures(record), unseen_rows(record)
+    if found is None:
+        return None
+    headers, cells = found.table()
+    picture = Picture(
+        "new-clients",
+        plots.draw_unseen(rows, found.metric),
+        f"New clients' {found.metric.label} after each number of steps, over {_rounds(rows)}.",
+    )
+    lead = f"Clients that never train, after steps on their own examples. {found.sentence}."
+    source = f"metrics.jsonl, key unseen, round {found.round}"
+    table = Table(headers, cells, "After each number of steps, means over clients", words=0)
+    return Section("unseen", "New clients", lead, source, [picture], tables=[table])
 
 
 def partition(record: RunRecord) -> Section | None:
