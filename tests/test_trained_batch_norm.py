@@ -50,9 +50,11 @@ ATTACKED: dict[str, dict[str, Any]] = {
 ATTACKED["gaussian-noise"] = {
     "attack": {"name": "gaussian-noise", "clients": [0], "deviation": 30.0}
 }
-PROCESSED: dict[str, dict[str, Any]] = {
-    name: {"updates": [{"name": name}]} for name in ("float16", "bfloat16", "qsgd", "top-k")
-}
+PROCESSORS = (
+    *("float16", "bfloat16", "qsgd", "top-k", "random-k", "sign", "terngrad", "powersgd"),
+    *("count-sketch", "lossless"),
+)
+PROCESSED: dict[str, dict[str, Any]] = {name: {"updates": [{"name": name}]} for name in PROCESSORS}
 
 
 class Watch(Callback):

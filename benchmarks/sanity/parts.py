@@ -83,6 +83,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fltrust": {"strategy": {"root_examples": 60}},
     "ifca": {"client": {"name": "ifca"}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
+    "majority-vote": {},
     "mimelite": {"client": {"name": "mimelite"}},
     "multikrum": {"strategy": {"num_malicious_nodes": 1, "num_nodes_to_select": 3}},
     "norm-bounding": {"strategy": {"noise": 0.001}},

@@ -7,6 +7,7 @@ FlatClip; Andrew et al. 2021, NeurIPS, "Differentially Private Learning with Ada
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ WITHIN = "norm_bit"
 @updates.register("fixed-clipping")
 class FixedClipping(UpdateProcessor):
     """Clips updates to the norm S that the server sends: Δ ← Δ min(1, S / ‖Δ‖)."""
+
+    gives: ClassVar[Literal["update", "values", "codes"]] = "update"
+    works_on_downlink: ClassVar[bool] = False
 
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator

@@ -20,7 +20,7 @@ class Float16(UpdateProcessor):
     6 · 10⁻⁸ becomes 0. Updates are small differences, so that neither happens in practice.
     """
 
-    gives: ClassVar[Literal["values", "codes"]] = "codes"
+    gives: ClassVar[Literal["update", "values", "codes"]] = "codes"
 
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator
@@ -40,7 +40,7 @@ class BFloat16(UpdateProcessor):
     NumPy and Flower know no such type: the bits travel as whole numbers.
     """
 
-    gives: ClassVar[Literal["values", "codes"]] = "codes"
+    gives: ClassVar[Literal["update", "values", "codes"]] = "codes"
 
     def encode(
         self, update: torch.Tensor, received: Received, generator: torch.Generator

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
-from fedlab.algorithm.processing import Payload, ProcessorSettings, Received, UpdateProcessor
+from fedlab.algorithm.error_feedback import ErrorFeedback, ErrorFeedbackSettings
+from fedlab.algorithm.processing import Payload, Received
 from fedlab.registry import updates
 
 NORMS, LENGTH = "norms", "length"
@@ -16,9 +17,14 @@ WIDTHS = (2, 4, 8, 16)
 """Bits that a code may take."""
 
 
-class QsgdSettings(ProcessorSettings):
+class QsgdSettings(ErrorFeedbackSettings):
     """Keys of a table of ``[[updates]]`` with name = "qsgd"."""
 
+    error_feedback: bool = Field(
+        False,
+        description="whether what was left out is added to the client's next update; norms are "
+        "then those that leave the least error, and numbers not right on average",
+    )
     levels: int = Field(
         127,
         ge=1,
@@ -32,7 +38,7 @@ class QsgdSettings(ProcessorSettings):
 
 
 @updates.register("qsgd")
-class Qsgd(UpdateProcessor):
+class Qsgd(ErrorFeedback):
     """QSGD: stochastic quantisation to s levels, unbiased (Alistarh et al. 2017, NeurIPS).
 
     "QSGD: Communication-Efficient SGD via Gradient Quantization and Encoding", section 3.1: with
@@ -41,13 +47,14 @@ class Qsgd(UpdateProcessor):
         Q(vᵢ) = ‖v‖ sgn(vᵢ) ξᵢ,    ξᵢ = (l + 1)/s with probability |vᵢ| s / ‖v‖ − l, else l/s
 
     so that E Q(v) = v. Signed levels travel in a fixed number of bits (the paper's Elias code takes
-    fewer where most are 0), and a norm for each bucket.
+    fewer where most are 0), and a norm for each bucket. With error feedback each norm is multiplied
+    by ⟨v, Q(v)⟩ / ‖Q(v)‖², which makes Q(v) the projection of v: a contraction, as it must be.
     """
 
-    Settings: ClassVar[type[ProcessorSettings]] = QsgdSettings
-    gives: ClassVar[Literal["values", "codes"]] = "codes"
+    Settings: ClassVar[type[QsgdSettings]] = QsgdSettings
+    gives: ClassVar[Literal["update", "values", "codes"]] = "codes"
 
-    def encode(
+    def compress(
         self, update: torch.Tensor, received: Received, generator: torch.Generator
     ) -> Payload:
         """Return the packed levels, and the buckets' norms."""
@@ -60,6 +67,9 @@ class Qsgd(UpdateProcessor):
         rounded: torch.Tensor = (below + (draws < scaled.abs() - below)).clamp(
             max=levels
         ) * scaled.sign()
+        if self.settings.error_feedback:
+            along_v, squares = (buckets * rounded).sum(1), rounded.square().sum(1)
+            norms = levels * along_v / torch.where(squares > 0, squares, 1.0)
         codes = (rounded.int() + levels).flatten()[: len(update)]
         along = {NORMS: norms, LENGTH: torch.tensor([len(update)])}
         return Payload(packed(codes, width_of(levels)), along)

@@ -8,23 +8,21 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 
-from fedlab.algorithm.processing import Payload, ProcessorSettings, Received, UpdateProcessor
+from fedlab.algorithm.error_feedback import ErrorFeedback, ErrorFeedbackSettings
+from fedlab.algorithm.processing import Payload, ProcessorSettings, Received
 from fedlab.registry import updates
 
-ERROR, INDICES, LENGTH = "error", "indices", "length"
+INDICES, LENGTH = "indices", "length"
 
 
-class TopKSettings(ProcessorSettings):
+class TopKSettings(ErrorFeedbackSettings):
     """Keys of a table of ``[[updates]]`` with name = "top-k"."""
 
     fraction: float = Field(0.1, gt=0, le=1, description="k over the number of parameters")
-    error_feedback: bool = Field(
-        True, description="whether what was left out is added to the client's next update"
-    )
 
 
 @updates.register("top-k")
-class TopK(UpdateProcessor):
+class TopK(ErrorFeedback):
     """Top-k: sends the k largest changes, and the rest later (Stich et al. 2018, NeurIPS).
 
     "Sparsified SGD with Memory", Algorithm 1, on a round's update Δ in the place of a step's
@@ -39,22 +37,14 @@ class TopK(UpdateProcessor):
 
     Settings: ClassVar[type[ProcessorSettings]] = TopKSettings
 
-    def encode(
+    def compress(
         self, update: torch.Tensor, received: Received, generator: torch.Generator
     ) -> Payload:
         """Return the k largest numbers in the order of their places, and the places (k,)."""
-        wanted = update
-        if ERROR in received.kept:
-            wanted = update + received.kept[ERROR]
-        count = math.ceil(self.settings.fraction * len(wanted))
-        places = wanted.abs().topk(count, sorted=False).indices.sort().values
-        chosen = wanted[places]
-        along = {INDICES: places.int(), LENGTH: torch.tensor([len(wanted)])}
-        if not self.settings.error_feedback:
-            return Payload(chosen, along)
-        left = wanted.clone()
-        left[places] = 0
-        return Payload(chosen, along, kept={ERROR: left})
+        count = math.ceil(self.settings.fraction * len(update))
+        places = update.abs().topk(count, sorted=False).indices.sort().values
+        along = {INDICES: places.int(), LENGTH: torch.tensor([len(update)])}
+        return Payload(update[places], along)
 
     def decode(self, payload: Payload, received: Received) -> torch.Tensor:
         """Return a vector of zeros but for these numbers at their places."""

@@ -10,19 +10,17 @@ travel as they are.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
 
-from fedlab import seeding
 from fedlab.algorithm.setup import Setup
-from fedlab.algorithm.strategy import attributes_state, traits_of
+from fedlab.algorithm.strategy import attributes_state
 from fedlab.models.layout import Layout
 from fedlab.settings import Settings
-from fedlab.training.task import Arrays, Assignment, Encoded, Scalar, Update
-from fedlab.wire.protocol import STATISTICS, update_key
+from fedlab.training.task import Arrays, Scalar
 
 
 class ProcessorSettings(Settings):
@@ -75,19 +73,30 @@ class UpdateProcessor:
 
     Attributes:
         settings: The keys of its table in ``[[updates]]``.
-        gives: "values" where :meth:`encode` leaves float32 numbers, which another processor can
-            take; "codes" where it leaves anything else: then it is the last one.
+        gives: What :meth:`encode` leaves: an "update", a float32 number for each parameter in
+            their order; other float32 "values"; or "codes", anything else.
+        takes: What it can be given: an "update"; any float32 "values"; or "bytes", whatever travels
+            so far, as one vector of bytes.
         decodes_sums: Whether a weighted mean of payloads, decoded, is the mean of the updates
             (encoding is linear). Where all processors of a scenario say so and the strategy takes a
             mean, payloads are added up as they are, and only their mean is decoded.
+        works_on_downlink: Whether it may also work on what clients are sent (``[[downlink]]``).
+        layout: Where each tensor stands in an update.
     """
 
     Settings: ClassVar[type[ProcessorSettings]] = ProcessorSettings
-    gives: ClassVar[Literal["values", "codes"]] = "values"
-    decodes_sums: ClassVar[bool] = False
+    gives: ClassVar[Literal["update", "values", "codes"]] = "values"
+    takes: ClassVar[Literal["update", "values", "bytes"]] = "values"
+    decodes_sums: bool = False
+    works_on_downlink: ClassVar[bool] = True
+    layout: Layout
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    def begin(self, layout: Layout) -> None:
+        """Take where each tensor stands in the vectors; called once, on either side."""
+        self.layout = layout
 
     def begin_round(self, server_round: int) -> dict[str, Scalar]:
         """Return values for the clients of a round; called on the server.
@@ -119,148 +128,23 @@ class UpdateProcessor:
         """
         raise NotImplementedError
 
+    def decode_mean(self, payload: Payload, received: Received) -> torch.Tensor:
+        """Return (n,) float32, the update that the mean of all clients' payloads stands for.
+
+        It is called once a round, on the server, where sums are decoded (``decodes_sums``), and may
+        keep attributes there, such as an error; usually it is the same as :meth:`decode`.
+        """
+        return self.decode(payload, received)
+
     def objections(self, setup: Setup) -> Iterator[str]:
         """Yield a sentence for each reason why it cannot work with the other parts."""
         yield from ()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what changes from round to round on the server."""
-        return attributes_state(self, frozenset({"settings"}))  # type: ignore[arg-type]
+        return attributes_state(self, frozenset({"settings", "decodes_sums"}))  # type: ignore[arg-type]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state that :meth:`state_dict` returned."""
         for name, value in state.items():
             setattr(self, name, value)
-
-
-class UpdateChain:
-    """The update processors of a scenario, in order.
-
-    Args:
-        processors: The first one gets the update as the client algorithm left it.
-        layout: Where each tensor stands in the vectors.
-        sends_weights: Whether clients send weights, whose change is processed; else what they send
-            in their place is the change.
-        seed: The scenario's.
-    """
-
-    def __init__(
-        self,
-        processors: Sequence[UpdateProcessor],
-        layout: Layout,
-        sends_weights: bool,
-        seed: int,
-    ) -> None:
-        self.processors = tuple(processors)
-        self._count = layout.wire_parameters
-        self._held = layout.held
-        self._end = layout.wire_size - layout.held
-        self._bytes = 4 * self._end
-        self._sends_weights = sends_weights
-        self._seed = seed
-
-    def __len__(self) -> int:
-        return len(self.processors)
-
-    def __bool__(self) -> bool:
-        """Return whether anything but the weights as they are travels."""
-        return bool(self.processors) or self._held > 0
-
-    @property
-    def decodes_sums(self) -> bool:
-        """Return whether sums of payloads are decoded, rather than each payload."""
-        return bool(self) and all(p.decodes_sums for p in self.processors)
-
-    def begin_round(self, server_round: int) -> dict[str, Scalar]:
-        """Return what processors send to the clients of a round, by config key."""
-        return {
-            update_key(number, name): value
-            for number, processor in enumerate(self.processors)
-            for name, value in processor.begin_round(server_round).items()
-        }
-
-    def encode(self, update: Update, assignment: Assignment) -> Encoded:
-        """Return an update as it travels; its metrics and its state gain what processors add."""
-        values = update.weights[: self._count] - self._base(assignment.wire)
-        others: Arrays = {}
-        if self._end > self._count:
-            others[STATISTICS] = update.weights[self._count : self._end]
-        state = dict(update.state)
-        for number, processor in enumerate(self.processors):
-            draw = seeding.torch_generator(
-                self._seed, "update processor", number, assignment.round, assignment.client
-            )
-            payload = processor.encode(values, self._received(number, assignment), draw)
-            values = payload.values
-            others |= {update_key(number, name): t for name, t in payload.along.items()}
-            state |= {update_key(number, name): t for name, t in payload.kept.items()}
-            update.metrics.update(payload.metrics)
-        update.state = state
-        return Encoded(values, others)
-
-    def decode(self, encoded: Encoded, assignment: Assignment) -> torch.Tensor:
-        """Return (wire_size,) the weights that an encoded update stands for.
-
-        Args:
-            encoded: What travelled.
-            assignment: What the client was sent.
-        """
-        values = encoded.values
-        for number in reversed(range(len(self.processors))):
-            along = _own(encoded.others, number)
-            received = self._received(number, assignment)
-            values = self.processors[number].decode(Payload(values, along), received)
-        weights = self._base(assignment.wire) + values
-        statistics = encoded.others.get(STATISTICS)
-        parts = [weights] if statistics is None else [weights, statistics]
-        if self._held:
-            parts.append(assignment.wire[self._end :])
-        return torch.cat(parts) if len(parts) > 1 else weights
-
-    def saved(self, encoded: Encoded) -> int:
-        """Return how many bytes fewer travel than of the weights as they are."""
-        return self._bytes - encoded.nbytes
-
-    def state_dict(self) -> list[dict[str, Any]]:
-        """Return what changes from round to round on the server, of each processor."""
-        return [processor.state_dict() for processor in self.processors]
-
-    def load_state_dict(self, states: Sequence[dict[str, Any]]) -> None:
-        """Continue from a state that :meth:`state_dict` returned."""
-        for processor, state in zip(self.processors, states, strict=True):
-            processor.load_state_dict(state)
-
-    def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield what speaks against the processors, one by one and together."""
-        names = ", ".join(f"'{p.settings.name}'" for p in self.processors)
-        if self.processors and not setup.network.model.layout.wire_parameters:
-            yield f"updates: {names} would process the weights that clients send, and none travel"
-        if self.processors and self.decodes_sums and not traits_of(setup.strategy).takes_mean:
-            yield (
-                f"updates: of what {names} sends only the sum over clients can be read, and "
-                f"strategy '{setup.scenario.strategy.name}' looks at each client's update; take "
-                "one that takes a mean, such as 'fedavg'"
-            )
-        for processor in self.processors:
-            yield from processor.objections(setup)
-
-    def _base(self, wire: torch.Tensor) -> torch.Tensor:
-        """Return what the change is counted from; without processors, weights travel whole."""
-        counts = self.processors and self._sends_weights
-        return wire[: self._count] if counts else torch.zeros(self._count)
-
-    def _received(self, number: int, assignment: Assignment) -> Received:
-        config = assignment.config
-        return Received(
-            assignment.wire[: self._count],
-            assignment.round,
-            config,
-            _own(config, number),
-            _own(assignment.state, number),
-        )
-
-
-def _own(content: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return what stands under a processor's keys, by its own names."""
-    prefix = update_key(number, "")
-    return {k.removeprefix(prefix): value for k, value in content.items() if k.startswith(prefix)}

@@ -25,10 +25,14 @@ class EngineTraits:
         loads_own_data: Whether clients load the scenario's data by themselves, so that they cannot
             be given another federation than the scenario's own.
         holds_root: Whether the server's own data can be trained on as a client's.
+        is_deployed: Whether clients are sites of a network, to which all bytes do travel.
+        adds_up: Whether replies to a strategy that takes a mean arrive as one.
     """
 
     loads_own_data: bool = False
     holds_root: bool = True
+    adds_up: bool = True
+    is_deployed: bool = False
 
 
 @dataclass(frozen=True)

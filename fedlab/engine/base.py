@@ -16,8 +16,8 @@ import torch
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.setup import EngineTraits, Setup, raised
+from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.data.federation import Federation
 from fedlab.engine import devices, numerics, pieces
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
@@ -245,7 +245,7 @@ class Engine(Grid):
         if combined is not None:
             content = combined.mean()
             if self.updates is not None and self.updates.decodes_sums:
-                decode_reply(self.updates, content, sent[0].content)
+                decode_reply(self.updates, content, sent[0].content, is_mean=True)
             exchange.replies = [Message(content, reply_to=sent[0])]
         contents = {id(message.content): message.content for message in sent}
         sizes = {number: array_bytes(content) for number, content in contents.items()}

@@ -75,6 +75,7 @@ class Exchange:
         failures: One per client that did not, in the order of clients.
         bytes_down, bytes_up: Bytes of the arrays sent and received, each client counted.
         bytes_saved: How many bytes update processors spared clients.
+        bytes_down_saved: How many the downlink's processors spared the server.
     """
 
     replies: list[Message] = field(default_factory=list)
@@ -83,6 +84,7 @@ class Exchange:
     bytes_down: int = 0
     bytes_up: int = 0
     bytes_saved: int = 0
+    bytes_down_saved: int = 0
 
 
 Progress = Callable[[Sequence[Report]], None]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, RecordDict
 
-from fedlab.algorithm.processing import UpdateChain
+from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.arrays import in_shared_memory
 from fedlab.training.task import Assignment, Encoded
 from fedlab.wire.checks import BadReply
@@ -14,13 +14,16 @@ from fedlab.wire.protocol import ROUND, UPDATE, WEIGHTS
 from fedlab.wire.records import config_of, records_of, without_copying
 
 
-def decode_reply(chain: UpdateChain, reply: RecordDict, received: RecordDict) -> int:
+def decode_reply(
+    chain: UpdateChain, reply: RecordDict, received: RecordDict, is_mean: bool = False
+) -> int:
     """Put the weights that a reply stands for in the place of what travelled.
 
     Args:
         chain: The scenario's update processors.
         reply: A reply's content, changed in place.
         received: The content of the message that it answers.
+        is_mean: Whether it is the mean of all replies, on the server.
 
     Returns:
         How many bytes fewer have travelled than of the weights as they are.
@@ -37,7 +40,7 @@ def decode_reply(chain: UpdateChain, reply: RecordDict, received: RecordDict) ->
     config = config_of(received)
     asked = Assignment(0, int(config.get(ROUND, 0)), _vector(record).float(), config=config)
     try:
-        weights = chain.decode(encoded, asked)
+        weights = chain.decode(encoded, asked, is_mean)
     except Exception as error:
         # What a client sends may lead a processor to raise anything.
         raise BadReply(f"the update cannot be decoded ({type(error).__name__}: {error})") from error

@@ -67,6 +67,7 @@ class RoundRow(Row):
     bytes_down: Count = 0
     bytes_up: Count = 0
     bytes_saved: Count = 0
+    bytes_down_saved: Count = 0
     seconds: dict[str, Seconds] = {}
 
     def value(self, metric: str) -> float:
@@ -285,3 +286,4 @@ class ScenarioOutline(Row):
     client: NamedTable = NamedTable()
     engine: NamedTable = NamedTable()
     updates: list[NamedTable] = []
+    downlink: list[NamedTable] = []

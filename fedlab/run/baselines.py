@@ -237,6 +237,7 @@ def _plain(scenario: Scenario, work: Callable[[Any, int], dict[str, Any]]) -> Sc
             "evaluation": evaluation,
             "attack": None,
             "updates": (),
+            "downlink": (),
             "model": scenario.model.model_copy(
                 update={"personal": "none", **_shared(scenario.model)}
             ),

@@ -43,6 +43,7 @@ class Checkpoint:
         extra: State of what watches the run (early stopping, totals).
         updates: What each update processor keeps on the server.
         scenario: The content of the scenario that led here; empty in those of an older fedlab.
+        downlink: What clients have of the weights, where their change is compressed.
     """
 
     round: int
@@ -53,6 +54,7 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
     updates: list[dict[str, Any]] = field(default_factory=list)
     scenario: dict[str, Any] = field(default_factory=dict)
+    downlink: dict[str, Any] = field(default_factory=dict)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -67,6 +69,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "extra": checkpoint.extra,
         "updates": pack(checkpoint.updates, arrays),
         "scenario": checkpoint.scenario,
+        "downlink": pack(checkpoint.downlink, arrays),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / f"round-{checkpoint.round:05d}") as draft:
@@ -147,6 +150,7 @@ def _load(path: Path) -> Checkpoint:
         # Runs older than update processors have none.
         unpack(content.get("updates", []), arrays.__getitem__),
         content.get("scenario", {}),
+        unpack(content.get("downlink", {"dict": {}}), arrays.__getitem__),
     )
 
 

@@ -25,6 +25,7 @@ from fedlab.models.adapters.adapt import Adapted
 from fedlab.models.adapters.layers import caller_of
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, other_networks
+from fedlab.run import downlink
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import preparation, update_chain
@@ -97,6 +98,7 @@ def check_compatibility(setup: Setup) -> None:
         *_of(setup.algorithm, setup),
         *_of(registry.engines.get(setup.scenario.engine.name), setup),
         *update_chain(setup.scenario, setup.network.model.layout).objections(setup),
+        *downlink.objections(setup.scenario, setup),
         *_inputs(setup),
         *_adapter(setup),
         *_lone_examples(setup),

@@ -43,6 +43,7 @@ def cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> d
         trained: The exchange of training.
         evaluated: That of evaluation.
     """
+    down_saved = trained.bytes_down_saved + evaluated.bytes_down_saved
     repeated = sum(report.metrics.get(REPEATED_STEPS, 0) for report in trained.reports)
     return {
         "cohort": cohort,
@@ -52,5 +53,6 @@ def cost(cohort: int, dropped: int, trained: Exchange, evaluated: Exchange) -> d
         "bytes_down": trained.bytes_down + evaluated.bytes_down,
         "bytes_up": trained.bytes_up + evaluated.bytes_up,
         **({"bytes_saved": trained.bytes_saved} if trained.bytes_saved else {}),
+        **({"bytes_down_saved": down_saved} if down_saved else {}),
         **({REPEATED_STEPS: int(repeated)} if repeated else {}),
     }

@@ -28,15 +28,17 @@ from fedlab.metrics.sites import measured_sites
 from fedlab.process import frozen_heap
 from fedlab.run.callbacks import Callback, RoundOutcome
 from fedlab.run.checkpoint import Checkpoint
+from fedlab.run.downlink import Downlink
 from fedlab.run.parts import Parts
 from fedlab.run.round_record import cost, spread_over_clients
 from fedlab.run.strategy_calls import StrategyCalls
 from fedlab.run.unseen import of_unseen, unseen_record
 from fedlab.run.validation import validation_means
 from fedlab.scenario import Scenario
+from fedlab.scenario.parts import downlink_chain
 from fedlab.scenario.phases import phase_at
 from fedlab.systems.stragglers import slow_down
-from fedlab.wire.protocol import WEIGHTS
+from fedlab.wire.protocol import WEIGHTS, client_of
 from fedlab.wire.records import array_bytes, without_copying
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Rounds:
         self._evaluation: Evaluation | None = None
         self._sent: tuple[torch.Tensor, Array] | None = None
         self._warned: set[str] = set()
+        self._downlink = self._new_downlink()
 
     def run(self) -> None:
         """Run to the last round of the last phase, or until a callback asks to stop."""
@@ -102,7 +105,10 @@ class Rounds:
         extra = {c.name: c.state() for c in self._callbacks if c.name}
         kept = self.engine.states.save()
         updates = self.engine.updates.state_dict() if self.engine.updates else []
-        return Checkpoint(self.round, self.weights.numpy(), state, kept, record, extra, updates)
+        down = self._downlink.state()
+        return Checkpoint(
+            self.round, self.weights.numpy(), state, kept, record, extra, updates, downlink=down
+        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint.
@@ -123,6 +129,7 @@ class Rounds:
         self.engine.states.restore(checkpoint.clients)
         if self.engine.updates and checkpoint.updates:
             self.engine.updates.load_state_dict(checkpoint.updates)
+        self._downlink.restore(checkpoint.downlink)
         for callback in self._callbacks:
             if callback.name in checkpoint.extra:
                 callback.restore(checkpoint.extra[callback.name])
@@ -147,8 +154,14 @@ class Rounds:
         number = phase_at(self._parts.phases, server_round)
         if self._parts.phases[number] is self.phase:
             return
+        before = self._parts.network.model.layout
         self.weights = self._parts.enter(number, weights)
         self._sent, self._evaluation = None, None
+        if self._parts.network.model.layout != before:
+            self._downlink = self._new_downlink()
+
+    def _new_downlink(self) -> Downlink:
+        return Downlink(downlink_chain(self.phase, self._parts.network.model.layout))
 
     def _one_round(self, server_round: int) -> None:
         self._enter(server_round, self.weights)
@@ -184,7 +197,7 @@ class Rounds:
 
     def _train(self, server_round: int) -> tuple[Exchange, int, int]:
         """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
-        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        arrays = ArrayRecord({WEIGHTS: self._carried(server_round - 1)})
         with self._timed("configure"):
             asked = self._calls.configure("train", server_round, arrays)
         client = self.phase.client
@@ -198,10 +211,24 @@ class Rounds:
         trained.replies = []
         # Dropped clients were sent the weights like any other: they are only too late with theirs.
         trained.bytes_down += sum(array_bytes(message.content) for message in dropped)
+        self._count_downlink(trained, asked)
         return trained, len(asked), len(dropped)
 
-    def _carried(self) -> Array:
-        """Return the weights as messages carry them; they lie in its bytes, and nowhere else."""
+    def _count_downlink(self, exchange: Exchange, messages: Sequence[Message]) -> None:
+        """Count the bytes that clients are sent where the change of the weights is compressed."""
+        if self._downlink:
+            nodes = [message.metadata.dst_node_id for message in messages]
+            exchange.bytes_down_saved = self._downlink.saved([client_of(node) for node in nodes])
+            exchange.bytes_down -= exchange.bytes_down_saved
+
+    def _carried(self, after: int) -> Array:
+        """Return the weights as messages carry them; they lie in its bytes, and nowhere else.
+
+        Args:
+            after: The round that they are the result of.
+        """
+        if self._downlink:
+            return Array(self._downlink.sent(self.weights, after).numpy())
         if self._sent is None or self._sent[0] is not self.weights:
             array = Array(self.weights.numpy())
             self.weights = _values(array)
@@ -236,24 +263,28 @@ class Rounds:
             return
         array, values = new
         self.weights, self._evaluation = in_shared_memory(values), None
+        if self._downlink:
+            self.weights = self._downlink.reached(self.weights)
+            return
         # What is as clients take it is sent as it is (FedAdam returns float64 under NumPy 2).
         self._sent = (self.weights, array) if array.dtype == "float32" else None
 
     def _evaluate_on_clients(self, server_round: int) -> Exchange:
         if not self.scenario.evaluation.federated:
             return Exchange()
-        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        arrays = ArrayRecord({WEIGHTS: self._carried(server_round)})
         with self._timed("configure"):
             messages = self._calls.configure("evaluate", server_round, arrays)
         with self._timed("evaluate"):
             exchange = self._exchange(messages, server_round, "evaluate", False)
+        self._count_downlink(exchange, messages)
         self._calls.aggregate_evaluated(server_round, exchange.replies)
         return exchange
 
     def _evaluate_on_unseen(self, server_round: int) -> Exchange:
         if not self.engine.federation.unseen_clients:
             return Exchange()
-        arrays = ArrayRecord({WEIGHTS: self._carried()})
+        arrays = ArrayRecord({WEIGHTS: self._carried(server_round)})
         with self._timed("evaluate"):
             messages = self._calls.to_unseen(server_round, arrays)
             return self._exchange(messages, server_round, "evaluate", False)

@@ -42,7 +42,9 @@ class StrategyCalls:
         """
         parts, config = self._parts, self._config()
         if kind == "train" and parts.engine.updates:
-            for key, value in parts.engine.updates.begin_round(server_round).items():
+            with seeding.scope(parts.scenario.seed, "update processors", server_round):
+                values = parts.engine.updates.begin_round(server_round)
+            for key, value in values.items():
                 config[key] = value
         configure = getattr(parts.strategy, f"configure_{kind}")
         with self._drawing(f"configure {kind}", f"configure_{kind}", server_round):

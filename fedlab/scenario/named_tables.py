@@ -6,10 +6,9 @@ its name is registered with; some of them hold further named tables.
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import SerializeAsAny, create_model
+from pydantic import Field, SerializeAsAny, create_model
 
 from fedlab import registry
 from fedlab.errors import FedlabError
@@ -39,15 +38,17 @@ def schema_for(raw: dict[str, Any]) -> tuple[type[Scenario], list[str]]:
     for table, find in tables.items():
         fields[table] = _field(raw, table, find, problems)
     fields["data"] = _data_field(raw, problems)
-    for table in ("updates", "trackers"):
+    for table, kind in (("updates", "updates"), ("downlink", "updates"), ("trackers", "trackers")):
         if raw.get(table) and isinstance(raw[table], list):
-            each = _each(raw[table], table, _registered(table), problems)
+            find = _fed_back if table == "downlink" else _registered(kind)
+            each = _each(raw[table], table, find, problems)
             # Baselines are written without processors.
             fields[table] = (_exactly(each), ...)
     if raw.get("phases") and isinstance(raw["phases"], list):
         fields["phases"] = (_phases(raw["phases"], tables["client"], problems), ...)
     if not problems:
-        problems += _processors_out_of_order(raw.get("updates"))
+        for table in ("updates", "downlink"):
+            problems += processors_out_of_order(raw.get(table), table)
     return create_model("Scenario", __base__=Scenario, **fields), problems
 
 
@@ -67,15 +68,40 @@ def _phases(tables: list[Any], find: Any, problems: list[str]) -> Any:
     return tuple[tuple(kinds)]  # type: ignore[misc]
 
 
-def _processors_out_of_order(tables: Any) -> list[str]:
-    """Return which update processor, by known names, is given what it cannot take."""
+def _fed_back(name: str) -> type[Settings]:
+    """Return the keys of a processor of the downlink, whose error is always fed back."""
+    settings: type[Settings] = _registered("updates")(name)
+    if "error_feedback" not in settings.model_fields:
+        return settings
+    always: Any = (Literal[True], Field(True, description="on the downlink, always"))
+    return create_model(settings.__name__, __base__=settings, error_feedback=always)
+
+
+def processors_out_of_order(tables: Any, key: str) -> list[str]:
+    """Return which update processors, by known names, are given what they cannot take.
+
+    Args:
+        tables: The content of ``[[updates]]`` or of another list of processors.
+        key: Its key.
+    """
     names = [table["name"] for table in tables] if isinstance(tables, list) else []
-    return [
-        f"updates.{number}: '{then}' takes numbers, and '{first}' before it leaves codes; let "
-        f"'{first}' be the last one"
-        for number, (first, then) in enumerate(pairwise(names), 1)
-        if getattr(registry.updates.get(first), "gives", "values") == "codes"
-    ]
+    gives = {name: getattr(registry.updates.get(name), "gives", "values") for name in names}
+    problems = []
+    for number, then in enumerate(names[1:], 1):
+        takes = getattr(registry.updates.get(then), "takes", "values")
+        first = names[number - 1]
+        others = [name for name in names[:number] if gives[name] != "update"]
+        if gives[first] == "codes" and takes != "bytes":
+            problems.append(
+                f"{key}.{number}: '{then}' takes numbers, and '{first}' before it leaves codes; "
+                f"let '{first}' be the last one"
+            )
+        elif takes == "update" and others:
+            problems.append(
+                f"{key}.{number}: '{then}' takes a number for each parameter, and '{others[0]}' "
+                f"before it leaves others; let '{then}' be the first one"
+            )
+    return problems
 
 
 def _registered(kind: str) -> Any:

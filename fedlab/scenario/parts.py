@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from fedlab import registry, seeding
-from fedlab.algorithm.processing import UpdateChain
 from fedlab.algorithm.public import PublicInputs
+from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.attacks.adversary import Adversary
 from fedlab.attacks.attack import Attack
 from fedlab.data.class_counts import with_class_counts
@@ -156,6 +156,17 @@ def update_chain(scenario: Scenario, layout: Layout) -> UpdateChain:
     algorithm = registry.clients.get(scenario.client.name)
     sends_weights = getattr(algorithm, "sends_weights", True)
     return UpdateChain(processors, layout, sends_weights, scenario.seed)
+
+
+def downlink_chain(scenario: Scenario, layout: Layout) -> UpdateChain:
+    """Return what processes the change of the global weights on its way to clients.
+
+    Args:
+        scenario: The scenario.
+        layout: Where each tensor stands in what travels.
+    """
+    processors = [registry.updates.get(table.name)(table) for table in scenario.downlink]
+    return UpdateChain(processors, layout, True, seeding.derive(scenario.seed, "downlink"))
 
 
 def preparation(network: Network, task: Task, model: Any) -> Preparation:

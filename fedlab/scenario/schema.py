@@ -130,6 +130,7 @@ class Scenario(Settings):
         client: ClientSettings
         attack: AttackSettings | None = None
         updates: tuple[ProcessorSettings, ...] = ()
+        downlink: tuple[ProcessorSettings, ...] = ()
         # A data set's keys are mixed with DataKeys, a wrapper's strategy has no key in common with
         # others but its name, and engines and trackers stand above this room.
         data: Any
@@ -146,6 +147,11 @@ class Scenario(Settings):
             (),
             description="what happens to updates on their way to the server, a table with a name "
             "and keys each: in order on the client, undone in reverse",
+        )
+        downlink: tuple[SerializeAsAny[Settings], ...] = Field(
+            (),
+            description="what happens to the change of the global weights on its way to clients, "
+            "tables as in [[updates]]; what they leave out is part of the next change",
         )
         attack: SerializeAsAny[Settings] | None = Field(
             None, description="what malicious clients do, and which they are"

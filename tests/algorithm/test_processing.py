@@ -10,9 +10,9 @@ from fedlab.algorithm.processing import (
     Payload,
     ProcessorSettings,
     Received,
-    UpdateChain,
     UpdateProcessor,
 )
+from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
 from fedlab.run.callbacks import Callback

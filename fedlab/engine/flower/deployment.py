@@ -82,7 +82,9 @@ class DeploymentEngine(FlowerGridEngine):
     """Real sites that train where their data are: what 'fedlab deploy run' gives a scenario."""
 
     Settings: ClassVar[type[EngineSettings]] = DeploymentSettings
-    traits: ClassVar[EngineTraits] = EngineTraits(loads_own_data=True, holds_root=False)
+    traits: ClassVar[EngineTraits] = EngineTraits(
+        loads_own_data=True, holds_root=False, adds_up=False, is_deployed=True
+    )
 
     def __init__(
         self,

@@ -77,7 +77,7 @@ class _WorkerFromText:
 class FlowerGridEngine(Engine):
     """An engine over a Grid of Flower's, whose nodes are found by their partition."""
 
-    traits: ClassVar[EngineTraits] = EngineTraits(holds_root=False)
+    traits: ClassVar[EngineTraits] = EngineTraits(holds_root=False, adds_up=False)
 
     def __init__(
         self, settings: EngineSettings, scenario: Scenario, federation: Federation, grid: Grid
@@ -233,7 +233,9 @@ class FlowerEngine(FlowerGridEngine):
     """Runs clients in Flower's stock Ray simulation, for comparison and compatibility."""
 
     Settings: ClassVar[type[EngineSettings]] = FlowerEngineSettings
-    traits: ClassVar[EngineTraits] = EngineTraits(loads_own_data=True, holds_root=False)
+    traits: ClassVar[EngineTraits] = EngineTraits(
+        loads_own_data=True, holds_root=False, adds_up=False
+    )
 
     @classmethod
     def objections(cls, setup: Setup) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from fedlab.algorithm.processing import UpdateChain
+from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.attacks.adversary import Adversary
 from fedlab.copying import has_double_precision
 from fedlab.engine.devices import CPU

@@ -243,6 +243,13 @@ def communication(record: RunRecord) -> Section | None:
         facts.append(("saved on the way up", f"{bytes_text(saved)}, {share:.0f}{NBSP}%"))
         lead += f" Without update processors ({names}) it would have been {bytes_text(saved + up)}."
         source = f"metrics.jsonl, keys bytes_down, bytes_up, bytes_saved, {_rounds(rows)}"
+    down_saved = sum(row.bytes_down_saved for row in rows)
+    if down_saved:
+        names = ", ".join(table.name for table in record.scenario.downlink)
+        share = 100 * down_saved / (down_saved + down)
+        facts.append(("saved on the way down", f"{bytes_text(down_saved)}, {share:.0f}{NBSP}%"))
+        lead += f" Without {names} on the downlink {bytes_text(down_saved)} more had gone down."
+        source = source.replace("bytes_up", "bytes_up, bytes_down_saved", 1)
     picture = Picture(
         "communication",
         plots.draw_communication(record, metric),

@@ -50,6 +50,12 @@ PROCESSORS = {
     "bfloat16": ("", 'name = "fedmedian"'),
     "top-k": ("fraction = 0.1", FEDAVG),
     "qsgd": ("levels = 3", 'name = "scaffold"'),
+    "random-k": ('fraction = 0.2\nmask = "round"', FEDAVG),
+    "sign": ("", 'name = "majority-vote"'),
+    "terngrad": ("error_feedback = true", FEDAVG),
+    "powersgd": ("rank = 2", FEDAVG),
+    "count-sketch": ("momentum = 0.5", FEDAVG),
+    "lossless": ('codec = "zlib"', 'name = "fedmedian"'),
 }
 MLP = 'name = "mlp"\nhidden = [8]'
 INLINE = 'name = "inline"'
@@ -85,7 +91,7 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, name: str) -> None:
     assert finished(RunFolder.open(stopped.path)) == whole
 
 
-FAST = {("top-k", 2), ("bfloat16", 2)}
+FAST = {("top-k", 2), ("count-sketch", 2)}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +141,12 @@ NPY_HEADER = 128
         (("top-k",), 61 * 8 + 8),
         (("top-k", "float16"), 61 * 6 + 8),
         (("top-k", "qsgd"), -(-61 * 4 // 8) + 4 + 8 + 61 * 4 + 8),
+        (("random-k",), 122 * 4 + 8),
+        (("sign",), -(-PARAMETERS // 8) + 4 + 8),
+        (("terngrad",), -(-PARAMETERS // 5) + 4 * 4),
+        (("powersgd",), 4 * (2 * (64 + 8) + 2 * (8 + 10) + 18)),
+        (("powersgd", "float16"), 2 * (2 * (64 + 8) + 2 * (8 + 10) + 18)),
+        (("count-sketch",), 4 * 5 * 25 + 8),
     ],
 )
 def test_bytes_are_those_that_would_travel(
@@ -224,6 +236,22 @@ def test_a_clients_error_is_kept_apart_from_its_state() -> None:
         (
             {"names": ("adaptive-clipping",), "strategy": FEDAVG},
             "updates: 'adaptive-clipping' waits for a clipping norm",
+        ),
+        (
+            {"names": ("random-k", "powersgd"), "strategy": FEDAVG},
+            "'powersgd' takes a number for each parameter, and 'random-k' before it leaves others",
+        ),
+        (
+            {"names": ("count-sketch",), "strategy": 'name = "fedmedian"'},
+            "updates: of what 'count-sketch' sends only the sum over clients can be read",
+        ),
+        (
+            {"names": ("count-sketch", "float16"), "strategy": FEDAVG},
+            "of what 'float16' leaves no sums are taken; let it be the only one",
+        ),
+        (
+            {"names": ("random-k",), "engine": 'name = "flower"'},
+            "updates: 'random-k' with mask = 'round' is decoded once all clients' are added up",
         ),
     ],
 )
