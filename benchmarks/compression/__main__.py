@@ -28,7 +28,6 @@ RESULTS = ROOT / "docs" / "results"
 POOLED = {
     "data.partition.name": "iid",
     "data.partition.clients": 1,
-    "data.partition.alpha": "none",
     "strategy.fraction_train": 1.0,
 }
 HEAD = """# Compression: accuracy against megabytes
@@ -36,10 +35,10 @@ HEAD = """# Compression: accuracy against megabytes
 Made by `python -m benchmarks.compression`: the scenario `fedavg` (20 clients with uneven mixes of
 scikit-learn's handwritten digits, half of them in each of {rounds} rounds, a CNN of {parameters:,}
 parameters from random weights) with nothing changed but `[[updates]]` and `[[downlink]]`; of
-`majority-vote` the strategy, too. Accuracy is on the test set after the last round, the mean of
-{seeds} seeds and, in brackets, the least and the most. MB are of all clients and rounds; *×* says
-how many times fewer go up than without compression. Bounds: one client with all examples reaches
-{pooled}, and weights as they are {plain}.
+`majority-vote` the strategy, too. Accuracy is on the test set after the last round,
+{of_seeds}. MB are of all clients and rounds;
+*×* says how many times fewer go up than without compression. Bounds:
+one client with all examples reaches {pooled}, and weights as they are {plain}.
 
 ![Test accuracy against megabytes sent up, a line for each codec](compression.png)
 
@@ -93,13 +92,14 @@ def scenario_of(codec: Codec, seed: int) -> Scenario:
         **codec.changes,
     }
     for table, processors in (("updates", codec.updates), ("downlink", codec.downlink)):
-        for number, processor in enumerate(processors):
-            changes |= {f"{table}.{number}.{key}": value for key, value in processor.items()}
-    return load("fedavg", [f"{key}={_toml(value)}" for key, value in changes.items()])
+        if processors:
+            changes[table] = "[" + ", ".join(map(_inline, processors)) + "]"
+    return load("fedavg", [f"{key}={value}" for key, value in changes.items()])
 
 
-def _toml(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
+def _inline(table: dict[str, Any]) -> str:
+    """Return a table on one line of TOML; text, numbers and truth values are written as in JSON."""
+    return "{" + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + "}"
 
 
 def outcome(codec: Codec, seed: int) -> dict[str, Any]:
@@ -130,7 +130,8 @@ def page(content: dict[str, Any], seeds: int) -> str:
 
     def ends(codec: Codec) -> str:
         found = [content["runs"][key_of(codec, seed)]["accuracy"][-1] for seed in range(seeds)]
-        return f"{mean(found):.3f} [{min(found):.3f}, {max(found):.3f}]"
+        spread = f" [{min(found):.3f}, {max(found):.3f}]" if seeds > 1 else ""
+        return f"{mean(found):.3f}{spread}"
 
     plain = content["runs"][key_of(Codec("none"), 0)]
     lines = []
@@ -145,7 +146,11 @@ def page(content: dict[str, Any], seeds: int) -> str:
     head = HEAD.format(
         rounds=len(plain["accuracy"]) - 1,
         parameters=plain["parameters"],
-        seeds=seeds,
+        of_seeds=(
+            f"the mean of {seeds} seeds and, in brackets, the least and the most"
+            if seeds > 1
+            else "of one seed, so that a point or two may be chance"
+        ),
         pooled=ends(Codec("pooled")),
         plain=ends(Codec("none")),
     )

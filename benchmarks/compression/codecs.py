@@ -47,10 +47,12 @@ def codecs() -> Iterator[Codec]:
     yield Codec("bfloat16", ({"name": "bfloat16"},))
     for name, table in LOSSY.items():
         for feedback in (True, False):
-            yield Codec(name, ({**table, "error_feedback": feedback},), feedback=feedback)
+            own = {**table, "error_feedback": feedback}
+            if table["name"] == "random-k":
+                own["unbiased"] = False
+            yield Codec(name, (own,), feedback=feedback)
         if table["name"] == "random-k":
-            scaled = {**table, "error_feedback": False, "unbiased": True}
-            yield Codec(f"{name}, n/k times", (scaled,), feedback=False)
+            yield Codec(f"{name}, n/k times", (table,), feedback=False)
     signs = {"name": "sign", "error_feedback": False}
     yield Codec(
         "majority vote", (signs,), feedback=False, changes={"strategy.name": "majority-vote"}
@@ -58,5 +60,6 @@ def codecs() -> Iterator[Codec]:
     whole = ({"name": "float16"}, {"name": "lossless"})
     yield Codec("float16, lossless", whole)
     yield Codec("top-k, float16, lossless", (TOP_K, *whole), feedback=True)
-    yield Codec("top-k, QSGD down", (TOP_K,), ({"name": "qsgd", "levels": 7},), feedback=True)
+    down = ({"name": "qsgd", "levels": 7},)
+    yield Codec("TernGrad, QSGD down", (LOSSY["TernGrad"],), down)
     yield Codec("top-k, top-k down", (TOP_K,), (TOP_K,), feedback=True)

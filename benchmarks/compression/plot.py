@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.compression.codecs import Codec
 from fedlab.results.drawing.style import LIGHT, PARAMETERS, save_png
@@ -16,6 +17,7 @@ Runs = Sequence[tuple[Codec, Mapping[str, Any]]]
 COLOURS = (
     *("#1f2430", "#8b93a3", "#b9bfca", "#2560d8", "#0b8462", "#7d4fb5", "#c23a4b", "#b8620e"),
     *("#12a5b8", "#d64fa0", "#6a8f1f", "#e0a100", "#5b4636", "#3f7fbf", "#9c2f6f", "#4d9b6b"),
+    "#ff8f5a",
 )
 
 
@@ -36,12 +38,15 @@ def draw(runs: Runs, path: Path) -> None:
             total = up[-1] + run["down"][-1] / 1e6
             ends.plot(total, run["accuracy"][-1], "o", color=colour, mfc=filled, ms=6)
         curves.set_xscale("log")
-        ends.set_xscale("log")
+        # Powers are typeset as mathematics, which the style switches off.
+        curves.xaxis.set_major_formatter("{x:g}")
+        curves.xaxis.set_minor_formatter(NullFormatter())
+        ends.set_xlim(left=0)
         curves.set_xlabel("MB sent up so far, all clients")
         ends.set_xlabel("MB up and down after the last round")
         curves.set_ylabel("test accuracy")
-        curves.set_title("solid: error feedback, or nothing to feed back; dashed: without")
-        ends.set_title("filled: error feedback, or nothing to feed back; hollow: without")
+        curves.set_title("dashed: no error feedback")
+        ends.set_title("hollow: no error feedback")
         figure.legend(loc="outside right center", fontsize=8)
     save_png(figure, path)
 

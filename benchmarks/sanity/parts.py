@@ -81,6 +81,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedyogi": {},
     "fl+hc": {"strategy": {"clusters": 2, "warm_up": 1}},
     "fltrust": {"strategy": {"root_examples": 60}},
+    "gradual-pruning": {"strategy": {"first": 1, "last": 2, "inner": {"name": "fedavg"}}},
     "ifca": {"client": {"name": "ifca"}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
     "majority-vote": {},

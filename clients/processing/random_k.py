@@ -20,9 +20,14 @@ SEED, LENGTH = "seed", "length"
 class RandomKSettings(ErrorFeedbackSettings):
     """Keys of a table of ``[[updates]]`` with name = "random-k"."""
 
+    error_feedback: bool = Field(
+        False, description="whether what was left out is added to the client's next update"
+    )
     fraction: float = Field(0.25, gt=0, le=1, description="k over the number of parameters")
-    unbiased: bool = Field(
-        False, description="send n/k times each number, right on average; not with error feedback"
+    unbiased: bool | None = Field(
+        None,
+        description="send n/k times each number, right on average; default: unless errors are fed "
+        "back, with which it does not go",
     )
     mask: Literal["client", "round"] = Field(
         "client",
@@ -48,7 +53,8 @@ class RandomK(ErrorFeedback):
     contraction, E ‖rand_k(x) − x‖² = (1 − k/n) ‖x‖² (Stich et al., Lemma A.1), so that error
     feedback makes up for it. The subsampled updates of Konečný et al., "Federated Learning:
     Strategies for Improving Communication Efficiency", section 3, are (n/k) rand_k(x): right on
-    average, with E ‖(n/k) rand_k(x) − x‖² = (n/k − 1) ‖x‖² (``unbiased``, without error feedback).
+    average, with E ‖(n/k) rand_k(x) − x‖² = (n/k − 1) ‖x‖². These are the default: a client that
+    trains in few rounds has its error for long.
 
     The places follow from a seed of 8 bytes, which travels in their stead.
     """
@@ -101,4 +107,9 @@ class RandomK(ErrorFeedback):
         return drawn[:count].sort().values
 
     def _factor(self, size: int) -> float:
-        return size / math.ceil(self.settings.fraction * size) if self.settings.unbiased else 1.0
+        return size / math.ceil(self.settings.fraction * size) if self._is_unbiased else 1.0
+
+    @property
+    def _is_unbiased(self) -> bool:
+        wanted = self.settings.unbiased
+        return not self.settings.error_feedback if wanted is None else bool(wanted)

@@ -78,6 +78,7 @@ def _add_commands() -> None:
         assets,
         check,
         compare,
+        compress,
         crossval,
         data,
         deploy,
@@ -102,6 +103,7 @@ def _add_commands() -> None:
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)
+    app.command("compress")(compress.compress)
     app.command("report")(report.report)
     app.command("compare")(compare.compare)
     app.add_typer(assets.app, name="assets")

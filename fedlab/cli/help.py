@@ -18,7 +18,7 @@ SECTIONS = {
     "Find and check": ("list", "show", "check", "data", "assets"),
     "Federate": ("deploy",),
     "Read the results": ("report", "compare"),
-    "Use what was trained": ("evaluate", "predict", "export"),
+    "Use what was trained": ("evaluate", "predict", "export", "compress"),
 }
 """The commands of ``fedlab --help``, in the order in which a new user needs them."""
 REST = "Commands"

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from fedlab.errors import FedlabError, nearest, shortened
 from fedlab.files import MODEL
+from fedlab.models.compact import expanded
 
 Weights = dict[str, torch.Tensor]
 
@@ -74,7 +75,7 @@ def _weights_file(path: Path) -> Path:
 def _content(path: Path) -> object:
     try:
         if _is_safetensors(path):
-            return load_file(path)
+            return expanded(load_file(path))
         with path.open("rb") as file:  # of a path, torch looks at the suffix
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -17,6 +17,7 @@ from fedlab.data.dataset import Task
 from fedlab.determinism import deterministic
 from fedlab.errors import FedlabError, one_line
 from fedlab.files import BEST, MODEL, SCENARIO, SUMMARY, TASK
+from fedlab.models.compact import expanded
 from fedlab.models.network import Network, build_network, without_merged
 from fedlab.results.parsing import read_object
 from fedlab.results.rows import Summary
@@ -155,7 +156,7 @@ def _phase_of(folder: RunFolder, best: bool) -> Scenario:
 def _fill(network: Network, path: Path) -> None:
     """Copy a file's tensors into the network, all of them or none."""
     try:
-        state = load_file(path)
+        state = expanded(load_file(path))
     except (SafetensorError, OSError) as error:
         raise FedlabError(f"{path} is not a whole safetensors file: {error}") from error
     module = network.model.module

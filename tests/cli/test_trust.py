@@ -60,6 +60,7 @@ COMMANDS = {
     "evaluate": ["evaluate", "run"],
     "predict": ["predict", "run", "flowers.csv"],
     "export": ["export", "run"],
+    "compress": ["compress", "run", "--int8"],
 }
 
 

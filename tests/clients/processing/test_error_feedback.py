@@ -8,7 +8,7 @@ from tests.clients.processing.codec import arrived, encoded, processor, small_la
 
 CODECS = {
     "top-k": {"fraction": 0.1},
-    "random-k": {"fraction": 0.3},
+    "random-k": {"fraction": 0.3, "error_feedback": True},
     "qsgd": {"levels": 1, "bucket_size": 64, "error_feedback": True},
     "sign": {},
     "terngrad": {"error_feedback": True},

@@ -50,7 +50,7 @@ PROCESSORS = {
     "bfloat16": ("", 'name = "fedmedian"'),
     "top-k": ("fraction = 0.1", FEDAVG),
     "qsgd": ("levels = 3", 'name = "scaffold"'),
-    "random-k": ('fraction = 0.2\nmask = "round"', FEDAVG),
+    "random-k": ('fraction = 0.2\nmask = "round"\nerror_feedback = true', FEDAVG),
     "sign": ("", 'name = "majority-vote"'),
     "terngrad": ("error_feedback = true", FEDAVG),
     "powersgd": ("rank = 2", FEDAVG),

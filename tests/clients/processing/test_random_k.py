@@ -11,7 +11,7 @@ UPDATE = torch.randn(60, generator=torch.Generator().manual_seed(4))
 
 
 def test_a_random_part_arrives_as_it_was_and_the_rest_not() -> None:
-    own = processor("random-k", fraction=0.25, error_feedback=False)
+    own = processor("random-k", fraction=0.25, unbiased=False)
     payload = encoded(own, UPDATE)
     came = arrived(own, payload)
     sent = came != 0
@@ -21,7 +21,7 @@ def test_a_random_part_arrives_as_it_was_and_the_rest_not() -> None:
 
 
 def test_the_scaled_form_is_unbiased_with_the_variance_of_the_paper() -> None:
-    own = processor("random-k", fraction=0.25, error_feedback=False, unbiased=True)
+    own = processor("random-k", fraction=0.25)
     drawn = torch.stack([arrived(own, encoded(own, UPDATE, seed=s)) for s in range(1500)])
     assert (drawn.mean(0) - UPDATE).abs().max() < 5 * drawn.std(0).max() / 1500**0.5
     variance = (drawn - UPDATE).square().sum(1).mean() / UPDATE.square().sum()
@@ -29,18 +29,18 @@ def test_the_scaled_form_is_unbiased_with_the_variance_of_the_paper() -> None:
 
 
 def test_the_contraction_leaves_one_minus_k_over_n() -> None:
-    own = processor("random-k", fraction=0.25)
+    own = processor("random-k", fraction=0.25, error_feedback=True)
     left = [encoded(own, UPDATE, seed=s).kept["error"].square().sum() for s in range(600)]
     assert np.mean(left) / float(UPDATE.square().sum()) == pytest.approx(0.75, rel=0.05)
 
 
 def test_error_feedback_and_the_scaled_form_are_refused_together() -> None:
     with pytest.raises(ValueError, match="set error_feedback = false, or leave unbiased out"):
-        processor("random-k", unbiased=True)
+        processor("random-k", error_feedback=True, unbiased=True)
 
 
 def test_the_sum_of_what_is_sent_under_one_mask_is_the_sum_decoded() -> None:
-    own = processor("random-k", fraction=0.25, mask="round", error_feedback=False)
+    own = processor("random-k", fraction=0.25, mask="round", unbiased=False)
     assert own.decodes_sums
     assert not processor("random-k").decodes_sums
     seed = int(own.begin_round(1)["seed"])
