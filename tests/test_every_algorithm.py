@@ -52,6 +52,7 @@ def run_algorithms() -> set[tuple[str, str]]:
         clients(*NAME.findall(client))
     personalised = module("clients/test_personalised_runs.py")
     clients(*personalised.ALGORITHMS)
+    clients(*module("clients/test_self_supervised_runs.py").ALGORITHMS)
     strategies(*personalised.SERVERS.values())
     strategies(*module("strategies/test_flower_runs.py").ADOPTED)
     found.update(("attack", n) for n in module("clients/attacks/test_attacked_runs.py").ATTACKS)

@@ -114,7 +114,9 @@ def check_learns(watch: Watch, least: float = 1.0) -> None:
 def test_every_strategy_and_client_is_among_those_tried() -> None:
     assert set(parts.STRATEGIES) == set(registry.strategies.names())
     paired = {own.get("client", {}).get("name") for own in parts.STRATEGIES.values()} - {None}
-    assert {*parts.ALGORITHMS, *paired} == set(registry.clients.names())
+    # SimMIM is for Vision Transformers, which have no batch norm.
+    known = {*parts.ALGORITHMS, *parts.SELF_SUPERVISED, *paired, "simmim"}
+    assert known == set(registry.clients.names())
 
 
 @pytest.mark.parametrize("name", parts.STRATEGIES)
@@ -125,6 +127,17 @@ def test_every_strategy_learns_with_trained_batch_norm(trained: Any, name: str) 
 @pytest.mark.parametrize("name", parts.ALGORITHMS)
 def test_every_client_learns_with_trained_batch_norm(trained: Any, name: str) -> None:
     check_learns(watched("fedavg", parts.ALGORITHMS[name], {"model": trained}))
+
+
+@pytest.mark.parametrize("name", parts.SELF_SUPERVISED)
+def test_without_labels_trained_batch_norm_stays_sound(trained: Any, name: str) -> None:
+    watch = watched("fedavg", parts.SELF_SUPERVISED[name], {"model": trained})
+    # The projection's running variances begin at 1, and are of small numbers.
+    assert watch.least > 0
+    tested = [record["test"] for record in watch.records]
+    assert all(math.isfinite(test["loss"]) for test in tested)
+    assert tested[-1]["spread"] > 0.05
+    assert tested[-1]["probe_accuracy"] > 0.5
 
 
 @pytest.mark.parametrize("name", WRAPPED)

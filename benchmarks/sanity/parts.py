@@ -109,6 +109,13 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 """Clients that go with any strategy, and what each needs; the others stand in ``STRATEGIES``."""
 
+VIEWS = {"data": {"augmentation": {"further": [{"name": "resized-crop"}, {"name": "flip"}]}}}
+SELF_SUPERVISED: dict[str, dict[str, Any]] = {
+    name: {**VIEWS, "client": {"name": name, "projection": [16, 8]}}
+    for name in ("simclr", "simsiam", "byol", "moco", "fedu", "fedema")
+}
+"""Clients that learn without labels, and go with any strategy."""
+
 
 def scenario_of(strategy: str, own: Mapping[str, Any], *changes: Mapping[str, Any]) -> Scenario:
     """Return a small scenario, checked.

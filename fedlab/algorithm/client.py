@@ -107,6 +107,9 @@ class ClientAlgorithm:
     couples_examples: ClassVar[bool] = False
     """Whether what it descends is no mean over a batch's examples, so that a batch cannot be
     computed in pieces (``engine.micro_batch``)."""
+    serves_alone: ClassVar[bool] = False
+    """Whether baselines train by it, and not by plain supervised descent: what it learns is
+    something else."""
     sends_weights: ClassVar[bool] = True
     """Whether it sends weights, or else something that stands in their place."""
 
@@ -117,6 +120,13 @@ class ClientAlgorithm:
     def overrides(cls, *names: str) -> bool:
         """Return whether this algorithm has one of these methods of its own."""
         return any(getattr(cls, name) is not getattr(ClientAlgorithm, name) for name in names)
+
+    def learned(self, own: Task) -> Task:
+        """Return what is learned of data whose own task is ``own``: that task.
+
+        An algorithm that learns something else, such as what needs no labels, returns another.
+        """
+        return own
 
     def objections(self, setup: Setup) -> Iterator[str]:
         """Yield a sentence for each reason why the algorithm cannot work with the other parts.

@@ -57,6 +57,40 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """What stands in the place of a model's last layer in self-supervised learning.
+
+    Attributes:
+        sizes: Of the layers of the projection g, from its first to its outputs.
+        prediction: Of the hidden layers of the predictor q, whose outputs have the size of the
+            projection's; () where there is no predictor.
+        normalises_outputs: Whether the projection's outputs are normalised over the batch, too.
+    """
+
+    sizes: tuple[int, ...]
+    prediction: tuple[int, ...] = ()
+    normalises_outputs: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Return how many numbers come of an input: g's and, beside them, q's."""
+        return self.sizes[-1] * (2 if self.prediction else 1)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Which part of a picture is hidden, to be told from the rest.
+
+    Attributes:
+        patch_size: Side of a square patch in pixels.
+        share: Of the patches that are hidden.
+    """
+
+    patch_size: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Task:
     """What is to be learned.
 
@@ -65,7 +99,9 @@ class Task:
             "tagging" (targets: (N, T) class), "sequence-to-sequence" (inputs: source tokens and the
             decoder's input tokens side by side, (N, source_length + T); targets: (N, T) token),
             "regression" (targets: (N, outputs) float; forecasting is regression on a series),
-            "reconstruction" (the targets are the inputs; those that are stored are not looked at).
+            "reconstruction" (the targets are the inputs; those that are stored are not looked at),
+            "self-supervised" (two views of an input belong together; no targets are looked at),
+            "masked-patches" (the patches of a picture that were hidden; likewise).
             Any other kind says its own criterion and metrics.
         modality: What the inputs are; it decides how they are prepared for a model.
         input_shape: Shape of one input: (C, H, W), (T,) tokens, (T, F) series, (F,) tabular.
@@ -85,6 +121,8 @@ class Task:
         reported: Metrics that are reported, by name; () for those of its kind.
         class_counts: How many training examples all clients have of each class, where the
             scenario weighs classes by that; else ().
+        projection: Self-supervised only: what stands in the place of a model's last layer.
+        masking: Masked patches only: what is hidden; outputs are the values of each patch.
         criterion, metrics, draw: What the task counts as, by name, where that is not what its kind
             does (see :class:`fedlab.data.task_kinds.Conventions`).
 
@@ -105,6 +143,8 @@ class Task:
     encoding: Encoding | None = None
     reported: tuple[str, ...] = ()
     class_counts: tuple[int, ...] = ()
+    projection: Projection | None = None
+    masking: Masking | None = None
     criterion: str = ""
     metrics: str = ""
     draw: str = ""

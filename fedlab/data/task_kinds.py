@@ -27,6 +27,8 @@ KINDS = {
     "sequence-to-sequence": Conventions("cross-entropy", "tokens"),
     "regression": Conventions("sum-of-squares", "regression"),
     "reconstruction": Conventions("mean-squared-error", "reconstruction", "reconstruction"),
+    "masked-patches": Conventions("masked-patches", "masked-patches", "masked-patches"),
+    "self-supervised": Conventions("agreement", "views", "two-views"),
 }
 
 ONE_SCORE = Conventions("binary", "classification")

@@ -23,6 +23,7 @@ from fedlab.engine import devices, numerics, pieces
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
 from fedlab.engine.client_states import ClientStates
 from fedlab.engine.features.cache import CannotCache, plan_features, split_network
+from fedlab.engine.probe import Probe, probe_of
 from fedlab.engine.reports import Decision, Exchange, Progress
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.stacked.decision import Stacking, stacking_of
@@ -74,6 +75,9 @@ class Engine(Grid):
         self.stacking = Stacking(Decision.against("not decided yet"))
         self.features = Decision.against("this engine does not share files with its clients")
         self.updates: UpdateChain | None = None
+        wanted = probe_of(scenario, federation)
+        self._probe = Probe(wanted, scenario, federation) if wanted else None
+        self._network: Network | None = None
         self._watchdog = Watchdog(client_timeout=settings.client_timeout)
         self._run = flower_internals.empty_run()
         self._answered: dict[str, Message] = {}
@@ -147,6 +151,7 @@ class Engine(Grid):
         Args:
             network: The server's copy of the model.
         """
+        self._network = network
         self.updates = update_chain(self.scenario, network.model.layout)
         if self.shares_files():
             self.features = self._cache_features(network)
@@ -293,7 +298,8 @@ class Engine(Grid):
     def evaluate(self, wire: torch.Tensor) -> Evaluation:
         """Return the metrics of the weights on the server's test set.
 
-        The test set is cut into shards of fixed size, added up in order.
+        The test set is cut into shards of fixed size, added up in order. Where representations are
+        probed, the server's own network does that.
         """
         test = self.federation.dataset.test
         shards = [
@@ -303,6 +309,9 @@ class Engine(Grid):
         evaluation = Evaluation(self.federation.dataset.task)
         for state in self._evaluate_shards(wire, shards):
             evaluation.merge(state)
+        if self._probe is not None:
+            assert self._network is not None
+            evaluation.note(self._probe.measured(self._network, wire))
         return evaluation
 
     @abstractmethod

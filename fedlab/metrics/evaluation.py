@@ -42,6 +42,7 @@ class Evaluation:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._sites: dict[int, Evaluation] = {}
+        self._noted: dict[str, float] = {}
         self._metrics: MetricSet = metrics.get(task.conventions.metrics)(task)
         self._further = {name: found(task) for name, found in _further(task).items()}
         sizes = {"loss": 2, **self._metrics.sizes(), "success": 2}
@@ -68,6 +69,10 @@ class Evaluation:
             for name, value in further.count(outputs.detach(), targets).items():
                 self._add(f"{prefix}.{name}", value)
 
+    def note(self, values: Mapping[str, float]) -> None:
+        """Report what was measured of the same model by other means, by name."""
+        self._noted |= values
+
     def count_success(self, hits: Tensor) -> None:
         """Count (N,) inputs with a trigger, true where they got the class that it stands for."""
         self._add("success", torch.tensor([hits.sum(), len(hits)]))
@@ -88,7 +93,7 @@ class Evaluation:
             found = {name: found[name] for name in self._task.reported if name in found}
         hits, triggered = self._sums["success"].tolist()
         success = {"attack_success": hits / triggered} if triggered else {}
-        return {"loss": loss / count, **found, **success}
+        return {"loss": loss / count, **found, **success, **self._noted}
 
     def site(self, number: int) -> Evaluation:
         """Return the evaluation of one site's examples."""

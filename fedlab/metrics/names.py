@@ -47,6 +47,8 @@ class MetricName:
 # The first of these that a run has is the one it is judged by.
 METRICS = (
     MetricName("accuracy", "accuracy", True, True),
+    MetricName("probe_accuracy", "accuracy of a linear probe", True, True),
+    MetricName("knn_accuracy", "accuracy of nearest neighbours", True, True),
     MetricName("perplexity", "perplexity", False),
     MetricName("rmse", "root mean squared error", False),
     MetricName("auroc", "AUROC", True, True),
@@ -57,6 +59,7 @@ METRICS = (
     MetricName("r2", "R²", True),
     MetricName("brier", "Brier score", False),
     MetricName("loss", "loss", False),
+    MetricName("spread", "spread of projections", True),
     MetricName("calibration_error", "calibration error", False, True),
     MetricName("attack_success", "backdoor success", False, True),
 )

@@ -61,7 +61,7 @@ def _picture_size(settings: BackboneSettings, task: Task) -> tuple[int, int]:
             f"model.name: '{settings.name}' takes pictures, and the data set's inputs are "
             f"{task.modality}; the zoo has models for those, and `fedlab list models` shows them"
         )
-    if task.kind not in ("classification", "regression"):
+    if task.kind not in ("classification", "regression", "self-supervised"):
         raise FedlabError(
             f"model.name: '{settings.name}' serves classification and regression, and the data "
             f"set's task is {task.kind}"

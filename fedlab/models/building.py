@@ -9,6 +9,7 @@ from torch import nn
 from fedlab import assets, registry
 from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
+from fedlab.models.projection import put_in_place_of_head
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.models.weight_files import read_weights
@@ -42,9 +43,18 @@ class Built:
 def backbone_of(settings: ModelSettings, task: Task) -> Built:
     """Return the model that a scenario names, with its published weights where it asks for them.
 
+    In self-supervised learning a projection takes the place of its last layer.
+
     Raises:
         FedlabError: If the model does not fit the task, or its weights are not available.
     """
+    built = _of_library(settings, task)
+    if task.projection is not None:
+        put_in_place_of_head(built.module, built.head, task.projection, settings.name)
+    return built
+
+
+def _of_library(settings: ModelSettings, task: Task) -> Built:
     models = registry.models
     if isinstance(settings, TransformersSettings):
         from fedlab.models import transformers_backbone

@@ -224,6 +224,10 @@ def _outputs(task: Task) -> dict[str, Any]:
         return (
             found | {"are": "scaled numbers", "formula": "output · scale + offset"} | _of(targets)
         )
+    if task.kind == "masked-patches":
+        return found | {"are": "values of patches", "shape": ["batch", "patch", task.outputs]}
+    if task.kind == "self-supervised":
+        return found | {"are": "projections"}
     if task.kind == "reconstruction":
         return found | {"are": "inputs", "shape": ["batch", "as the inputs, perhaps flat"]}
     if task.kind in ("tagging", "sequence-to-sequence") or task.every_position:

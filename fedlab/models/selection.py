@@ -12,6 +12,7 @@ from torch import nn
 from fedlab.errors import FedlabError
 from fedlab.models.adapters.adapt import Adapted
 from fedlab.models.building import Built
+from fedlab.models.projection import has_projection
 from fedlab.models.settings import ADAPTER, ModelSettings
 
 _NORMS = (
@@ -61,10 +62,13 @@ def changed(
         own = [f"{name}.{parameter}" for parameter, _ in norm.named_parameters(recurse=False)]
         return not own or any(parameter in trained for parameter in own)
 
+    # The batch norm of a projection is as new as the projection, and has nothing to keep.
+    new = has_projection(module, backbone.head)
     moving = {
         name: norm
         for name, norm in norms.items()
-        if policy.batch_norm != "frozen" and is_trained(name, norm)
+        if (policy.batch_norm != "frozen" or (new and name.startswith(f"{backbone.head}.")))
+        and is_trained(name, norm)
     }
     buffers = [
         f"{name}.{buffer}"

@@ -209,7 +209,9 @@ def _rounds(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 
 def _plain(scenario: Scenario, work: Callable[[Any, int], dict[str, Any]]) -> Scenario:
-    """Return the scenario with supervised clients that do other work, and a plain average.
+    """Return the scenario with clients that do other work, and a plain average.
+
+    They are supervised ones, or the scenario's own where one can train alone by their algorithm.
 
     Args:
         scenario: The scenario.
@@ -217,6 +219,10 @@ def _plain(scenario: Scenario, work: Callable[[Any, int], dict[str, Any]]) -> Sc
     """
 
     def client(settings: Any, rounds: int) -> ClientSettings:
+        if registry.clients.get(settings.name).serves_alone:
+            keys = {"steps": None, **NOT_ALONE, **work(settings, rounds)}
+            alone: ClientSettings = settings.model_copy(update=keys)
+            return alone
         common = {key: getattr(settings, key) for key in ClientSettings.model_fields}
         own = {"name": "supervised", "steps": None, **NOT_ALONE, **work(settings, rounds)}
         return ClientSettings(**common | own)

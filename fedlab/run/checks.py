@@ -20,6 +20,7 @@ from fedlab.data.federation import Federation
 from fedlab.data.transforms import build_augmentation
 from fedlab.data.unseen_settings import KEY
 from fedlab.data.virtual import GeneratedExamples
+from fedlab.engine import probe
 from fedlab.errors import FedlabError, FedlabErrors, described
 from fedlab.models.adapters.adapt import Adapted
 from fedlab.models.adapters.layers import caller_of
@@ -232,6 +233,7 @@ def _evaluation(setup: Setup) -> Iterator[str]:
                 "evaluation.early_stopping.on: clients have no validation parts; set "
                 "data.validation above 0"
             )
+    yield from probe.objections(setup)
     yield from unknown_metric("evaluation.early_stopping", stopping, setup.task)
 
 

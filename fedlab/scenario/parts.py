@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fedlab import registry, seeding
+from fedlab.algorithm.client import ClientAlgorithm
 from fedlab.algorithm.public import PublicInputs
 from fedlab.algorithm.update_chain import UpdateChain
 from fedlab.attacks.adversary import Adversary
@@ -75,14 +76,16 @@ def task_of(scenario: Scenario, own: Task) -> Task:
     """Return what the scenario lets clients learn.
 
     Args:
-        scenario: The scenario; its ``data.task`` says what, its ``evaluation.metrics`` what is
-            reported of it.
+        scenario: The scenario; its ``data.task`` and its client algorithm say what, its
+            ``evaluation.metrics`` what is reported of it.
         own: The data set's own task.
 
     Raises:
         FedlabError: If the data set's inputs cannot be reconstructed, or a metric does not suit.
     """
     task = own if scenario.data.task != "reconstruction" else _reconstruction(own)
+    algorithm: ClientAlgorithm = registry.clients.get(scenario.client.name)(scenario.client)
+    task = algorithm.learned(task)
     names = scenario.evaluation.metrics
     return reporting(task, names) if names else task
 

@@ -23,6 +23,26 @@ Baseline = Literal["centralised", "local", "random"]
 RoundCount = Annotated[int, Field(ge=1, le=10**6, description="rounds of federated training")]
 
 
+class ProbeSettings(Settings):
+    """Keys of ``[evaluation.probe]``: how good the representations are that enter the head.
+
+    Classifiers that know the labels of some training examples are tried on the server's test set.
+    """
+
+    examples: int = Field(
+        5000, ge=2, description="how many labelled training examples to use, drawn once"
+    )
+    neighbours: int = Field(
+        20,
+        ge=0,
+        description="knn_accuracy: a vote of so many nearest neighbours by the cosine, each with "
+        "the weight exp(cosine / 0.07) (Wu et al. 2018); 0: not measured",
+    )
+    linear: bool = Field(
+        True, description="probe_accuracy: logistic regression on the standardised representations"
+    )
+
+
 class EvaluationSettings(UnseenSettings):
     """Keys of ``[evaluation]``."""
 
@@ -42,6 +62,11 @@ class EvaluationSettings(UnseenSettings):
         description="what is reported beside the loss, such as accuracy, balanced_accuracy, "
         "macro_f1, auroc, auprc, calibration_error, brier; rmse, mae, r2; default: what suits the "
         "data set's task",
+    )
+    probe: ProbeSettings | None = Field(
+        None,
+        description="what simple classifiers make of the representations, a table; default: "
+        "there where clients learn without labels",
     )
     baselines: tuple[Baseline, ...] = Field(
         (), description="'centralised', 'local', 'random': is federating worth it?"

@@ -16,6 +16,7 @@ import torch
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario, load
 from tests.clients import test_personalised_runs as personalised
+from tests.clients import test_self_supervised_runs as self_supervised
 from tests.clients.attacks import test_attacked_runs as attacked
 from tests.clients.processing import test_processed_runs as processed
 from tests.devices.strict import counted
@@ -70,6 +71,8 @@ def scenarios() -> dict[str, Build]:
         found[name] = lambda name=name: distillation.scenario_of(*distillation.ALGORITHMS[name])
     for name in personalised.ALGORITHMS:
         found[name] = lambda name=name: of_personalised(name)
+    for name in self_supervised.ALGORITHMS:
+        found[name] = lambda name=name: self_supervised.scenario_of(name)
     for name in flower.ADOPTED:
         found[name] = lambda name=name: load(name, (*flower.SHORTENED, *flower.INLINE))
     for name in attacked.ATTACKS:

@@ -16,7 +16,12 @@ BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL
 
 
 @pytest.mark.parametrize(
-    "guide", ["writing-a-strategy", "writing-an-update-processor", "a-data-set-in-code"]
+    "guide",
+    [
+        "writing-a-strategy",
+        pytest.param("writing-an-update-processor", marks=pytest.mark.slow),
+        pytest.param("a-data-set-in-code", marks=pytest.mark.slow),
+    ],
 )
 def test_a_guides_files_and_commands_work_in_order(tmp_path: Path, guide: str) -> None:
     # No PYTHONPATH but that of the tests themselves, where they have one: modules are found beside

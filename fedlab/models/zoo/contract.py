@@ -33,6 +33,7 @@ _SERVED: dict[str, str] = {
     "sequence-to-sequence": "transformer",
     "regression": "linear, mlp or, for series, rnn, lstm, gru",
     "reconstruction": "autoencoder",
+    "masked-patches": "vit",
 }
 
 
@@ -86,7 +87,9 @@ class ZooModel(nn.Module):
                 f"model.name: '{name}' takes {taken}, and the data set holds "
                 f"{_PLURALS[task.modality]}; {_SUITED[task.modality]}"
             )
-        if task.kind not in self.kinds:
+        # In self-supervised learning another layer takes the place of a classifier's last one.
+        kind = "classification" if task.kind == "self-supervised" else task.kind
+        if kind not in self.kinds:
             suited = f"; take {_SERVED[task.kind]}" if task.kind in _SERVED else ""
             raise FedlabError(
                 f"model.name: '{name}' serves {_either(list(self.kinds))}, and the data set's task "

@@ -25,6 +25,7 @@ class VisionTransformer(ZooModel):
     Huang et al., ECCV 2016.
     """
 
+    kinds: ClassVar[tuple[str, ...]] = (*ZooModel.kinds, "masked-patches")
     modalities: ClassVar[tuple[Modality, ...]] = ("image",)
     has_drop_path: ClassVar[bool] = True
     can_be_stacked: ClassVar[bool] = True
@@ -51,6 +52,7 @@ class VisionTransformer(ZooModel):
         super().__init__(settings, task)
         channels, height, width = task.input_shape
         _check(settings, height, width)
+        _check_patches(settings, task)
         size = settings.width
         self.patch_embedding = PatchEmbed((height, width), settings.patch_size, channels, size)
         tokens = self.patch_embedding.num_patches + int(settings.class_token)
@@ -69,6 +71,7 @@ class VisionTransformer(ZooModel):
             "patch_embedding",
             *(f"blocks.{number}" for number in range(settings.depth)),
         )
+        self._every_patch = task.masking is not None
         self._initialise()
 
     def _initialise(self) -> None:
@@ -81,11 +84,18 @@ class VisionTransformer(ZooModel):
                 nn.init.zeros_(module.bias)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return the outputs, (N, outputs), of pictures (N, C, H, W)."""
+        """Return the outputs, (N, outputs), of pictures (N, C, H, W).
+
+        Of every patch, (N, patches, outputs), row by row, where patches were hidden.
+        """
         tokens = self.patch_embedding(inputs)
         if self.class_token is not None:
             tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         tokens = self.norm(self.blocks(tokens + self.positions))
+        if self._every_patch:
+            patches = tokens if self.class_token is None else tokens[:, 1:]
+            found: torch.Tensor = self.head(self.dropout(patches))
+            return found
         features = tokens.mean(1) if self.class_token is None else tokens[:, 0]
         outputs: torch.Tensor = self.head(self.dropout(features))
         return outputs
@@ -102,4 +112,14 @@ def _check(settings: VisionTransformer.Settings, height: int, width: int) -> Non
         raise FedlabError(
             f"model.heads: {settings.heads} heads cannot share model.width = {settings.width} "
             "evenly; take a divisor of the width"
+        )
+
+
+def _check_patches(settings: VisionTransformer.Settings, task: Task) -> None:
+    masking = task.masking
+    if masking is not None and masking.patch_size != settings.patch_size:
+        raise FedlabError(
+            f"client.patch_size: patches of {masking.patch_size}×{masking.patch_size} pixels are "
+            f"hidden, and those of the model have {settings.patch_size}×{settings.patch_size} "
+            "(model.patch_size); make them the same"
         )
