@@ -58,6 +58,9 @@ def run_algorithms() -> set[tuple[str, str]]:
     found.update(("attack", n) for n in module("clients/attacks/test_attacked_runs.py").ATTACKS)
     processing = module("clients/processing/test_processed_runs.py")
     found.update(("update processor", n) for n in processing.PROCESSORS)
+    for _, text in processing.PROCESSORS.values():
+        strategies(*NAME.findall(text))
+    strategies(*re.findall('"(gradual-.+)"', module("strategies/test_gradual_pruning.py").SCENARIO))
     return found
 
 

@@ -72,6 +72,9 @@ def shortened(name: str) -> tuple[str, ...]:
     if settings.phases:
         each = (f"phases.{number}.rounds=1" for number in range(len(settings.phases)))
         keys = (*(key for key in keys if key != "rounds=1"), *each)
+    if settings.strategy.name == "gradual-pruning":
+        # Its last round stands above its first.
+        keys = (*(key for key in keys if key != "rounds=1"), "rounds=2", "strategy.last=2")
     if settings.client.stragglers is None:
         return keys
     return tuple(key.replace("client.steps", "client.epochs") for key in keys)
