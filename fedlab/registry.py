@@ -234,6 +234,7 @@ datasets = Registry("data set", "datasets", "fedlab.data.sources")
 inspectors = Registry("kind of data", "inspectors", "fedlab.data.inspectors", keys=False)
 partitioners = Registry("partitioner", "partitioners", "fedlab.data.partitioners")
 augmentations = Registry("augmentation", "augmentations", "fedlab.data.augmentations")
+shifts = Registry("shift", "shifts", "fedlab.data.shifts")
 draws = Registry("draw", "draws", "fedlab.training.draws", keys=False)
 criteria = Registry(
     *("criterion", "criteria", "fedlab.training.criteria"),
@@ -296,6 +297,10 @@ KINDS = (
     Kind(
         *("augmentations", "augmentation", "[[data.augmentation.further]]", augmentations),
         "Random changes of training batches, a table each, in order.",
+    ),
+    Kind(
+        *("shifts", "shift", "[[data.shift]]", shifts),
+        "How the pictures of clients differ, a table each, in order.",
     ),
     Kind(
         *("models", "model", "[model]", models),

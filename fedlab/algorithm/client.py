@@ -110,6 +110,9 @@ class ClientAlgorithm:
     serves_alone: ClassVar[bool] = False
     """Whether baselines train by it, and not by plain supervised descent: what it learns is
     something else."""
+    learns_without_labels: ClassVar[bool] = False
+    """Whether clients without labels (``data.unlabelled``) have something to train on; those of
+    other algorithms send nothing, and are evaluated only."""
     sends_weights: ClassVar[bool] = True
     """Whether it sends weights, or else something that stands in their place."""
 

@@ -244,6 +244,10 @@ class Examples:
         """Return these examples with other inputs."""
         return Examples(inputs, self.targets, self.groups, self.group_names)
 
+    def with_targets(self, targets: torch.Tensor) -> Examples:
+        """Return these examples with other targets."""
+        return Examples(self.inputs, targets, self.groups, self.group_names)
+
     def without_groups(self) -> Examples:
         """Return these examples as nobody's in particular."""
         return Examples(self.inputs, self.targets)

@@ -63,7 +63,9 @@ def _class_counts(rows: Sequence[IntArray], examples: Examples, classes: int) ->
     """Return how many examples of each class each client holds, (clients, classes)."""
     counts = np.zeros((len(rows), classes), dtype=np.int64)
     for client, own in enumerate(rows):
-        counts[client] = np.bincount(examples.targets_of(own).numpy(), minlength=classes)
+        labels = examples.targets_of(own).numpy()
+        # The labels of clients without any are below 0.
+        counts[client] = np.bincount(labels[labels >= 0], minlength=classes)
     return counts
 
 
@@ -89,6 +91,7 @@ def gini(values: npt.ArrayLike) -> float:
 
 def _label_skew(counts: IntArray) -> dict[str, float]:
     """Return the mean total variation distance to the pooled labels, and mean exp(entropy)."""
+    counts = counts[counts.sum(axis=1) > 0]
     shares = counts / counts.sum(axis=1, keepdims=True)
     pooled = counts.sum(axis=0) / counts.sum()
     logarithms = np.log(shares, where=shares > 0, out=np.zeros_like(shares))

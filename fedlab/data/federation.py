@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +35,9 @@ class Federation:
     the last client's. Where the scenario has *public* examples, the server and every client may
     look at them; they are among nobody's own. *Unseen* clients never train, and are no part of the
     population: they go by the numbers after those of the clients and of the root data.
+
+    Clients without labels (``unlabelled``) have no validation part: all that is not set apart for
+    their test is for training.
     """
 
     dataset: Dataset
@@ -44,6 +48,7 @@ class Federation:
     root_examples: int = 0
     public: Examples | None = None
     unseen: Partition | None = None
+    unlabelled: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.partition)
@@ -53,7 +58,11 @@ class Federation:
         if client == len(self) and self.root_examples:
             count = len(self.dataset.train)
             return np.arange(count - self.root_examples, count), np.empty(0, dtype=np.int64)
-        return split_validation(self._parts(client)[0], self.validation, self.seed, client)
+        fraction = self._validation(client)
+        return split_validation(self._parts(client)[0], fraction, self.seed, client)
+
+    def _validation(self, client: int) -> float:
+        return 0.0 if client in self.unlabelled else self.validation
 
     def evaluation_rows(self, client: int) -> IntArray:
         """Return the row numbers that the client is evaluated on.
@@ -113,30 +122,35 @@ class Federation:
         partition, number = self._of(client)
         size, own = partition.size(number), partition.own_test_size(number)
         if own:
-            validation = part_size(size, self.validation)
+            validation = part_size(size, self._validation(client))
             return size - validation, validation, own if self.client_test else 0
-        return self._sizes_of_parts(size)
+        return self._sizes_of_parts(size, self._validation(client))
 
-    def _sizes_of_parts(self, size: int) -> tuple[int, int, int]:
+    def _sizes_of_parts(self, size: int, fraction: float) -> tuple[int, int, int]:
         test = part_size(size, self.client_test)
-        validation = part_size(size - test, self.validation)
+        validation = part_size(size - test, fraction)
         return size - test - validation, validation, test
 
     @property
     def training_total(self) -> int:
-        """Return the number of training examples on all clients, or what is expected of it."""
+        """Return the number of labelled training examples on all clients, or an estimate of it."""
         if not self.partition.is_disjoint:
-            return self._sizes_of_parts(self.partition.total)[0]
-        return sum(self.part_sizes(client)[0] for client in range(len(self)))
+            return self._sizes_of_parts(self.partition.total, self.validation)[0]
+        return sum(self.part_sizes(client)[0] for client in self.labelled)
+
+    @property
+    def labelled(self) -> list[int]:
+        """Return the clients that have labels."""
+        return [client for client in range(len(self)) if client not in self.unlabelled]
 
     def pooled_rows(self) -> IntArray:
-        """Return the training rows of all clients, ascending, each once.
+        """Return the training rows of all clients with labels, ascending, each once.
 
         Where clients hold the same rows, as virtual ones do, these are all that there are.
         """
         if not self.partition.is_disjoint:
             return np.arange(len(self.dataset.train), dtype=np.int64)
-        return np.sort(np.concatenate([self.rows(client)[0] for client in range(len(self))]))
+        return np.sort(np.concatenate([self.rows(client)[0] for client in self.labelled]))
 
     def in_memory(self) -> Federation:
         """Return the federation with all examples in memory, for machines without its files."""
@@ -245,6 +259,18 @@ def _without_root(name: str, dataset: Dataset, seed: int, count: int) -> tuple[E
     rest, root = np.sort(order[count:]), np.sort(order[:count])
     whole = replace(dataset, train=dataset.train.take(np.concatenate([rest, root])))
     return dataset.train.take(rest), whole
+
+
+def of_clients(federation: Federation, clients: Sequence[int]) -> Federation:
+    """Return a federation of some of the clients, numbered anew in this order.
+
+    Those without labels stay so.
+    """
+    partition = federation.partition
+    names = tuple(partition.names[client] for client in clients) if partition.names else ()
+    chosen = Partition.of([partition.rows(client) for client in clients], names)
+    unlabelled = frozenset(n for n, c in enumerate(clients) if c in federation.unlabelled)
+    return replace(federation, partition=chosen, unseen=None, unlabelled=unlabelled)
 
 
 def some_of(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:

@@ -151,6 +151,10 @@ class MappedExamples(Examples):
         """Return these examples with all inputs in memory."""
         return self.with_inputs(self.file.read(self.rows))
 
+    def with_targets(self, targets: torch.Tensor) -> Examples:
+        """Return these examples with other targets; their inputs stay in the file."""
+        return MappedExamples(self.file, self.rows, targets, self.groups, self.group_names)
+
     def without_groups(self) -> Examples:
         """Return these examples as nobody's in particular."""
         return MappedExamples(self.file, self.rows, self.targets)

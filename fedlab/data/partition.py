@@ -17,7 +17,7 @@ from pydantic import Field
 
 from fedlab import seeding
 from fedlab.data.dataset import Examples, IntArray, Task
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, unknown
 from fedlab.settings import Settings
 
 
@@ -221,6 +221,38 @@ class Partitioner(Protocol):
             FedlabError: If the examples cannot be split so.
         """
         ...
+
+
+def clients_named(partition: Partition, named: Sequence[int | str], where: str) -> list[int]:
+    """Return the numbers of clients that are named or numbered, ascending.
+
+    Args:
+        partition: Knows their names.
+        named: Names or numbers.
+        where: The key that holds them, for messages.
+
+    Raises:
+        FedlabError: If one is not there.
+    """
+    found = set()
+    for one in named:
+        if isinstance(one, int):
+            if not 0 <= one < len(partition):
+                raise FedlabError(
+                    f"{where}: there is no client {one}; they are numbered from 0 to "
+                    f"{len(partition) - 1}"
+                )
+            found.add(one)
+        elif one in partition.names:
+            found.add(partition.names.index(one))
+        elif partition.names:
+            raise FedlabError(f"{where}: {unknown('client', one, partition.names)}")
+        else:
+            raise FedlabError(
+                f"{where}: '{one}' is a name, and these clients have none; give their numbers, "
+                f"from 0 to {len(partition) - 1}"
+            )
+    return sorted(found)
 
 
 def split_validation(

@@ -12,6 +12,13 @@ from fedlab.results.reading import RunRecord
 
 LOCAL_CLIENTS = 20
 """How many clients train alone, at most."""
+LABELS = {
+    "source-only": "source only",
+    "random": "random weights",
+    "target-supervised": "target with labels",
+    "centralised": "pooled data",
+}
+"""What reports call the baselines that have a line for each round."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,14 @@ def is_federating_worth_it(record: RunRecord) -> Verdict:
     reached = record.tested[-1].value(metric.name)
     start = f"federated training reaches {metric.text(reached)} test {metric.label}"
     local = local_spread(record, metric)
+    source = baseline_curve(record, "source-only", metric)
+    if source is not None:
+        better = metric.better(reached, source.values[-1])
+        return Verdict(
+            "yes" if better else "no",
+            f"{'Yes' if better else 'No'}: {start} on clients without labels."
+            f"{_against_curves(record, metric, reached)}{_missing(record)}",
+        )
     if local is None:
         return Verdict(
             "open",
@@ -130,6 +145,8 @@ def _against_curves(record: RunRecord, metric: MetricName, reached: float) -> st
     starts = {
         "centralised": "training on the pooled data",
         "random": "starting from random weights",
+        "source-only": "training without the clients that have no labels",
+        "target-supervised": "training these with their labels",
     }
     parts = []
     for name, start in starts.items():

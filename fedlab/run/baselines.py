@@ -1,7 +1,9 @@
 """Baselines on the same budget: is federating worth it?
 
 ``centralised``: one model on the pooled data, the upper bound. ``local``: each client alone, the
-lower bound. ``random``: the same federated run without pretrained weights. Each is an ordinary run
+lower bound. ``random``: the same federated run without pretrained weights. ``source-only``: plain
+federated training of the clients with labels, which adaptation to those without has to beat;
+``target-supervised``: of those without, with their labels, the upper bound. Each is an ordinary run
 of a scenario that differs from the federated one in one respect.
 """
 
@@ -17,7 +19,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from fedlab import registry, seeding
 from fedlab.algorithm.client import ClientSettings
 from fedlab.algorithm.strategy import cohort_size
-from fedlab.data.federation import Federation
+from fedlab.data.federation import Federation, of_clients
 from fedlab.data.partition import Partition
 from fedlab.engine.reports import Exchange
 from fedlab.engine.settings import EngineSettings
@@ -54,7 +56,13 @@ def run_baselines(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
     check_data(folder, federation)
     federation = replace(federation, unseen=None)
     known = [line for line in known if line.get("baseline") not in asked]
-    runners = {"centralised": _centralised, "local": _local, "random": _random}
+    runners = {
+        "centralised": _centralised,
+        "local": _local,
+        "random": _random,
+        "source-only": _source_only,
+        "target-supervised": _target_supervised,
+    }
     for name in asked:
         for line in runners[name](scenario, federation):
             known.append({"baseline": name, **line})
@@ -113,6 +121,25 @@ def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
     yield from _rounds(
         scenario.model_copy(update={"model": model, "evaluation": evaluation}), federation
     )
+
+
+def _source_only(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    """Train the clients with labels by a plain average; test as the run is tested."""
+    yield from _rounds(_plain(scenario, _as_much), of_clients(federation, federation.labelled))
+
+
+def _target_supervised(scenario: Scenario, federation: Federation) -> Iterator[Line]:
+    """Train the clients without labels as if they had them; test as the run is tested."""
+    data = scenario.data.model_copy(update={"unlabelled": ()})
+    whole = load_federation(scenario.model_copy(update={"data": data}))
+    dataset = replace(whole.dataset, test=federation.dataset.test)
+    target = of_clients(replace(whole, dataset=dataset), sorted(federation.unlabelled))
+    yield from _rounds(_plain(scenario, _as_much), target)
+
+
+def _as_much(settings: Any, rounds: int) -> dict[str, Any]:
+    """Return the keys that say how much a client does: as much as in the run."""
+    return {"steps": settings.steps}
 
 
 def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:

@@ -103,6 +103,7 @@ def check_compatibility(setup: Setup) -> None:
         *_inputs(setup),
         *_adapter(setup),
         *_lone_examples(setup),
+        *_unlabelled(setup),
         *_baselines(setup),
         *_evaluation(setup),
         *_unseen(setup),
@@ -195,6 +196,31 @@ def _lone_examples(setup: Setup) -> Iterator[str]:
         getattr(scenario.client, "batch_size", 0),
         federation,
     )
+
+
+def _unlabelled(setup: Setup) -> Iterator[str]:
+    """Tell what speaks against clients without labels."""
+    scenario, missing = setup.scenario, setup.federation.unlabelled
+    bounds = {"source-only", "target-supervised"} & set(scenario.evaluation.baselines)
+    if bounds and not missing and not scenario.data.unlabelled:
+        yield (
+            f"evaluation.baselines: '{min(bounds)}' is a bound of adaptation to clients without "
+            "labels, and all have some; name those without in data.unlabelled"
+        )
+    if missing and "local" in scenario.evaluation.baselines:
+        yield (
+            "evaluation.baselines: 'local' lets each client learn alone by its labels, and some "
+            "have none (data.unlabelled); take 'source-only' and 'target-supervised'"
+        )
+    if missing and scenario.client.class_weights == "balanced":
+        yield (
+            "client.class_weights: 'balanced' counts the labels of all clients, and some have none "
+            "(data.unlabelled); set it to 'none'"
+        )
+    if missing and scenario.data.task == "reconstruction":
+        yield "data.unlabelled: a reconstruction is learned without labels; leave the key out"
+    if missing and scenario.attack is not None:
+        yield "data.unlabelled: attacks need the labels of all clients; leave [attack] out"
 
 
 def _baselines(setup: Setup) -> Iterator[str]:

@@ -43,6 +43,7 @@ def notes_on(setup: Setup, run: Scenario) -> list[str]:
         *_model(setup),
         *_features(setup),
         *_client(setup),
+        *_unlabelled(setup),
     ]
     engine = registry.engines.get(setup.scenario.engine.name)
     for part in (setup.strategy, setup.algorithm, setup.attack, engine):
@@ -199,6 +200,16 @@ def _features(setup: Setup) -> Iterator[str]:
         "(--set data.augmentation=none) they are computed once, and rounds take a fraction of the "
         "time"
     )
+
+
+def _unlabelled(setup: Setup) -> Iterator[str]:
+    """Tell that clients without labels do not train, where they do not."""
+    count = len(setup.federation.unlabelled)
+    if count and not setup.algorithm.learns_without_labels:
+        yield (
+            f"data.unlabelled: client '{setup.scenario.client.name}' learns by labels, so that "
+            f"{count} of {setup.population} clients are evaluated and not trained"
+        )
 
 
 def _client(setup: Setup) -> Iterator[str]:

@@ -280,6 +280,9 @@ def _data_field(raw: dict[str, Any], problems: list[str]) -> Any:
     )
     keys = {"augmentation": _augmentation_field(content.get("augmentation"), problems)}
     keys["public"] = _public_field(content.get("public"), problems)
+    if content.get("shift") and isinstance(content["shift"], list):
+        each = _each(content["shift"], "data.shift", _registered("shifts"), problems)
+        keys["shift"] = (each, ...)
     # Of .ts files it is a file's path.
     if _is_table(source, "test"):
         keys["test"] = _test_field(content.get("test"), problems)

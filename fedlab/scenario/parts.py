@@ -19,7 +19,9 @@ from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.loaded import load_checked
 from fedlab.data.on_device import placed
+from fedlab.data.shift import shifted
 from fedlab.data.transforms import Preparation, build_preparation
+from fedlab.data.unlabelled import without_labels
 from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.metrics.evaluation import reporting
 from fedlab.models.given import Given
@@ -69,7 +71,15 @@ def split(scenario: Scenario, dataset: Dataset) -> Federation:
         getattr(getattr(strategy, "inner", strategy), "root_examples", 0),
         scenario.evaluation.unseen_clients,
     )
-    return posed(scenario, federation)
+    tables, partition = scenario.data.shift, federation.partition
+    if tables and federation.unseen is not None:
+        raise FedlabError(
+            "data.shift: clients that never train (evaluation.unseen_clients) would stay as they "
+            "are; use one of the two keys"
+        )
+    dataset = shifted(tables, federation.dataset, partition, scenario.seed)
+    federation = replace(federation, dataset=dataset)
+    return posed(scenario, without_labels(scenario.data.unlabelled, federation))
 
 
 def task_of(scenario: Scenario, own: Task) -> Task:

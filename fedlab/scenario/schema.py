@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SITES = "sites"
 """The data set of a scenario whose sites bring their own data."""
-Baseline = Literal["centralised", "local", "random"]
+Baseline = Literal["centralised", "local", "random", "source-only", "target-supervised"]
 RoundCount = Annotated[int, Field(ge=1, le=10**6, description="rounds of federated training")]
 
 
@@ -69,7 +69,9 @@ class EvaluationSettings(UnseenSettings):
         "there where clients learn without labels",
     )
     baselines: tuple[Baseline, ...] = Field(
-        (), description="'centralised', 'local', 'random': is federating worth it?"
+        (),
+        description="'centralised', 'local', 'random': is federating worth it? With "
+        "data.unlabelled, 'source-only' and 'target-supervised': does adaptation pay off?",
     )
     early_stopping: RunStoppingSettings | None = Field(
         None,
@@ -127,6 +129,17 @@ class DataKeys(Settings):
         None, ge=1, description="how many of the training examples to use, drawn once; default: all"
     )
     augmentation: SerializeAsAny[Settings] | None = None
+    shift: tuple[SerializeAsAny[Settings], ...] = Field(
+        (),
+        description="shifts that make the pictures of clients differ, a table with a name and keys "
+        "each, in order; each combination of strengths is a domain",
+    )
+    unlabelled: tuple[int | str, ...] = Field(
+        (),
+        description="clients without labels, by name or number, as the target domain of domain "
+        "adaptation: nothing is trained or chosen by their labels, and the server's test set is "
+        "that of their groups",
+    )
     public: SerializeAsAny[Settings] | None = Field(
         None,
         description="examples that the server and every client may look at and nobody owns; "

@@ -280,6 +280,12 @@ def objections(scenario: Scenario) -> Iterator[str]:
     for key in ("train_examples", "public"):
         if getattr(data, key) is not None:
             yield f"data.{key}: nobody has all sites' examples to choose from; leave the key out"
+    for key in ("shift", "unlabelled"):
+        if getattr(data, key):
+            yield (
+                f"data.{key}: the sites' examples and labels are their own, and nobody changes "
+                "them here; leave the key out"
+            )
     if getattr(getattr(strategy, "inner", strategy), "root_examples", 0):
         yield "strategy.root_examples: the server has no training examples, the sites have them"
     if _weighs_classes(scenario) and not counts_classes(scenario):

@@ -67,6 +67,8 @@ class LocalTask:
         first_round: The first of these rounds: above 1 in a later phase.
         scale: What the loss is multiplied by before each backward pass, in float16.
         micro_batch: How many examples of a batch are computed at once; None: all.
+        is_labelled: Whether the targets of ``examples`` are known (``data.unlabelled``).
+        has_target: Whether any client of the run is without labels, as a target domain is.
     """
 
     client: int
@@ -87,6 +89,8 @@ class LocalTask:
     first_round: int = 1
     scale: LossScale | None = None
     micro_batch: int | None = None
+    is_labelled: bool = True
+    has_target: bool = False
 
     def cuts(self, batch_size: int) -> bool:
         """Return whether batches of a size are computed in pieces."""

@@ -1,4 +1,4 @@
-"""Data sets of pictures that torchvision reads: EMNIST, CIFAR-10 and -100, SVHN, USPS."""
+"""Data sets of pictures that torchvision reads: EMNIST, CIFAR-10 and -100, SVHN."""
 
 from __future__ import annotations
 
@@ -111,15 +111,3 @@ class Svhn(TorchvisionPictures):
 
         part = SVHN(root, split="train" if train else "test")
         return _examples(part.data, part.labels), tuple(str(digit) for digit in range(10))
-
-
-@datasets.register("usps")
-class Usps(TorchvisionPictures):
-    """USPS: 7,291 + 2,007 handwritten digits from envelopes, 16×16 grey."""
-
-    def read(self, root: Path, train: bool) -> tuple[Examples, tuple[str, ...]]:
-        """Return one part."""
-        from torchvision.datasets import USPS
-
-        part = USPS(root, train=train)
-        return _examples(part.data[:, None], part.targets), tuple(str(d) for d in range(10))

@@ -167,6 +167,8 @@ def _check_client(scenario: Scenario, task: Task) -> None:
     own = ("train", "fit", "batch_terms", "criterion")
     if not issubclass(algorithm, ClientAlgorithm) or algorithm.overrides(*own):
         raise NotStackable(f"client '{settings.name}' has a training loop of its own")
+    if scenario.data.unlabelled:
+        raise NotStackable("some clients have no labels")
     if settings.early_stopping is not None:
         raise NotStackable("clients stop early")
     if is_grouped(settings.optimizer):

@@ -197,11 +197,14 @@ class Worker:
         return self._outgoing.checked(update, assignment, model, is_summed)
 
     def _trained(self, task: LocalTask) -> object:
-        """Return what the algorithm returns.
+        """Return what the algorithm returns; one that learns by labels alone needs some.
 
         Raises:
             FedlabError: If a batch does not fit into the device's memory.
         """
+        if not task.is_labelled and not self.algorithm.learns_without_labels:
+            # An update of no examples has no weight in any mean, and no strategy sees it.
+            return Update(task.wire.clone(), 0, {}, state=task.state)
         with suppress(torch.OutOfMemoryError):
             return self.algorithm.train(task)
         raise does_not_fit(self.algorithm, task)
@@ -391,4 +394,6 @@ class Worker:
             public=self.federation.public,
             scale=LossScale() if scales_losses(self.scenario.engine) else None,
             micro_batch=micro_batch(self.scenario.engine),
+            is_labelled=assignment.client not in self.federation.unlabelled,
+            has_target=bool(self.federation.unlabelled),
         )

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
-from fedlab.results.baselines import LocalSpread, baseline_curve, local_spread
+from fedlab.results.baselines import LABELS, LocalSpread, baseline_curve, local_spread
 from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow
@@ -24,7 +24,6 @@ CLASSES_WITH_NUMBERS = 12
 CLASSES_WITH_NAMES = 30
 MEGABYTES = "MB moved, down and up, all clients together"
 PHASES = ("train", "evaluate", "aggregate", "configure", "checkpoint", "other")
-BASELINE_LABELS = {"centralised": "pooled data", "random": "random weights"}
 
 
 def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
@@ -37,7 +36,7 @@ def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
     local = local_spread(record, metric) if metric == record.metric else None
     if local:
         _draw_local(axes, local)
-    for name, label in BASELINE_LABELS.items():
+    for name, label in LABELS.items():
         curve = baseline_curve(record, name, metric)
         if curve:
             axes.plot(curve.rounds, curve.values, "--", color=LIGHT[name], label=label)

@@ -38,6 +38,8 @@ PALETTE = {
     "centralised": ("#0b8462", "#4cc9a0"),
     "local": ("#b8620e", "#f0a355"),
     "random": ("#7d4fb5", "#bd9bf2"),
+    "source-only": ("#8a5a00", "#d9a441"),
+    "target-supervised": ("#00707a", "#4fc3cf"),
     "worst": ("#c23a4b", "#ff8591"),
     "other": ("#8b93a3", "#707a8e"),
 }

@@ -13,7 +13,7 @@ from fedlab import __version__
 from fedlab.errors import FedlabError
 from fedlab.files import DEPLOYED, PLOTS, REPORT, SHARED_REPORT, write_whole
 from fedlab.metrics.quantities import NBSP, bytes_text, count_text, seconds_text
-from fedlab.results.baselines import baseline_curve, is_federating_worth_it, local_spread
+from fedlab.results.baselines import LABELS, baseline_curve, is_federating_worth_it, local_spread
 from fedlab.results.drawing import style
 from fedlab.results.privacy import at_home, shared
 from fedlab.results.reading import RunRecord
@@ -157,11 +157,12 @@ def bars(record: RunRecord) -> list[Bar]:
         "random": "federated, random weights",
         "federated": "federated",
         "centralised": "pooled data",
+        **{name: LABELS[name] for name in ("source-only", "target-supervised")},
     }
     local = local_spread(record, metric)
     if local:
         values["local"] = local.mean
-    for name in ("random", "centralised"):
+    for name in LABELS:
         curve = baseline_curve(record, name, metric)
         if curve:
             values[name] = curve.values[-1]

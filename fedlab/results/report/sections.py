@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fedlab.metrics.names import MetricName, headline, metric_name
 from fedlab.metrics.quantities import NBSP, bytes_text, rounds_text, seconds_text
 from fedlab.metrics.spread import describe
-from fedlab.results.baselines import baseline_curve, local_spread
+from fedlab.results.baselines import LABELS, baseline_curve, local_spread
 from fedlab.results.drawing import plots
 from fedlab.results.drawing.partition import draw_partition
 from fedlab.results.own_parts import own_parts, part_name
@@ -300,7 +300,7 @@ def _curve_alt(record: RunRecord, name: str) -> str:
         f"Test {metric.label} over rounds: {metric.text(first.value(name))} in round "
         f"{first.round}, {metric.text(last.value(name))} in round {last.round}"
     )
-    for baseline, label in plots.BASELINE_LABELS.items():
+    for baseline, label in LABELS.items():
         curve = baseline_curve(record, baseline, metric)
         text += f"; {label} ends at {metric.text(curve.values[-1])}" if curve else ""
     local = local_spread(record, metric) if metric == record.metric else None
