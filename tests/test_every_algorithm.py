@@ -50,6 +50,9 @@ def run_algorithms() -> set[tuple[str, str]]:
     for _, strategy, client in module("strategies/test_distillation_runs.py").ALGORITHMS.values():
         strategies(*NAME.findall(strategy))
         clients(*NAME.findall(client))
+    for strategy, client in module("strategies/test_adaptation_runs.py").ALGORITHMS.values():
+        strategies(strategy)
+        clients(client)
     personalised = module("clients/test_personalised_runs.py")
     clients(*personalised.ALGORITHMS)
     clients(*module("clients/test_self_supervised_runs.py").ALGORITHMS)

@@ -47,6 +47,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "bulyan": {},
     "centred-clipping": {},
     "dnc": {"strategy": {"num_malicious_nodes": 1}},
+    "domain-means": {"client": {"name": "coral"}},
     "dp-client-adaptive-clipping": {
         "strategy": ADAPTIVE,
         "updates": [{"name": "adaptive-clipping"}],
@@ -65,6 +66,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "feddyn": {"client": {"name": "feddyn"}},
     "fedex-lora": {"model": {"adapter": {**LORA, "base_travels": True}}},
     "fedexp": {},
+    "fedgma": {},
     "fedit": {"model": {"adapter": LORA}},
     "fedmd": {
         "data": PUBLIC["data"],
@@ -95,16 +97,25 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 """What each strategy needs beside its own defaults."""
 ALGORITHMS: dict[str, dict[str, Any]] = {
+    "adabn": {"client": {"name": "adabn"}},
     "apfl": {"client": {"name": "apfl"}, "evaluation": {"federated": True}},
+    "dann": {
+        "strategy": {"name": "domain-means"},
+        "client": {"name": "dann"},
+        "data": {"unlabelled": [5]},
+    },
     "ditto": {"client": {"name": "ditto"}, "evaluation": {"federated": True}},
     "fedbabu": {"client": {"name": "fedbabu"}, "model": {"personal": "head"}},
     "fedbn": {"client": {"name": "fedbn"}, "model": {"batch_norm": "local"}},
     "fedper": {"client": {"name": "fedper"}, "model": {"personal": "head"}},
     "fedrep": {"client": {"name": "fedrep", "head_epochs": 2}, "model": {"personal": "head"}},
     "fine-tuning": {"client": {"name": "fine-tuning"}},
+    "irm": {"client": {"name": "irm"}},
     "lg-fedavg": {"client": {"name": "lg-fedavg"}, "model": {"personal": "body"}},
+    "mmd": {"strategy": {"name": "domain-means"}, "client": {"name": "mmd"}},
     "moon": {"client": {"name": "moon"}},
     "supervised": {},
+    "tent": {"client": {"name": "tent"}},
     "worker-momentum": {"client": {"name": "worker-momentum"}},
 }
 """Clients that go with any strategy, and what each needs; the others stand in ``STRATEGIES``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from fedlab import registry
 from fedlab.algorithm.setup import Setup, raised
 from fedlab.algorithm.strategy import cohort_size
-from fedlab.data.dataset import Task
+from fedlab.data.dataset import Examples, Task
 from fedlab.metrics.names import GLOBAL
 from fedlab.models.network import Network
 from fedlab.settings import Settings
@@ -26,6 +26,9 @@ from fedlab.training.optimizer import OptimizerSettings, ScheduleSettings, build
 from fedlab.training.parameter_groups import groups_of, is_grouped, with_own_rates
 from fedlab.training.task import Arrays, LocalTask, Update
 from fedlab.training.terms import L1, L2, BatchTerm, Objective, ParameterTerm, l2_sp
+
+if TYPE_CHECKING:
+    from fedlab.data.transforms import Preparation
 
 
 class ClientSettings(Settings):
@@ -375,6 +378,12 @@ class ClientAlgorithm:
             return own
         model.weights[:size].copy_(model.initial[:size])
         return own | of_global_model(self.measured(task))
+
+    def adapt_to_inputs(self, network: Network, examples: Examples, prepare: Preparation) -> None:
+        """Adapt a network, in place, to inputs that it is about to be tested on; never to labels.
+
+        Called before the server's test examples are looked at, shard by shard. Most do nothing.
+        """
 
     def measured(self, task: LocalTask) -> dict[str, float]:
         """Return the metrics of the network as it is on the client's validation part."""

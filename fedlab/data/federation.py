@@ -261,6 +261,26 @@ def _without_root(name: str, dataset: Dataset, seed: int, count: int) -> tuple[E
     return dataset.train.take(rest), whole
 
 
+def domains_of(federation: Federation) -> dict[str, list[int]]:
+    """Return the clients of each domain, by the domain's name.
+
+    A domain is a group of the training examples, where each client's are of one group; else each
+    client is one.
+    """
+    partition, groups = federation.partition, federation.dataset.train.groups
+    if groups is not None:
+        own = [np.unique(groups[partition.rows(client)]) for client in range(len(partition))]
+        if all(len(found) == 1 for found in own):
+            names = federation.dataset.train.group_names
+            domains: dict[str, list[int]] = {}
+            for client, found in enumerate(own):
+                number = int(found[0])
+                domains.setdefault(names[number] if names else str(number), []).append(client)
+            return domains
+    names = partition.names or tuple(map(str, range(len(partition))))
+    return {name: [client] for client, name in enumerate(names)}
+
+
 def of_clients(federation: Federation, clients: Sequence[int]) -> Federation:
     """Return a federation of some of the clients, numbered anew in this order.
 

@@ -47,6 +47,7 @@ class Fold:
         metric: The name of the metric that rounds are judged by.
         best: Its value in that round.
         test: All test metrics of that round.
+        left_out: The domain that was left out of training and tested on; "" for random folds.
     """
 
     fold: int
@@ -57,6 +58,7 @@ class Fold:
     metric: str
     best: float
     test: dict[str, float]
+    left_out: str = ""
 
 
 class RunView(Protocol):

@@ -5,6 +5,7 @@ classes). Each fold in turn is the server's test set of a federation whose clien
 folds, split by the scenario's own partitioner. The round with the best test metric is the fold's
 best iteration; the final fit, on all of the training data, takes the mean over folds of the best
 iteration as its number of rounds (Mitchell, "Machine Learning", 1997, section 4.6.5).
+In place of random folds, each domain can be left out in turn.
 
 Features that a data source standardised keep the statistics of its whole training part. A
 learning-rate schedule over rounds spans the rounds of each run, so the final fit's is the shorter.
@@ -23,14 +24,14 @@ import numpy as np
 from fedlab import registry, seeding
 from fedlab.data.content import content_of
 from fedlab.data.dataset import Dataset, Examples, IntArray
-from fedlab.data.federation import Federation
+from fedlab.data.federation import Federation, domains_of, of_clients, some_of
 from fedlab.engine import batch_size
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.run.callbacks import Callback, Fold, RoundOutcome, RunView, StopWhenGoodEnough
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import load_dataset, split
+from fedlab.scenario.parts import load_dataset, load_federation, split
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,27 @@ def cross_validate(
         FedlabError: If the folds are fewer than two or more than the examples, or a run cannot be
             made.
     """
+    _check(scenario)
+    stopping = scenario.evaluation.early_stopping
+    needed = stopping is not None and stopping.on == "validation"
+    evaluation = scenario.evaluation.model_copy(update={"federated": needed, "keep_best": False})
+    one_fold = scenario.model_copy(update={"evaluation": evaluation})
+    results = []
+    whole = load_dataset(scenario)
+    for number, dataset in enumerate(fold_datasets(whole, folds, scenario.seed)):
+        fold = _run_fold(one_fold, split(one_fold, dataset), number + 1, callbacks, _BestRound())
+        results.append(fold)
+        for callback in callbacks:
+            callback.fold_ended(results[-1], folds)
+    return CrossValidation(tuple(results), content_of(split(scenario, whole)))
+
+
+def _check(scenario: Scenario) -> None:
+    """Refuse what cannot be run fold by fold.
+
+    Raises:
+        FedlabError: If so.
+    """
     if registry.engines.get(scenario.engine.name).traits.loads_own_data:
         raise FedlabError(
             f"engine.name: the clients of engine '{scenario.engine.name}' load the scenario's data "
@@ -95,17 +117,57 @@ def cross_validate(
             "client.batch_size: all folds shall have the same one, and 'auto' is found anew for "
             "each run; set a number"
         )
-    stopping = scenario.evaluation.early_stopping
-    needed = stopping is not None and stopping.on == "validation"
-    evaluation = scenario.evaluation.model_copy(update={"federated": needed, "keep_best": False})
+
+
+def leave_one_domain_out(scenario: Scenario, callbacks: Sequence[Callback] = ()) -> CrossValidation:
+    """Run the scenario once per domain, on the others' clients, and test it on that domain.
+
+    A domain's clients are those of one natural group of the data, or of one combination of shifts;
+    where there are no groups, each client is a domain. All that the domain's clients hold is its
+    test set, after the last round: nothing is chosen by it (Gulrajani and Lopez-Paz 2021, "In
+    search of lost domain generalization", leave one domain out).
+
+    Args:
+        scenario: What is run.
+        callbacks: Are given the outcome of each domain as soon as its run has ended.
+
+    Raises:
+        FedlabError: If there are fewer than two domains, or a run cannot be made.
+    """
+    _check(scenario)
+    if scenario.data.unlabelled:
+        raise FedlabError(
+            "data.unlabelled: each domain in turn is left out, so all need their labels; leave the "
+            "key out"
+        )
+    evaluation = scenario.evaluation.model_copy(
+        update={"federated": False, "keep_best": False, "early_stopping": None}
+    )
     one_fold = scenario.model_copy(update={"evaluation": evaluation})
+    whole = load_federation(scenario)
+    domains = domains_of(whole)
+    if len(domains) < 2:
+        raise FedlabError(
+            "--leave-out: all clients are of one domain; split the data with data.partition.name = "
+            "'natural', or let a table [[data.shift]] make domains"
+        )
     results = []
-    whole = load_dataset(scenario)
-    for number, dataset in enumerate(fold_datasets(whole, folds, scenario.seed)):
-        results.append(_run_fold(one_fold, split(one_fold, dataset), number + 1, callbacks))
+    for number, (name, clients) in enumerate(domains.items(), 1):
+        own = set(clients)
+        others = of_clients(whole, [c for c in range(len(whole)) if c not in own])
+        rows = np.sort(np.concatenate([whole.partition.rows(client) for client in clients]))
+        test = some_of(
+            _ungrouped(whole.dataset.train.take(rows)),
+            scenario.evaluation.test_examples,
+            scenario.seed,
+            f"left out {name}",
+        )
+        federation = replace(others, dataset=replace(whole.dataset, test=test))
+        fold = _run_fold(one_fold, federation, number, callbacks, _LastRound())
+        results.append(replace(fold, left_out=name))
         for callback in callbacks:
-            callback.fold_ended(results[-1], folds)
-    return CrossValidation(tuple(results), content_of(split(scenario, whole)))
+            callback.fold_ended(results[-1], len(domains))
+    return CrossValidation(tuple(results), content_of(whole))
 
 
 def final_fit(scenario: Scenario, rounds: int) -> Scenario:
@@ -162,9 +224,12 @@ def _ungrouped(examples: Examples) -> Examples:
 
 
 def _run_fold(
-    scenario: Scenario, federation: Federation, number: int, told: Sequence[Callback]
+    scenario: Scenario,
+    federation: Federation,
+    number: int,
+    told: Sequence[Callback],
+    watch: _BestRound,
 ) -> Fold:
-    watch = _BestRound()
     callbacks: list[Callback] = [watch]
     if scenario.evaluation.early_stopping is not None:
         callbacks.append(StopWhenGoodEnough(scenario.evaluation.early_stopping))
@@ -204,5 +269,18 @@ class _BestRound(Callback):
         self.metric = self.metric or headline(test)
         assert self.metric is not None
         name = self.metric.name
-        if not self.test or self.metric.better(test[name], self.test[name]):
+        if not self.test or self.takes(test[name], self.test[name]):
             self.round, self.test = outcome.round, test
+
+    def takes(self, value: float, best: float) -> bool:
+        """Return whether a round's value is better than the best before."""
+        assert self.metric is not None
+        return self.metric.better(value, best)
+
+
+class _LastRound(_BestRound):
+    """Keeps the last round, whatever its value."""
+
+    def takes(self, value: float, best: float) -> bool:
+        """Return true."""
+        return True

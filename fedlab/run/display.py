@@ -72,6 +72,12 @@ class FoldLines(Callback):
     def fold_ended(self, fold: Fold, folds: int) -> None:
         """Print a fold's outcome."""
         metric = metric_name(fold.metric)
+        if fold.left_out:
+            self._console.say(
+                f"domain {fold.fold}/{folds}, '{fold.left_out}' left out: {metric.label} after "
+                f"{fold.rounds} rounds {metric.text(fold.best)}"
+            )
+            return
         self._console.say(
             f"fold {fold.fold}/{folds}: best of {fold.rounds} rounds is {fold.best_round}, "
             f"{metric.label} {metric.text(fold.best)}"

@@ -338,6 +338,7 @@ class Worker:
         groups = reported_groups(test)
         sites = None if groups is None else groups[start:stop]
         with self._deterministic():
+            self.algorithm.adapt_to_inputs(self.network, part, self.prepare)
             evaluation = evaluate(self.network, part, task, self.prepare, criterion, sites=sites)
             if self.adversary is not None and self.adversary.attack.has_trigger:
                 count_success(evaluation, self.network, part, self.prepare, self.adversary)
