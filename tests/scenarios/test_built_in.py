@@ -28,16 +28,24 @@ SHORTENED = (
 )
 # They read large files, or run large networks: `pytest -m slow` runs them.
 HEAVY = {
+    "adabn",
     "bottleneck-vit",
     "bucketing-mnist",
+    "coral",
+    "coral-rotated",
+    "dann",
     "fedex-lora-vit",
+    "fedgma",
     "fedmd",
     "ffa-lora-vit",
     "ia3-vit",
+    "irm",
     "lora-cnn",
     "lora-minilm",
     "lora-vit",
     "mcmahan-fashion-mnist",
+    "mmd",
+    "mnist-usps",
     "model-mcmahan-2nn",
     "model-mcmahan-cnn",
     "personalisation-fashion-mnist",
@@ -45,11 +53,16 @@ HEAVY = {
     "pretrained-cnn-norm-head",
     "pretrained-vit",
     "quickstart",
+    "rotated-mnist",
     "shakespeare",
+    "tent",
     "text-transformer-head",
 }
 # Their data have no address that fedlab fetches from.
-UNFETCHED = {"fed-heart-disease", "fed-heart-disease-alone", "spoken-digits"}
+UNFETCHED = {
+    *("adabn", "coral", "dann", "mmd", "mnist-usps", "tent"),
+    *("fed-heart-disease", "fed-heart-disease-alone", "spoken-digits"),
+}
 
 
 def names() -> list[object]:

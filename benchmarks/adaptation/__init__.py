@@ -1,0 +1,1 @@
+"""Does adaptation pay off? See ``__main__``."""
