@@ -68,7 +68,7 @@ def main() -> None:
     if not arguments.page_only:
         content["machine"] = machine(ROOT)
         fill(content, arguments.seeds, path)
-    write_whole(RESULTS / "adaptation.md", page(content))
+    write_whole(RESULTS / "adaptation.md", page(content).encode())
 
 
 def fill(content: dict[str, Any], seeds: Sequence[int], path: Path) -> None:
@@ -78,13 +78,13 @@ def fill(content: dict[str, Any], seeds: Sequence[int], path: Path) -> None:
             runs = content["adaptation"].setdefault(name, {})
             if str(seed) not in runs:
                 runs[str(seed)] = adapted(name, seed)
-                write_whole(path, json.dumps(content, indent=1) + "\n")
+                write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
         if seed != seeds[0]:
             continue
         for name in GENERALISATION:
             if name not in content["generalisation"]:
                 content["generalisation"][name] = left_out(name, seed)
-                write_whole(path, json.dumps(content, indent=1) + "\n")
+                write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def adapted(name: str, seed: int) -> dict[str, Any]:
