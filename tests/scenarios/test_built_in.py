@@ -28,7 +28,6 @@ SHORTENED = (
 )
 # They read large files, or run large networks: `pytest -m slow` runs them.
 HEAVY = {
-    "adabn",
     "bottleneck-vit",
     "bucketing-mnist",
     "coral",
@@ -55,12 +54,11 @@ HEAVY = {
     "quickstart",
     "rotated-mnist",
     "shakespeare",
-    "tent",
     "text-transformer-head",
 }
 # Their data have no address that fedlab fetches from.
 UNFETCHED = {
-    *("adabn", "coral", "dann", "mmd", "mnist-usps", "tent"),
+    *("coral", "dann", "mmd", "mnist-usps"),
     *("fed-heart-disease", "fed-heart-disease-alone", "spoken-digits"),
 }
 
