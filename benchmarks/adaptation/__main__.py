@@ -137,7 +137,7 @@ def page(content: dict[str, Any]) -> str:
     lines += _rows(runs, ADAPTATION, "mnist-usps")
     lines.append(TEST_TIME_HEAD)
     lines += _rows(runs, TEST_TIME, "adabn")
-    lines.append(MIDDLE)
+    lines += [MIDDLE] if content["generalisation"] else []
     for name, found in content["generalisation"].items():
         values = " | ".join(f"{100 * value:.1f}" for value in [found["mean"], *found["folds"]])
         lines.append(f"| `{name}` | {values} | {found['seconds']:.0f} |\n")
