@@ -13,7 +13,7 @@ from pydantic import Field
 from fedlab.data.dataset import Dataset, DataSettings, Examples, Task
 from fedlab.data.names import shown
 from fedlab.data.sources.torchvision_pictures import TorchvisionPictures
-from fedlab.errors import FedlabError
+from fedlab.errors import AssetMissing, FedlabError
 from fedlab.registry import datasets
 from fedlab.settings import FilePath
 
@@ -51,7 +51,12 @@ class Usps(TorchvisionPictures):
         """
         file = found_file(self._path)
         if file is None:
-            return super().load(seed)
+            try:
+                return super().load(seed)
+            except AssetMissing as missing:
+                raise AssetMissing(
+                    f"{missing}; or put usps.h5 into the folder FEDLAB_DATA, or name it in data.path"
+                ) from missing
         train, test = read_file(file)
         return Dataset(Task("classification", "image", (1, SIDE, SIDE), 10, LABELS), train, test)
 
