@@ -55,7 +55,7 @@ class Usps(TorchvisionPictures):
                 return super().load(seed)
             except AssetMissing as missing:
                 raise AssetMissing(
-                    f"{missing}; or put usps.h5 into the folder FEDLAB_DATA, or name it in data.path"
+                    f"{missing}; or put usps.h5 into FEDLAB_DATA, or name it in data.path"
                 ) from missing
         train, test = read_file(file)
         return Dataset(Task("classification", "image", (1, SIDE, SIDE), 10, LABELS), train, test)
