@@ -87,6 +87,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ifca": {"client": {"name": "ifca"}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
     "majority-vote": {},
+    "meta-sgd": {"client": {"name": "meta-sgd"}},
     "mimelite": {"client": {"name": "mimelite"}},
     "multikrum": {"strategy": {"num_malicious_nodes": 1, "num_nodes_to_select": 3}},
     "norm-bounding": {"strategy": {"noise": 0.001}},
@@ -98,6 +99,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 """What each strategy needs beside its own defaults."""
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "adabn": {"client": {"name": "adabn"}},
+    "anil": {"client": {"name": "anil"}},
     "apfl": {"client": {"name": "apfl"}, "evaluation": {"federated": True}},
     "dann": {
         "strategy": {"name": "domain-means"},
@@ -107,6 +109,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "ditto": {"client": {"name": "ditto"}, "evaluation": {"federated": True}},
     "fedbabu": {"client": {"name": "fedbabu"}, "model": {"personal": "head"}},
     "fedbn": {"client": {"name": "fedbn"}, "model": {"batch_norm": "local"}},
+    "fedmeta": {"client": {"name": "fedmeta"}},
     "fedper": {"client": {"name": "fedper"}, "model": {"personal": "head"}},
     "fedrep": {"client": {"name": "fedrep", "head_epochs": 2}, "model": {"personal": "head"}},
     "fine-tuning": {"client": {"name": "fine-tuning"}},
@@ -114,6 +117,9 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "lg-fedavg": {"client": {"name": "lg-fedavg"}, "model": {"personal": "body"}},
     "mmd": {"strategy": {"name": "domain-means"}, "client": {"name": "mmd"}},
     "moon": {"client": {"name": "moon"}},
+    "per-fedavg": {"client": {"name": "per-fedavg"}},
+    "protonet": {"client": {"name": "protonet"}, "evaluation": {"federated": True}},
+    "reptile": {"client": {"name": "reptile"}},
     "supervised": {},
     "tent": {"client": {"name": "tent"}},
     "worker-momentum": {"client": {"name": "worker-momentum"}},

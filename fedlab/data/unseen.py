@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
@@ -88,7 +89,8 @@ def _chosen(partition: Partition, chosen: UnseenClients, seed: int) -> IntArray:
     """Return the numbers of the unseen clients, ascending."""
     population = len(partition)
     if isinstance(chosen, tuple):
-        return np.array(sorted({_number(partition, one) for one in chosen}), dtype=np.int64)
+        numbers = {number for one in chosen for number in _numbers(partition, one)}
+        return np.array(sorted(numbers), dtype=np.int64)
     count = max(1, round(chosen * population)) if isinstance(chosen, float) else chosen
     if count >= population:
         return np.arange(count, dtype=np.int64)
@@ -96,23 +98,27 @@ def _chosen(partition: Partition, chosen: UnseenClients, seed: int) -> IntArray:
     return np.sort(draw.choice(population, count, replace=False)).astype(np.int64)
 
 
-def _number(partition: Partition, client: int | str) -> int:
-    """Return the number of a client that is named.
+def _numbers(partition: Partition, client: int | str) -> list[int]:
+    """Return the numbers of the client, or clients, that one entry names.
 
     Raises:
         FedlabError: If there is none.
     """
     if isinstance(client, str):
-        if client in partition.names:
-            return partition.names.index(client)
-        known = f"the first is '{partition.names[0]}'" if partition.names else "they have no names"
+        names = partition.names
+        found = [number for number, name in enumerate(names) if fnmatchcase(name, client)]
+        if client in names:
+            found = [names.index(client)]
+        if found:
+            return found
+        known = f"the first is '{names[0]}'" if names else "they have no names"
         raise FedlabError(f"{KEY}: no client is called '{client}' ({known})")
     if client >= len(partition):
         raise FedlabError(
             f"{KEY}: there is no client {client}; the {len(partition)} clients of the partition "
             f"are numbered from 0 to {len(partition) - 1}"
         )
-    return client
+    return [client]
 
 
 def _listed(partition: ListedPartition, clients: IntArray) -> ListedPartition:

@@ -44,8 +44,8 @@ class UnseenSettings(Settings):
     unseen_clients: UnseenClients = Field(
         0,
         description="clients that never train: how many, which fraction of all, or a list of their "
-        "numbers or names; every evaluation reports what the model reaches on their test parts "
-        "after a few steps on their own examples",
+        "numbers or names (a pattern such as 'Greek *' names several); every evaluation reports "
+        "what the model reaches on their test parts after a few steps on their own examples",
     )
     unseen_steps: tuple[Annotated[int, Field(ge=0, le=10**6)], ...] = Field(
         (0, 1, 5), min_length=1, description="after how many steps unseen clients are tested"

@@ -29,6 +29,11 @@ def test_named_clients_are_the_unseen_ones():
     assert "c2" not in trained.names
 
 
+def test_a_pattern_names_every_client_that_is_called_so():
+    parts = Partition.of([[0], [1], [2]], ["Greek 0", "Greek 1", "Latin 0"])
+    assert split_unseen(parts, ("Greek *",), seed=1)[1].names == ("Greek 0", "Greek 1")
+
+
 def test_where_all_train_the_partition_stays_as_it_is():
     assert split_unseen(TEN, 0, seed=1) == (TEN, None)
     assert split_unseen(TEN, (), seed=1) == (TEN, None)
