@@ -153,7 +153,9 @@ def test_every_algorithm_is_evaluated_on_new_clients(name: str) -> None:
         exchange = rounds._evaluate_on_unseen(1)
     assert not exchange.failures
     for report in exchange.reports:
-        assert report.metrics["after_2_loss"] != report.metrics["after_0_loss"]
+        stays = report.metrics["after_2_loss"] == report.metrics["after_0_loss"]
+        # Prototypical networks adapt without a step.
+        assert stays == (part == "protonet")
 
 
 @pytest.mark.parametrize(
