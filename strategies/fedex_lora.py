@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from fedlab.algorithm.low_rank import mean_products, mismatch, travelling
+from fedlab.algorithm.low_rank import is_trained, mean_products, mismatch, travelling
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
@@ -57,7 +57,7 @@ class FedExLora(VectorStrategy):
         missing = list(no_products(setup, "combines the factors of LoRA"))
         yield from missing
         adapted, layout = setup.network.adapted, setup.network.model.layout
-        if missing or adapted is None:
+        if missing or adapted is None or not is_trained(setup):
             return
         if not travelling(layout, adapted.products):
             yield (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from fedlab.algorithm.low_rank import mean_products, mismatch, names_that_travel
+from fedlab.algorithm.low_rank import is_trained, mean_products, mismatch, names_that_travel
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
@@ -73,6 +73,8 @@ def no_products(setup: Setup, does: str) -> Iterator[str]:
             f"strategy.name: '{name}' {does}, and this model has none; add a table "
             "[model.adapter] with name = 'lora', or take 'fedavg'"
         )
+        return
+    if not is_trained(setup):
         return
     shared = names_that_travel(layout)
     if not any(product.b in shared for product in adapted.products):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.vector_strategy import Reply, ServerContext, Vector, shares
 from fedlab.models.adapters.contract import Product
 from fedlab.models.layout import Entry, Layout
@@ -30,6 +31,20 @@ def names_that_travel(layout: Layout) -> set[str]:
     """Return the names of the parameters that are trained and travel."""
     start, stop = layout.wire.start, layout.trained.stop
     return {entry.name for entry in layout.entries if start <= entry.start < stop}
+
+
+def is_trained(setup: Setup) -> bool:
+    """Return whether the adapter is trained: in a phase of a run it may not be.
+
+    That it is in none of a run's phases is found out where they are put together.
+
+    Args:
+        setup: All parts of the run, or of one of its phases.
+    """
+    adapted = setup.network.adapted
+    if setup.scenario.phase is None or adapted is None:
+        return True
+    return not adapted.parameters.isdisjoint(setup.network.model.layout.trained_names)
 
 
 @dataclass(frozen=True)

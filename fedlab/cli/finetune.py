@@ -30,7 +30,8 @@ def finetune(
         str,
         typer.Option(
             help="'auto': the head first, then the network; 'probe': the head alone; 'full': the "
-            "whole network at once"
+            "whole network at once; 'lora': the head first, then low-rank adapters beside the "
+            "frozen network, so that little travels"
         ),
     ] = "auto",
     clients: Annotated[

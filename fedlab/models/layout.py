@@ -131,6 +131,12 @@ class Layout:
         return int(self.wire.stop - self.wire.start)
 
     @property
+    def trained_names(self) -> frozenset[str]:
+        """Return the names of the parameters that are trained."""
+        start, stop = self.trained.start, self.trained.stop
+        return frozenset(e.name for e in self.entries if start <= e.start < stop)
+
+    @property
     def wire_parameters(self) -> int:
         """Return the number of parameters that travel; running statistics follow them."""
         return int(self.trained.stop - self.wire.start)

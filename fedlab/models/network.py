@@ -16,7 +16,7 @@ from fedlab.models.adapters.adapt import Adapted, adapt, merged_state
 from fedlab.models.building import Built, backbone_of
 from fedlab.models.given import Given, give, given_of, takes
 from fedlab.models.layout import FlatModel, Layout
-from fedlab.models.selection import BatchNorm, Policy, changed, personal_names, rests
+from fedlab.models.selection import BatchNorm, Changed, Policy, changed, personal_names, rests
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
 from fedlab.settings import Settings
@@ -132,7 +132,7 @@ def build_network(
     personal = personal_names(module, now.buffers, settings, backbone.head, tuple(norms))
     carried = {n for c in earlier for n in (*c.parameters, *c.buffers)}
     carried -= {*now.parameters, *now.buffers}
-    held = adapted.moved if adapted else ()
+    held = adapted.moved if adapted and _reached(adapted, [*earlier, now]) else ()
     layout = Layout.of(module, now.buffers, lambda name: name in personal, carried, held)
     if layout.trained.start == layout.trained.stop:
         raise FedlabError("model.trainable: nothing of this model would be trained")
@@ -159,7 +159,12 @@ def _adapt(backbone: Built, settings: ModelSettings, seed: int) -> Adapted | Non
     if settings.adapter is None:
         return None
     with seeding.scope(seed, "adapter"):
-        return adapt(backbone.module, settings.adapter, backbone.head)
+        return adapt(backbone.module, settings.adapter, backbone.head, backbone.stages)
+
+
+def _reached(adapted: Adapted, changes: Sequence[Changed]) -> bool:
+    """Return whether an adapter has been trained, so that the weights under it may have changed."""
+    return any(not adapted.parameters.isdisjoint(change.parameters) for change in changes)
 
 
 def bare_module(settings: ModelSettings, task: Task) -> nn.Module:

@@ -66,15 +66,21 @@ def in_phase(scenario: Scenario) -> Iterator[None]:
         ) from error
 
 
-def check_phases(layouts: Sequence[Layout]) -> None:
-    """Check that what clients keep to themselves in one phase fits the next.
+def check_phases(layouts: Sequence[Layout], adapted: Adapted | None) -> None:
+    """Check that one phase trains the adapter, and that what clients keep in one fits the next.
 
     Args:
         layouts: That of each phase's network.
+        adapted: What the network's adapter is, if it has one.
 
     Raises:
-        FedlabError: If it does not.
+        FedlabError: If not.
     """
+    if adapted and all(adapted.parameters.isdisjoint(own.trained_names) for own in layouts):
+        raise FedlabError(
+            "phases: none of them trains anything of the adapter; let one have trainable = "
+            "'adapter+head', or leave out [model.adapter]"
+        )
     others = any(layout != layouts[0] for layout in layouts)
     if others and any(layout.personal_size for layout in layouts):
         raise FedlabError(
@@ -143,7 +149,7 @@ def _adapter(setup: Setup) -> Iterator[str]:
     adapted, module = setup.network.adapted, setup.network.model.module
     if adapted is None:
         return
-    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    trained = setup.network.model.layout.trained_names
     if adapted.parameters.isdisjoint(trained) and setup.scenario.phase is None:
         yield (
             f"model.trainable: with {setup.scenario.model.trainable!r} nothing of the adapter is "

@@ -83,7 +83,7 @@ def assemble(scenario: Scenario, federation: Federation | None = None) -> Assemb
         layout, own = _tried(phase, federation, scenario)
         layouts.append(layout)
         notes += [f"phases.{number}: {note}" for note in own if note not in first.notes]
-    check_phases(layouts)
+    check_phases(layouts, first.network.adapted)
     return replace(first, notes=notes)
 
 

@@ -15,7 +15,7 @@ from fedlab.data.tokenisers import HUGGING_FACE, TEXTGENRNN
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
-from fedlab.use.recipes import AS_THE_RECIPE_SAYS, RECIPES, Wishes, tables_of
+from fedlab.use.recipes import AS_THE_RECIPE_SAYS, Wishes, adapter_of, check_wishes, tables_of
 from fedlab.use.scenario_files import check_can_name, unused, write_scenario
 from fedlab.use.situations import side_of, situation_of
 
@@ -30,7 +30,8 @@ class FineTuning:
     Attributes:
         data: A folder or file of the user's own.
         backbone: A timm, torchvision, transformers or zoo model.
-        recipe: "auto", "probe" (the head alone) or "full" (the whole network at once).
+        recipe: "auto", "probe" (the head alone), "full" (the whole network at once) or "lora" (an
+            adapter beside the frozen network).
         clients: Number of clients; None: the data's own sites, else 5.
         partition: The partitioner that distributes the data; None: sites, else 'iid'.
         image_size: Side in pixels of the backbone's square inputs.
@@ -83,18 +84,21 @@ def compose(wanted: FineTuning) -> Composed:
         FedlabError: If the data do not exist, or the scenario is invalid; the message names every
             problem.
     """
-    if wanted.recipe not in RECIPES:
-        known = ", ".join(f"'{name}'" for name in RECIPES)
-        raise FedlabError(f"--recipe: '{wanted.recipe}' is none of {known}")
     if not wanted.data.exists():
         raise FedlabError(f"--data: there is no folder or file {shown(wanted.data)}")
+    _check_options(wanted)
     try:
         check_can_name(wanted.data.resolve())
     except FedlabError as error:
         raise FedlabError(f"--data: {error}") from error
-    _check_options(wanted)
     finding = _found(wanted)
     model = {"name": wanted.backbone, "pretrained": _pretrained(wanted)}
+    if adapter_of(wanted.recipe) and not model["pretrained"]:
+        raise FedlabError(
+            f"--recipe {wanted.recipe}: '{wanted.backbone}' has no pretrained weights that an "
+            "adapter could be added to; name some (--pretrained), or take --recipe full"
+        )
+    model |= adapter_of(wanted.recipe)
     data = _data(wanted, finding, bool(model["pretrained"]))
     raw: dict[str, Any] = {
         "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
@@ -162,17 +166,13 @@ def _check_options(wanted: FineTuning) -> None:
     Raises:
         FedlabError: With every problem found.
     """
-    trainable = wanted.wishes.trainable
-    if wanted.recipe == "probe" and trainable not in (None, "head"):
-        raise FedlabError(
-            f"--recipe probe trains the head alone, and --trainable {trainable} something else; "
-            "leave one of them out"
-        )
+    check_wishes(wanted.recipe, wanted.wishes)
     partition: dict[str, Any] = {"name": wanted.partition or "iid"}
     if wanted.clients is not None or wanted.partition is None:
         partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients
     stand_in = {"name": "digits", "partition": partition}
-    raw = {"rounds": 1, "data": stand_in, "model": {"name": wanted.backbone}}
+    model = {"name": wanted.backbone, **adapter_of(wanted.recipe)}
+    raw = {"rounds": 1, "data": stand_in, "model": model}
     raw |= {} if wanted.device is None else {"engine": {"device": wanted.device}}
     early = _overridden(raw, wanted.overrides, ("data.partition.", "model."))
     check(early, "finetune", folders=[str(Path.cwd())])

@@ -8,6 +8,8 @@ weights sends gradients into the network that spoil what it knows (Kumar et al. 
 can Distort Pretrained Features and Underperform Out-of-Distribution"). Steps are AdamW's, clipped,
 over one cosine; batch norm keeps its statistics, which small batches of few clients would spoil.
 Without pretrained weights there is nothing to preserve, and one phase trains everything.
+``lora`` trains the head first as well, and low-rank products beside frozen weights then (Hu et al.
+2022): of a network's bytes a hundredth travels.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Recipe = Literal["auto", "probe", "full"]
+from fedlab.errors import FedlabError
+
+Recipe = Literal["auto", "probe", "full", "lora"]
 RECIPES: tuple[str, ...] = get_args(Recipe)
 
 ROUNDS, HEAD_FIRST_ROUNDS, SCRATCH_ROUNDS = 10, 12, 20
@@ -31,6 +35,9 @@ AFFORDABLE = 3.2e13
 third of its blocks is trained, on features of the others that are computed once."""
 HEAD_RATE, CNN_RATE, TRANSFORMER_RATE, SCRATCH_RATE = 3e-3, 3e-4, 1e-4, 1e-3
 LAYER_DECAY = 0.8
+ADAPTER = "adapter+head"
+ADAPTER_RATE = 1e-3
+RANK, ALPHA = 8, 16.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,33 @@ class Wishes:
 AS_THE_RECIPE_SAYS = Wishes()
 
 
+def check_wishes(recipe: str, wishes: Wishes) -> None:
+    """Check that there is such a recipe, and that what shall be trained goes with it.
+
+    Raises:
+        FedlabError: If not.
+    """
+    if recipe not in RECIPES:
+        known = ", ".join(f"'{name}'" for name in RECIPES)
+        raise FedlabError(f"--recipe: '{recipe}' is none of {known}")
+    trainable = wishes.trainable
+    if recipe == "probe" and trainable not in (None, "head"):
+        raise FedlabError(
+            f"--recipe probe trains the head alone, and --trainable {trainable} something else; "
+            "leave one of them out"
+        )
+    if recipe == "lora" and not (trainable or ADAPTER).startswith("adapter+"):
+        raise FedlabError(
+            f"--recipe lora trains an adapter beside the frozen network, and --trainable "
+            f"{trainable} does not; 'adapter+norm+head' or 'adapter+bias+head' trains more"
+        )
+
+
+def adapter_of(recipe: str) -> dict[str, Any]:
+    """Return the keys of ``[model]`` that say which adapter a recipe trains, if it trains one."""
+    return {"adapter": {"name": "lora", "rank": RANK, "alpha": ALPHA}} if recipe == "lora" else {}
+
+
 def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, Any]:
     """Return the tables of a scenario that train by a recipe.
 
@@ -92,6 +126,8 @@ def tables_of(recipe: str, situation: Situation, wishes: Wishes) -> dict[str, An
     """
     if not situation.is_pretrained and recipe != "probe":
         return _scratch(situation, wishes)
+    if recipe == "lora":
+        return _adapted(situation, wishes)
     # A single round is one phase, and a new head comes first.
     usual = "head" if wishes.rounds == 1 else None
     if recipe == "probe" or (recipe == "auto" and (wishes.trainable or usual) == "head"):
@@ -115,21 +151,55 @@ def _one_phase(situation: Situation, phase: dict[str, Any]) -> dict[str, Any]:
 
 def _head_first(situation: Situation, wishes: Wishes, rounds: int) -> dict[str, Any]:
     """Return the tables of a run in two phases: the head, and then more of the network."""
-    last = rounds - max(1, round(HEAD_SHARE * rounds))
+    last = _after_the_head(rounds)
     trainable = wishes.trainable or _affordable(situation, wishes, last)
     whole = _whole(situation, wishes, last, trainable)
     if trainable == "all":
         del whole["trainable"]
-    head = _head(situation, AS_THE_RECIPE_SAYS, rounds - last)
     plain = {"augmentation": False} if situation.augmentation else {}
     return {
         "model": _frozen(situation, "all"),
         "evaluation": _evaluation(situation.metric),
         "phases": [
-            {"name": "head", **head, **plain},
+            _first_head(situation, rounds - last) | plain,
             {"name": "network" if trainable == "all" else "last blocks", **whole},
         ],
     } | _augmented(situation, trainable)
+
+
+def _adapted(situation: Situation, wishes: Wishes) -> dict[str, Any]:
+    """Return the tables of a run that trains the head, and LoRA and the head then.
+
+    Where training through all blocks would take long, the last third of them is adapted.
+    """
+    rounds = _or(wishes.rounds, HEAD_FIRST_ROUNDS)
+    last = _after_the_head(rounds) if rounds > 1 else rounds
+    trainable = wishes.trainable or ADAPTER
+    model = _frozen(situation, trainable) | adapter_of("lora")
+    affordable = _affordable(situation, wishes, last)
+    if affordable != "all":
+        model["adapter"]["last"] = int(affordable.removeprefix("last:"))
+    phase = _whole(situation, wishes, last, trainable)
+    optimizer = {"name": "adamw", "lr": _or(wishes.rate, ADAPTER_RATE), "weight_decay": 0.01}
+    phase["client"]["optimizer"] = optimizer
+    if rounds < 2:
+        return _one_phase(situation, phase) | {"model": model}
+    del phase["trainable"]
+    return {
+        "model": model,
+        "evaluation": _evaluation(situation.metric),
+        "phases": [_first_head(situation, rounds - last), {"name": "adapter", **phase}],
+    }
+
+
+def _after_the_head(rounds: int) -> int:
+    """Return how many of a run's rounds are left when the head has had its share."""
+    return rounds - max(1, round(HEAD_SHARE * rounds))
+
+
+def _first_head(situation: Situation, rounds: int) -> dict[str, Any]:
+    """Return the phase that trains the head, by the recipe: wishes are of the last phase."""
+    return {"name": "head", **_head(situation, AS_THE_RECIPE_SAYS, rounds)}
 
 
 def _affordable(situation: Situation, wishes: Wishes, rounds: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fedlab.errors import FedlabErrors
+from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import assemble
@@ -75,6 +75,38 @@ def test_ray_ends_in_the_same_bits(tmp_path: Path, name: str, workers: int) -> N
         digest(started(tmp_path, name, f'engine.name = "ray"\nengine.workers = {workers}'))
         == inline
     )
+
+
+HEAD_FIRST = '[[phases]]\nrounds = 1\ntrainable = "head"\n[[phases]]\nrounds = 2'
+
+
+@ALL
+def test_a_phase_may_train_the_head_alone_and_what_is_under_the_adapter_stays_at_home(
+    tmp_path: Path, name: str
+) -> None:
+    folder = started(tmp_path, name, {"rounds": None}, HEAD_FIRST)
+    whole = digest(folder)
+    lines = [line for line in folder.lines("metrics.jsonl") if line["round"]]
+    head, first, _ = (line["bytes_down"] for line in lines)
+    assert head < first
+    if name != "ffa":
+        assert (
+            lines[0]["strategy"]["product_mismatch"] == 0 < lines[2]["strategy"]["product_mismatch"]
+        )
+    stopped = started(tmp_path, name, {"rounds": None}, HEAD_FIRST)
+    assert digest(stopped, StopAfter(1)) != whole
+    assert digest(RunFolder.open(stopped.path)) == whole
+
+
+def test_phases_none_of_which_trains_the_adapter_are_refused() -> None:
+    phases = (
+        '[[phases]]\nrounds = 1\ntrainable = "head"\n[[phases]]\nrounds = 1\ntrainable = "head"'
+    )
+    scenario = scenario_with(
+        BASE, {"model": {"name": None}, "rounds": None}, {"model": _table(VIT)}, phases
+    )
+    with pytest.raises(FedlabError, match="phases: none of them trains anything of the adapter"):
+        assemble(scenario)
 
 
 @ALL

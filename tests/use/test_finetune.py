@@ -119,6 +119,36 @@ def test_a_probe_of_more_than_the_head_is_refused(pictures: Path) -> None:
         compose(fine_tuning(pictures, backbone=LITE, recipe="probe", trainable="last:2"))
 
 
+def test_lora_trains_the_head_first_and_an_adapter_then(pictures: Path) -> None:
+    scenario = compose(fine_tuning(pictures, backbone=LITE, recipe="lora")).scenario
+    head, adapter = scenario.phases
+    assert (head.trainable, adapter.trainable) == ("head", None)
+    assert (scenario.model.trainable, scenario.model.batch_norm) == ("adapter+head", "frozen")
+    assert scenario.model.adapter is not None
+    assert (scenario.model.adapter.name, scenario.model.adapter.last) == ("lora", None)
+    assert scenario.data.augmentation is None
+    alone = compose(fine_tuning(pictures, backbone=LITE, recipe="lora", rounds=1)).scenario
+    assert (alone.model.trainable, alone.phases, alone.rounds) == ("adapter+head", (), 1)
+
+
+def test_keys_of_the_adapter_can_be_set(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipes, "AFFORDABLE", 1e9)
+    overrides = ("model.adapter.rank=3",)
+    wanted = fine_tuning(
+        pictures, backbone=LITE, recipe="lora", trainable="adapter+norm+head", overrides=overrides
+    )
+    model: Any = compose(wanted).scenario.model
+    assert (model.adapter.rank, model.adapter.last) == (3, 3)
+    assert model.trainable == "adapter+norm+head"
+
+
+def test_lora_is_refused_where_it_has_nothing_to_adapt(pictures: Path) -> None:
+    with pytest.raises(FedlabError, match=r"--recipe lora trains an adapter.*last:2 does not"):
+        compose(fine_tuning(pictures, backbone=LITE, recipe="lora", trainable="last:2"))
+    with pytest.raises(FedlabError, match="--recipe lora: 'lenet' has no pretrained weights"):
+        compose(fine_tuning(pictures, recipe="lora"))
+
+
 def test_a_network_without_pretrained_weights_is_trained_as_a_whole(pictures: Path) -> None:
     scenario = compose(fine_tuning(pictures)).scenario
     assert (scenario.model.trainable, scenario.phases) == ("all", ())
@@ -241,7 +271,7 @@ def test_weights_come_from_a_package_where_one_ships_them(
         ({"batch_size": 0}, r"client\.batch_size"),
         ({"rate": -0.1}, r"client\.optimizer\.lr"),
         ({"image_size": 2}, r"data\.image_size"),
-        ({"recipe": "probing"}, "--recipe: 'probing' is none of 'auto', 'probe', 'full'"),
+        ({"recipe": "probing"}, "--recipe: 'probing' is none of 'auto', 'probe', 'full', 'lora'"),
         ({"overrides": ("client.epoch=1",)}, "Did you mean 'epochs'"),
         ({"overrides": ("rounds",)}, r"write it as table\.key=value"),
         ({"data": Path("absent")}, "there is no folder or file absent"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,20 +40,26 @@ class Adapted:
     products: tuple[Product, ...]
 
 
-def adapt(module: nn.Module, settings: AdapterSettings, head: str) -> Adapted:
+def adapt(
+    module: nn.Module, settings: AdapterSettings, head: str, stages: Sequence[str]
+) -> Adapted:
     """Put an adapter into a network; its new weights come from torch's global generator.
 
     Args:
         module: The network, changed in place.
         settings: Keys of ``[model.adapter]``.
         head: Prefix of the head's names, which gets none.
+        stages: Prefixes of the network's blocks from input to output, without the head.
 
     Raises:
-        FedlabError: If the network has no layer for it, or a pattern names none.
+        FedlabError: If the network has no layer for it, a pattern names none, or it has fewer
+            stages than it is asked for.
     """
     adapter: Adapter = adapters.get(settings.name)(settings)
     below = {n: m for n, m in module.named_modules() if n and not n.startswith(head)}
+    reached = _in_last(settings, below, stages)
     names = _named(settings, below) if settings.targets else adapter.usual_targets(below)
+    names = [name for name in names if name in reached]
     parts: dict[str, Part] = {}
     for name in names:
         caller = caller_of(below, name)
@@ -63,7 +69,7 @@ def adapt(module: nn.Module, settings: AdapterSettings, head: str) -> Adapted:
             part.attach(below[name], caller)
             parts[name] = part
     if not parts:
-        raise FedlabError(_nothing(settings, below))
+        raise FedlabError(_nothing(settings, below, reached))
     products = [product for n, part in parts.items() for product in adapter.products(n, part)]
     own = {n: f"{n}.{adapter.part}" for n in parts}
     return Adapted(
@@ -74,6 +80,25 @@ def adapt(module: nn.Module, settings: AdapterSettings, head: str) -> Adapted:
         frozenset(p.weight for p in products if adapter.moves_weights),
         tuple(products),
     )
+
+
+def _in_last(
+    settings: AdapterSettings, below: dict[str, nn.Module], stages: Sequence[str]
+) -> set[str]:
+    """Return the names of the modules in the stages that get an adapter.
+
+    Raises:
+        FedlabError: If there are fewer stages.
+    """
+    if settings.last is None:
+        return set(below)
+    if settings.last > len(stages):
+        raise FedlabError(
+            f"{KEY}.last: {settings.last} is more stages than the model has below its head "
+            f"({len(stages)})"
+        )
+    wanted = stages[len(stages) - settings.last :]
+    return {name for name in below if any(f"{name}.".startswith(f"{s}.") for s in wanted)}
 
 
 def _named(settings: AdapterSettings, below: dict[str, nn.Module]) -> list[str]:
@@ -92,13 +117,19 @@ def _named(settings: AdapterSettings, below: dict[str, nn.Module]) -> list[str]:
     return [n for n in below if any(fnmatch.fnmatchcase(n, p) for p in settings.targets)]
 
 
-def _nothing(settings: AdapterSettings, below: dict[str, nn.Module]) -> str:
-    if not settings.targets:
+def _nothing(settings: AdapterSettings, below: dict[str, nn.Module], reached: set[str]) -> str:
+    if not settings.targets and settings.last is None:
         return (
             f"{KEY}: this model has no layer that '{settings.name}' is made for below its head; "
             "leave the table out, or take another model"
         )
-    kinds = sorted({type(below[name]).__name__ for name in _named(settings, below)})
+    named = [n for n in _named(settings, below) if n in reached] if settings.targets else []
+    if not named:
+        return (
+            f"{KEY}.last: no layer that '{settings.name}' would be added to stands in the last "
+            f"{settings.last} stages of this model; raise the number, or leave the key out"
+        )
+    kinds = sorted({type(below[name]).__name__ for name in named})
     return (
         f"{KEY}.targets: '{settings.name}' is not made for what these patterns name "
         f"({', '.join(kinds[:5])}); name linear layers, convolutions or blocks, as its keys say"

@@ -16,3 +16,9 @@ class AdapterSettings(Settings):
         description="patterns of the names of layers that get one, such as 'blocks.*.attn.qkv'; "
         "default: what suits the network. The head never gets one",
     )
+    last: int | None = Field(
+        None,
+        ge=1,
+        description="only layers of the last so many stages get one (as 'last:K' of "
+        "model.trainable counts them): what the stages below compute is then kept; default: all",
+    )

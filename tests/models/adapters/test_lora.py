@@ -134,6 +134,17 @@ def test_the_added_product_is_that_of_the_paper() -> None:
     assert (a.shape, b.shape) == ((2, 64), (6, 2))
 
 
+def test_only_the_last_stages_get_it_where_the_scenario_says_so() -> None:
+    settings, task = NETWORKS["timm ViT"]
+    network = build_network(adapted(settings, last=1), task, 0)
+    assert network.adapted is not None
+    assert network.adapted.layers == ("blocks.1.attn.qkv", "blocks.1.attn.proj")
+    with pytest.raises(FedlabError, match=r"model.adapter.last: 9 is more stages .*\(3\)"):
+        build_network(adapted(settings, last=9), task, 0)
+    with pytest.raises(FedlabError, match="no layer that 'lora' would be added to stands in"):
+        build_network(adapted(settings, last=1, targets=("blocks.0.attn.*",)), task, 0)
+
+
 def test_all_machines_draw_the_same_a_and_another_seed_another() -> None:
     settings = adapted(zoo("vit", depth=1))
     one, two, other = (build_network(settings, SMALL, seed).model for seed in (1, 1, 2))
