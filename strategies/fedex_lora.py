@@ -57,17 +57,18 @@ class FedExLora(VectorStrategy):
         missing = list(no_products(setup, "combines the factors of LoRA"))
         yield from missing
         adapted, layout = setup.network.adapted, setup.network.model.layout
+        name = setup.scenario.strategy.name
         if missing or adapted is None or not is_trained(setup):
             return
         if not travelling(layout, adapted.products):
             yield (
-                "strategy.name: 'fedex-lora' makes up for the mean of two factors, and one stays "
+                f"strategy.name: '{name}' makes up for the mean of two factors, and one stays "
                 "frozen, so that the mean is exact; take 'fedavg', or leave out "
                 "model.adapter.freeze_a"
             )
         elif not layout.held:
             yield (
-                "strategy.name: 'fedex-lora' adds to the weights under the adapter, which have to "
+                f"strategy.name: '{name}' adds to the weights under the adapter, which have to "
                 "travel to the clients; set model.adapter.base_travels = true"
             )
 

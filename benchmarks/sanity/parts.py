@@ -39,6 +39,7 @@ PRIVATE = {"noise_multiplier": 0.02, "num_sampled_clients": CLIENTS, "inner": {"
 ADAPTIVE = {**PRIVATE, "initial_clipping_norm": 1.0, "clipped_count_stddev": 0.3}
 PUBLIC = {"data": {"public": {"examples": 100}}}
 LORA = {"name": "lora", "rank": 2, "alpha": 2.0}
+LORA4 = {"name": "lora", "rank": 4, "alpha": 4.0}
 PERSONAL = {"model": {"personal": "all"}, "evaluation": {"federated": True}}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -81,9 +82,11 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedproto": {**PERSONAL, "client": {"name": "fedproto"}},
     "fedtrimmedavg": {},
     "fedyogi": {},
+    "flora": {"client": {"name": "hetlora"}, "model": {"adapter": {**LORA4, "base_travels": True}}},
     "fl+hc": {"strategy": {"clusters": 2, "warm_up": 1}},
     "fltrust": {"strategy": {"root_examples": 60}},
     "gradual-pruning": {"strategy": {"first": 1, "last": 2, "inner": {"name": "fedavg"}}},
+    "hetlora": {"client": {"name": "hetlora"}, "model": {"adapter": LORA4}},
     "ifca": {"client": {"name": "ifca"}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
     "majority-vote": {},

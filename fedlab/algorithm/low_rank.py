@@ -87,6 +87,25 @@ def mean_products(context: ServerContext, replies: Sequence[Reply]) -> Iterator[
         yield MeanProduct(product, torch.cat(each_b, 1) @ torch.cat(each_a, 0), mean_b @ mean_a)
 
 
+def norms_of_products(context: ServerContext, replies: Sequence[Reply]) -> Vector:
+    """Return (clients,) ‖B_k A_k‖, the Frobenius norm of each client's products together.
+
+    ‖B A‖² is Σ (Bᵀ B) ⊙ (A Aᵀ), so that no product of whole size is computed.
+
+    Args:
+        context: What the server has.
+        replies: One per client.
+    """
+    layout, squares = context.layout, np.zeros(len(replies))
+    entries = {entry.name: entry for entry in layout.entries}
+    for product in travelling(layout, context.products):
+        for place, reply in enumerate(replies):
+            a = _tensor(reply.weights, entries[product.a], layout)
+            b = _tensor(reply.weights, entries[product.b], layout)
+            squares[place] += product.scale**2 * float(((b.t() @ b) * (a @ a.t())).sum())
+    return np.asarray(np.sqrt(squares.clip(0)))
+
+
 def _tensor(vector: Vector, entry: Entry, layout: Layout) -> torch.Tensor:
     """Return a tensor of a vector that begins where the wire does, in double precision."""
     start = entry.start - layout.wire.start

@@ -175,7 +175,8 @@ def _model(setup: Setup) -> Iterator[str]:
     if setup.network.model.layout.held and traits_of(setup.strategy).statistics != "own":
         yield (
             "model.adapter.base_travels: the weights under the adapter travel to the clients, and "
-            f"strategy '{setup.scenario.strategy.name}' does not change them; 'fedex-lora' does"
+            f"strategy '{setup.scenario.strategy.name}' does not change them; 'fedex-lora' and "
+            "'flora' do"
         )
 
 

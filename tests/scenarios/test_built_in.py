@@ -35,6 +35,8 @@ HEAVY = {
     "dann",
     "fedex-lora-vit",
     "fedgma",
+    "flora-vit",
+    "hetlora-vit",
     "fedmd",
     "ffa-lora-vit",
     "ia3-vit",

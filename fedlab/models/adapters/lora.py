@@ -39,8 +39,8 @@ class LoraSettings(AdapterSettings):
     )
     base_travels: bool = Field(
         False,
-        description="the weights under the adapter travel to the clients (not back), for strategy "
-        "'fedex-lora', which adds to them",
+        description="the weights under the adapter travel to the clients (not back), for "
+        "strategies 'fedex-lora' and 'flora', which add to them",
     )
 
 
