@@ -91,6 +91,7 @@ def _add_commands() -> None:
         resume,
         run,
         show,
+        transfer_gain,
     )
 
     app.command("run")(_running(run.run))
@@ -100,6 +101,7 @@ def _add_commands() -> None:
     app.command("check")(check.check)
     app.command("crossval")(_running(crossval.crossval))
     app.command("finetune")(_running(finetune.finetune))
+    app.command("transfer-gain")(_running(transfer_gain.transfer_gain))
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)

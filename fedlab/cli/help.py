@@ -14,7 +14,7 @@ from typer.models import ArgumentInfo
 WIDEST = 100
 """Columns that are used of a wide terminal."""
 SECTIONS = {
-    "Simulate": ("run", "resume", "finetune", "crossval"),
+    "Simulate": ("run", "resume", "finetune", "transfer-gain", "crossval"),
     "Find and check": ("list", "show", "check", "data", "assets"),
     "Federate": ("deploy",),
     "Read the results": ("report", "compare"),

@@ -19,6 +19,8 @@ from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.selection import BatchNorm, Changed, Policy, changed, personal_names, rests
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
+from fedlab.models.weight_files import read_weights
+from fedlab.models.weights import fit_adapter
 from fedlab.settings import Settings
 
 
@@ -120,6 +122,9 @@ def build_network(
     if given is not None:
         give(module, given)
     adapted = _adapt(backbone, settings, seed)
+    if given is None and _is_from_file(settings):
+        source = str(settings.pretrained)
+        fit_adapter(module, read_weights(source, module.state_dict()), source)
     norms: dict[str, nn.Module] = {
         n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
     }
@@ -202,6 +207,8 @@ def _first_weights(settings: Settings, task: Task, seed: int) -> Given | None:
     assert isinstance(settings, ModelSettings)
     if not settings.pretrained or isinstance(settings, TransformersSettings):
         return None
+    if _is_from_file(settings) and without_merged(settings).adapter is not None:
+        return None  # What is in the file of the adapter goes into a model that has it.
     with seeding.scope(seed, "model"):
         built = backbone_of(settings, task)
     given = given_of(built.module)
@@ -209,6 +216,11 @@ def _first_weights(settings: Settings, task: Task, seed: int) -> Given | None:
         bare = backbone_of(_without_files(settings), task)
     alike = replace(bare, module=built.module) == built and takes(bare.module, given)
     return given if alike else None
+
+
+def _is_from_file(settings: ModelSettings) -> bool:
+    """Return whether the first weights are a user's file, or another run's."""
+    return isinstance(settings.pretrained, str) and settings.pretrained != "package"
 
 
 def _without_files(settings: ModelSettings) -> ModelSettings:

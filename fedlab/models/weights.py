@@ -10,6 +10,7 @@ from torch import nn
 
 from fedlab.errors import FedlabError, nearest
 from fedlab.models.weight_files import KEY, Weights
+from fedlab.registry import adapters
 
 
 def fit_weights(
@@ -48,11 +49,43 @@ def fit_weights(
     given = {
         name: tensor
         for name, tensor in weights.items()
-        if name in wanted or not name.startswith(passed_over)
+        if name in wanted or not (name.startswith(passed_over) or is_of_adapter(name))
     }
     _check(wanted, given, source)
     module.load_state_dict(given, strict=False)
     return has_head
+
+
+def is_of_adapter(name: str) -> bool:
+    """Return whether a tensor is, by its name, of an adapter that cannot become part of weights.
+
+    They are loaded once the adapter is there, see :func:`fit_adapter`.
+    """
+    kinds = (adapters.get(own) for own in adapters.names())
+    return any(f".{kind.part}." in name for kind in kinds if not kind.merges)
+
+
+def fit_adapter(module: nn.Module, weights: Weights, source: str | Path) -> None:
+    """Copy an adapter's tensors, where there are any, into a module that has such an adapter.
+
+    Args:
+        module: The model with its adapter, if it has one.
+        weights: Tensors by the module's names; all but an adapter's are passed over.
+        source: The source of the weights, for error messages.
+
+    Raises:
+        FedlabError: If the module has no such adapter, or one of another size.
+    """
+    given = {name: tensor for name, tensor in weights.items() if is_of_adapter(name)}
+    own = {name: tensor for name, tensor in module.state_dict().items() if is_of_adapter(name)}
+    if not given:
+        return
+    if {n: t.shape for n, t in given.items()} != {n: t.shape for n, t in own.items()}:
+        raise FedlabError(
+            f"{KEY}: '{source}' is a network with an adapter that is no part of its weights "
+            f"('{next(iter(given))}'); give it the table [model.adapter] of the run that it is of"
+        )
+    module.load_state_dict(given, strict=False)
 
 
 def _check(wanted: Weights, given: Weights, source: str | Path) -> None:

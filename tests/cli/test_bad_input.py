@@ -228,7 +228,8 @@ def test_what_only_the_data_show_is_reported_before_a_run_begins(
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["check"], ["show"], ["crossval"], ["data", "partition"]]
+    "command",
+    [["run"], ["check"], ["show"], ["crossval"], ["transfer-gain"], ["data", "partition"]],
 )
 def test_every_problem_is_reported_at_once_a_line_each(refused, command: list[str]) -> None:
     overrides = ("rouns=1", "client.epochs=0", "model.dropout=2", "strategy.name=fedavgg")

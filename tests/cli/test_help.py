@@ -18,6 +18,7 @@ COMMANDS = [
     ["show"],
     ["check"],
     ["crossval"],
+    ["transfer-gain"],
     ["finetune"],
     ["evaluate"],
     ["predict"],

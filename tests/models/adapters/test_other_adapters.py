@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
+from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.models.adapters.bottleneck import BottleneckSettings
 from fedlab.models.adapters.settings import AdapterSettings
@@ -22,6 +24,7 @@ from fedlab.use.loading import load_trained
 from tests.models.adapters.test_lora import NETWORKS, SMALL, SMALL_ONES, inputs_for, outputs, zoo
 from tests.shared import scenario_with
 
+SMALL_OF_TEN = Task("classification", "image", (1, 8, 8), 10)
 HAVE_BLOCKS = [n for n in SMALL_ONES if n.endswith(("ViT", "Transformer", "words"))]
 
 
@@ -117,3 +120,39 @@ def test_a_run_with_bottlenecks_is_evaluated_and_exported_with_them(tmp_path: Pa
     inputs = torch.rand(3, 1, 8, 8)
     torch.testing.assert_close(graph(inputs), outputs(trained.network, inputs))
     assert without_merged(folder.scenario.model).adapter is not None
+
+
+BOTTLENECK = {"name": "bottleneck", "width": 2}
+LORA = {"name": "lora", "rank": 2}
+
+
+@pytest.mark.parametrize("adapter", [BOTTLENECK, LORA], ids=["bottleneck", "lora"])
+def test_a_run_with_an_adapter_is_the_next_run_s_pretrained_also_for_other_classes(
+    tmp_path: Path, adapter: dict[str, Any]
+) -> None:
+    vit = {"name": "vit", "depth": 1, "width": 8, "heads": 2, "adapter": adapter}
+    first = RunFolder.create(tmp_path, "first", scenario_with({"rounds": 1}, {"model": vit}))
+    run(first)
+    left = load_file(first.path / "model.safetensors")
+    again = scenario_with({"rounds": 1}, {"model": {**vit, "pretrained": str(first.path)}}).model
+    same = build_network(again, SMALL_OF_TEN, 7)
+    found = same.model.module.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in left.items())
+    others = build_network(again, SMALL, 7)
+    found = others.model.module.state_dict()
+    below = {name: tensor for name, tensor in left.items() if not name.startswith(others.head)}
+    assert all(torch.equal(found[name], tensor) for name, tensor in below.items())
+    assert found["head.weight"].shape[0] == 7
+
+
+def test_an_adapter_that_is_no_part_of_the_weights_asks_for_its_table(tmp_path: Path) -> None:
+    vit = {"name": "vit", "depth": 1, "width": 8, "heads": 2}
+    begun = scenario_with({"rounds": 1}, {"model": {**vit, "adapter": BOTTLENECK}})
+    first = RunFolder.create(tmp_path, "first", begun)
+    run(first)
+    for other in (None, LORA, {"name": "bottleneck", "width": 3}):
+        keys = {**vit, "pretrained": str(first.path), "adapter": other}
+        model = {key: value for key, value in keys.items() if value is not None}
+        settings = scenario_with({"rounds": 1}, {"model": model}).model
+        with pytest.raises(FedlabError, match=r"give it the table .model.adapter. of the run"):
+            build_network(settings, SMALL_OF_TEN, 7)
