@@ -30,9 +30,9 @@ HEAD = """# Adapters: what they reach, and what travels
 
 Made by `python -m benchmarks.adapters`: built-in scenarios of [adapters](../adapters.md), and the
 same clients, rounds and head-first phase with something else trained; *weights* is how many are
-trained in the last phase. *Accuracy* is that of the
-weights that the run ends with on the server's test examples, of one seed; *MB* is what one client
-sends and receives in the whole run; *mismatch* is the largest of all rounds'
+trained in the last phase. *Accuracy* is that of the weights that the run ends with on the server's
+test examples, of one seed; *MB* is what one client sends and receives in the whole run, and
+*mismatch* the largest of all rounds'
 ‖Σ pᵢ Bᵢ Aᵢ − B̄ Ā‖ / ‖Σ pᵢ Bᵢ Aᵢ‖, which FedEx-LoRA adds to the weights and plain averaging loses.
 On pooled data one client holds all examples. Seconds are those of clients' and server's rounds on
 a machine that did other things at the same time.
@@ -104,8 +104,22 @@ def page(content: Mapping[str, Any]) -> str:
         rows = list(_rows(network, cells, content.get("rows", {})))
         if rows:
             lines += [f"## {title}", "", *_header(), *rows, ""]
+    lines += _missing(content.get("rows", {}))
     lines += [f"{key}: {value}  " for key, value in content.get("machine", {}).items()]
     return "\n".join(lines) + "\n"
+
+
+def _missing(known: Mapping[str, Row]) -> Iterator[str]:
+    """Yield a line of what has not been run, if anything."""
+    done = {key.rpartition("/")[0] for key in known}
+    left = [
+        f"{n}: {c.what}"
+        for n, (_, own) in NETWORKS.items()
+        for c in own
+        if f"{n}/{c.what}" not in done
+    ]
+    if left:
+        yield from (f"Not run yet: {'; '.join(left)}.", "")
 
 
 def _header() -> tuple[str, str]:
