@@ -47,6 +47,7 @@ NETWORKS: Mapping[str, tuple[str, tuple[Cell, ...]]] = {
             Cell("FedEx-LoRA (`fedex-lora-vit`)", "fedex-lora-vit"),
             Cell("HetLoRA, ranks 1, 2 and 4 (`hetlora-vit`)", "hetlora-vit"),
             Cell("FLoRA, ranks 1, 2 and 4 (`flora-vit`)", "flora-vit"),
+            Cell("LoRA, top-k, FedAdam (`lora-top-k-fedadam`)", "lora-top-k-fedadam"),
             Cell("(IA)³ (`ia3-vit`)", "ia3-vit"),
             Cell("bottlenecks of 8 (`bottleneck-vit`)", "bottleneck-vit"),
             _blocks("lora-vit", 2, 0.0003),

@@ -43,6 +43,7 @@ HEAVY = {
     "irm",
     "lora-cnn",
     "lora-minilm",
+    "lora-top-k-fedadam",
     "lora-vit",
     "mcmahan-fashion-mnist",
     "mmd",
