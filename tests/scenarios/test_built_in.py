@@ -118,7 +118,7 @@ def check(folder: RunFolder, scenario: Scenario) -> None:
     summary = json.loads((folder.path / "summary.json").read_text())
     # A round may already be good enough where the scenario stops early.
     assert summary["status"] == "finished" or scenario.evaluation.early_stopping is not None
-    rounds = max(1, len(scenario.phases))
+    rounds = scenario.rounds
     assert summary["rounds"] == rounds
     lines = list(folder.lines("metrics.jsonl"))
     assert [line["round"] for line in lines] == list(range(rounds + 1))
