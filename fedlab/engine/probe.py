@@ -68,7 +68,7 @@ class Probe:
         self._settings = settings
         self._model = scenario.model
         self._task = federation.dataset.task
-        self._known = some_of(
+        self.known = some_of(
             federation.dataset.train, settings.examples, scenario.seed, "probe examples"
         )
         self._test = federation.dataset.test
@@ -78,7 +78,7 @@ class Probe:
         network.model.reset(wire.to(network.model.device))
         network.evaluation_mode()
         prepare = preparation(network, self._task, self._model)
-        known, labels = represent(network, self._known, prepare), self._known.targets.cpu()
+        known, labels = represent(network, self.known, prepare), self.known.targets.cpu()
         tested, wanted = represent(network, self._test, prepare), self._test.targets.cpu()
         found = {}
         if self._settings.linear:
