@@ -30,9 +30,9 @@ class HetLoraSettings(ClientSettings):
 
 @clients.register("hetlora")
 class HetLora(ClientAlgorithm):
-    """HetLoRA: each client trains as many rows of A and columns of B as it can afford.
+    """HetLoRA: a client trains as many rows of A and columns of B as it can (Cho et al. 2024).
 
-    Cho et al. 2024, "Heterogeneous LoRA for Federated Fine-tuning of On-Device Foundation Models",
+    "Heterogeneous LoRA for Federated Fine-tuning of On-Device Foundation Models",
     EMNLP, section 3.2. From factors of the largest rank r client k of rank r_k takes
 
         A_k = A[:r_k]        B_k = B[:, :r_k]

@@ -43,6 +43,8 @@ def run_algorithms() -> set[tuple[str, str]]:
     for client, text in module("strategies/test_fairness_runs.py").STRATEGIES.values():
         strategies(*NAME.findall(text))
         clients(client)
+    clients("hetlora")
+    strategies(*module("clients/test_hetlora.py").SERVERS)
     for text, _ in module("strategies/test_low_rank_runs.py").STRATEGIES.values():
         strategies(*NAME.findall(text))
     for text in module("strategies/test_robust_runs.py").AGGREGATORS.values():

@@ -39,8 +39,9 @@ Made by `python -m benchmarks.adaptation` on {processor} ({date}, {versions}); s
 A client with 4,000 labelled pictures of MNIST and one with 4,000 of USPS without labels; accuracy
 on the 2,007 test pictures of USPS after the last round, a mean over seeds, at 16 × 16 pixels with
 [the scenarios](../domain-adaptation.md) as they are. Strengths were
-chosen by seed 1, on the same test pictures: there are no labels of the target to choose by. Rows of
-one seed are of run folders with these settings, made one by one, on a machine that did other things.
+chosen by seed 1, on the same test pictures: there are no labels of the target to choose by. Rows
+of one seed are of run folders with these settings, made one by one, on a machine that did other
+things.
 Published, with other networks and splits: source only .75 to .82, adapted .88 to .90.
 
 | method | accuracy | each seed | MB a round | seconds |
@@ -49,8 +50,8 @@ Published, with other networks and splits: source only .75 to .82, adapted .88 t
 TEST_TIME_HEAD = """
 ## Digits of less contrast, adapted to at test time
 Two clients with labelled digits of scikit-learn; a third at 0.3 of the contrast, with noise, on
-whose 120 test pictures the model is tested. The contrast was chosen so that there is an effect, with
-these pictures in view; from MNIST to USPS AdaBN changes nothing (72.3 and 72.2 %).
+whose 120 test pictures the model is tested. The contrast was chosen so that there is an effect,
+with these pictures in view; from MNIST to USPS AdaBN changes nothing (72.3 and 72.2 %).
 
 | method | accuracy | each seed | MB a round | seconds |
 | --- | ---: | --- | ---: | ---: |

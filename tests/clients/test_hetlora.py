@@ -92,6 +92,10 @@ def test_clients_have_the_ranks_in_turn() -> None:
     assert [algorithm.rank_of(client) for client in range(5)] == [1, 2, 4, 1, 2]
 
 
+SERVERS: dict[str, Changes] = {"hetlora": {}, "flora": FLORA}
+EACH = pytest.mark.parametrize("changes", SERVERS.values(), ids=SERVERS)
+
+
 def digest(folder: RunFolder, *callbacks: Any) -> str:
     import json
 
@@ -99,7 +103,7 @@ def digest(folder: RunFolder, *callbacks: Any) -> str:
     return str(json.loads((folder.path / "summary.json").read_text())["weights_sha256"])
 
 
-@pytest.mark.parametrize("changes", [{}, FLORA], ids=["hetlora", "flora"])
+@EACH
 def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, changes: Changes) -> None:
     whole = digest(RunFolder.create(tmp_path, "whole", scenario(changes)))
     stopped = RunFolder.create(tmp_path, "stopped", scenario(changes))
@@ -108,7 +112,7 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, changes: Changes) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, FLORA], ids=["hetlora", "flora"])
+@EACH
 def test_ray_ends_in_the_same_bits(tmp_path: Path, changes: Changes) -> None:
     inline = digest(RunFolder.create(tmp_path, "inline", scenario(changes)))
     ray = scenario(changes, 'engine.name = "ray"\nengine.workers = 2')

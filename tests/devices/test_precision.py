@@ -19,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("strict")
 ON_DEVICE: Changes = {"engine": {"device": "strict"}}
 SERVERS = ("attack", "processor", "dp-", "fed", "rfa", "krum", "multikrum", "bulyan", "centred")
 CLIENTS = ("fedprox", "fednova", "feddyn", "fedmd", "fedper", "fedrep", "fedbabu", "fedbn")
-NORMALISING = ("mimelite, Adam", "mimelite, Adagrad")
-"""Their steps divide gradients near 0 by their own size, whose every error they enlarge."""
+NORMALISING = ("mimelite, Adam", "mimelite, Adagrad", "simsiam")
+"""They divide what is near 0 by its own size, gradients or projections, and enlarge its errors."""
 OF_CLIENTS = [
     name
     for name in SCENARIOS

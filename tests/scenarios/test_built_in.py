@@ -87,6 +87,8 @@ def shortened(name: str) -> tuple[str, ...]:
     if settings.phases:
         each = (f"phases.{number}.rounds=1" for number in range(len(settings.phases)))
         keys = (*(key for key in keys if key != "rounds=1"), *each)
+    if settings.client.steps == 1:
+        keys = tuple(key for key in keys if not key.startswith("client.steps"))
     if settings.strategy.name == "gradual-pruning":
         # Its last round stands above its first.
         keys = (*(key for key in keys if key != "rounds=1"), "rounds=2", "strategy.last=2")

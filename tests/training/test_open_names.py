@@ -87,7 +87,7 @@ def test_stacking_leaves_an_optimiser_that_may_mix_clients_alone(tmp_path: Path)
     ("client", "sentence"),
     [
         ({"criterion": "nowhere:Loss"}, "client.criterion: criterion 'nowhere:Loss': there is no"),
-        ({"criterion": "squares"}, "client.criterion: 'squares' is none of 'auto', 'binary', "),
+        ({"criterion": "squares"}, "client.criterion: 'squares' is none of 'auto', 'agreement', "),
         ({"criterion": 3}, "client.criterion: text belongs here, not 3"),
         ({"optimizer": {"name": "torch.optim:Nope"}}, "client.optimizer.name: optimiser 'torch."),
         ({"optimizer": {"name": f"{__name__}:SignDescent", "scale": 0.0}}, "optimizer.scale: it"),
