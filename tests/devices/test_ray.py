@@ -59,16 +59,22 @@ def outcome(folder: Path, **engine: Any) -> tuple[torch.Tensor, set[float]]:
         return torch.as_tensor(rounds.weights), places
 
 
-def test_several_workers_share_the_devices_and_reach_the_bits_of_the_cpu(tmp_path: Path) -> None:
-    on_cpu = outcome(tmp_path, name="inline")
-    for keys, places in (
+@pytest.mark.parametrize(
+    ("keys", "places"),
+    [
         ({"workers_per_device": 1}, {0.0, 1.0}),
-        ({"workers": 1}, {0.0}),
-        ({"device": "strict:1", "workers": 2}, {1.0}),
-    ):
-        weights, found = outcome(tmp_path, name="ray", **{"device": "strict", **keys})
-        assert torch.equal(weights, on_cpu[0]), keys
-        assert found == places, keys
+        pytest.param({"workers": 1}, {0.0}, marks=pytest.mark.slow),
+        pytest.param({"device": "strict:1", "workers": 2}, {1.0}, marks=pytest.mark.slow),
+    ],
+    ids=["a worker a device", "one worker", "one device"],
+)
+def test_several_workers_share_the_devices_and_reach_the_bits_of_the_cpu(
+    tmp_path: Path, keys: dict[str, Any], places: set[float]
+) -> None:
+    on_cpu = outcome(tmp_path, name="inline")
+    weights, found = outcome(tmp_path, name="ray", **{"device": "strict", **keys})
+    assert torch.equal(weights, on_cpu[0])
+    assert found == places
     assert on_cpu[1] == {-1.0}
 
 
