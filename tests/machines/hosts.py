@@ -177,6 +177,9 @@ class Hosts:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 text=True,
+                # A shell that starts the tests in the background lets them ignore Ctrl-C, and what
+                # they start would as well.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def ray_head(self, host: Host, cpus: int = 0, **more: str) -> str:

@@ -230,10 +230,13 @@ def test_a_site_that_is_killed_and_comes_back_takes_part_again(federation: Feder
     federation.start_site("south")
 
     def is_back() -> bool:
+        # One that is back in time answers what it was asked when it was killed.
         since = [line["replies"] for line in federation.rounds("killed")[alone:]]
-        return 2 in since and since[-1] == 3
+        return since[-3:] == [3, 3, 3]
 
     wait_until(is_back, SECONDS, "site that is back")
+    told = (federation.folder / "south.log").read_text()
+    assert told.count("takes part") == 1
     run.send_signal(signal.SIGINT)
     assert run.wait(SECONDS) == 130
     assert "ends after this round" in (federation.folder / "run.log").read_text()
