@@ -28,7 +28,7 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "sinusoids-fedavg": ("sinusoids-fedavg", "FedAvg, then steps", ()),
     "sinusoids-reptile": ("sinusoids-reptile", "Reptile", ()),
-    "sinusoids-per-fedavg": ("sinusoids-per-fedavg", "Per-FedAvg, Hessian-free", ()),
+    "sinusoids-per-fedavg": ("sinusoids-per-fedavg", "Per-FedAvg, first-order", ()),
     "sinusoids-fomaml": ("sinusoids-maml", "FedMeta, FOMAML", ("client.first_order=true",)),
     "sinusoids-maml": ("sinusoids-maml", "FedMeta, MAML", ()),
     "sinusoids-meta-sgd": ("sinusoids-meta-sgd", "FedMeta, Meta-SGD", ()),
@@ -125,8 +125,10 @@ def page(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def text(kind: str, value: float) -> str:
+def text(kind: str, value: float | None) -> str:
     """Return a value as the table has it."""
+    if value is None:
+        return "not finite"
     return f"{value:.2f}" if kind == "sinusoids" else f"{100 * value:.1f} %"
 
 
