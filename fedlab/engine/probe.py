@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -12,6 +13,7 @@ from fedlab.algorithm.setup import Setup
 from fedlab.data.dataset import Examples
 from fedlab.data.federation import Federation, some_of
 from fedlab.data.transforms import Preparation
+from fedlab.data.virtual import GeneratedExamples
 from fedlab.models.network import Network
 from fedlab.models.representation import entering_head
 from fedlab.scenario import Scenario
@@ -29,9 +31,9 @@ def probe_of(scenario: Scenario, federation: Federation) -> ProbeSettings | None
     settings = scenario.evaluation.probe
     if settings is not None:
         return settings
-    learns_without = federation.dataset.task.kind in ("self-supervised", "masked-patches")
-    has_classes = _reason_against(federation) is None
-    return ProbeSettings() if learns_without and has_classes else None
+    if federation.dataset.task.kind not in ("self-supervised", "masked-patches"):
+        return None
+    return ProbeSettings() if _reason_against(federation) is None else None
 
 
 def objections(setup: Setup) -> Iterator[str]:
@@ -40,15 +42,18 @@ def objections(setup: Setup) -> Iterator[str]:
     Args:
         setup: All parts of the run.
     """
-    reason = _reason_against(setup.federation)
-    if setup.scenario.evaluation.probe is not None and reason is not None:
-        yield f"evaluation.probe: {reason}; leave the table out"
+    if setup.scenario.evaluation.probe is not None:
+        reason = _reason_against(setup.federation)
+        if reason is not None:
+            yield f"evaluation.probe: {reason}; leave the table out"
 
 
 def _reason_against(federation: Federation) -> str | None:
     train, test = federation.dataset.train, federation.dataset.test
     if len(train) == 0 or len(test) == 0:
         return "the server has no training or no test examples to look at"
+    if isinstance(train, GeneratedExamples):
+        return "this data set makes training examples client by client, and not for the server"
     targets = test.targets
     if targets.is_floating_point() or targets.ndim != 1 or len(torch.unique(targets)) < 2:
         return "the data set's examples are not of two or more classes"
@@ -68,9 +73,10 @@ class Probe:
         self._settings = settings
         self._model = scenario.model
         self._task = federation.dataset.task
-        self.known = some_of(
-            federation.dataset.train, settings.examples, scenario.seed, "probe examples"
-        )
+        train = federation.dataset.train
+        if federation.unlabelled:
+            train = train.select(np.flatnonzero(train.targets.numpy() != self._task.padding))
+        self.known = some_of(train, settings.examples, scenario.seed, "probe examples")
         self._test = federation.dataset.test
 
     def measured(self, network: Network, wire: torch.Tensor) -> dict[str, float]:

@@ -9,6 +9,7 @@ import torch
 from fedlab.engine.probe import by_linear_probe, by_neighbours
 from fedlab.errors import FedlabError
 from fedlab.run.simulation import Simulation, assemble
+from fedlab.scenario import load
 from tests.shared import scenario_with
 
 PROBED = {
@@ -76,3 +77,19 @@ def test_a_probe_needs_classes(data: Any) -> None:
     model = {"name": "autoencoder" if "task" in data else "linear"}
     with pytest.raises(FedlabError, match=r"evaluation\.probe: the data set's examples are not of"):
         assemble(scenario_with(PROBED, {"data": data, "model": model}))
+
+
+def test_labels_that_are_not_known_are_not_probed_with() -> None:
+    probe = {"examples": 10_000, "neighbours": 1}
+    keys = {"data": {"unlabelled": [1]}, "evaluation": {"probe": probe}}
+    with Simulation(scenario_with(PROBED, keys)) as simulation:
+        known = simulation.engine._probe.known  # type: ignore[union-attr]
+        held = simulation.federation.rows(1)[0]
+        assert len(known) == len(simulation.federation.dataset.train) - len(held)
+        assert int(known.targets.min()) >= 0
+        assert "knn_accuracy" in simulation.engine.evaluate(simulation.initial_weights).compute()
+
+
+def test_a_probe_needs_examples_that_are_stored() -> None:
+    with pytest.raises(FedlabError, match=r"evaluation\.probe: this data set makes training exam"):
+        assemble(load("million-made-up-clients", ("evaluation.probe={examples=10}",)))
