@@ -143,7 +143,7 @@ def _check(settings: TransformersSettings, task: Task) -> None:
             f"{_KEY}: '{settings.name}' takes text, and the data set's inputs are {task.modality}; "
             "`fedlab list models` shows models for those"
         )
-    if task.kind not in ("classification", "regression", "self-supervised"):
+    if task.kind not in ("classification", "regression"):
         raise FedlabError(
             f"{_KEY}: '{settings.name}' serves classification and regression, and the data set's "
             f"task is {task.kind}"
