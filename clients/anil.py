@@ -48,5 +48,5 @@ class Anil(FedMeta):
         part, offset = torch.zeros_like(model.parameter.data), model.layout.trained.start
         for entry, _ in model.trained:
             if entry.name.startswith(head):
-                part[entry.start - offset : entry.stop - offset] = 1.0
+                part[entry.place(offset)] = 1.0
         return part

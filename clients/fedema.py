@@ -64,8 +64,7 @@ def below_head(task: LocalTask) -> torch.Tensor:
     """Return which of the weights that travel are parameters below the head, (wire_size,) bool."""
     layout = task.network.model.layout
     mask = torch.zeros(layout.wire_size, dtype=torch.bool, device=task.wire.device)
-    for entry in layout.entries:
-        within = layout.wire.start <= entry.start < layout.trained.stop
-        if within and not entry.name.startswith(task.network.head):
-            mask[entry.start - layout.wire.start : entry.stop - layout.wire.start] = True
+    for entry in layout.shared_entries:
+        if not entry.name.startswith(task.network.head):
+            mask[entry.place(layout.wire.start)] = True
     return mask

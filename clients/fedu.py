@@ -69,5 +69,4 @@ class Fedu(Byol):
         layout, weights = task.network.model.layout, task.network.model.weights
         for entry in layout.entries:
             if entry.name.startswith(f"{task.network.head}.predictor."):
-                place = slice(entry.start - layout.wire.start, entry.stop - layout.wire.start)
-                weights[entry.start : entry.stop] = own[place]
+                weights[entry.place()] = own[entry.place(layout.wire.start)]

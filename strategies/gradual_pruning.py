@@ -112,11 +112,7 @@ class GradualPruning(StrategyWrapper):
         layout = self._context.layout
         vector = torch.from_numpy(np.array(weights, np.float32))
         first = layout.wire.start
-        views = {
-            entry.name: entry.view(vector, first)
-            for entry in layout.entries
-            if first <= entry.start < layout.trained.stop
-        }
+        views = {entry.name: entry.view(vector, first) for entry in layout.shared_entries}
         for name, tensor in pruned(views, self.sparsity).items():
             views[name].copy_(tensor)
         return np.asarray(vector.numpy())

@@ -41,7 +41,7 @@ class HetLora(FedIT):
         entries = {entry.name: entry for entry in self.layout.entries}
         for product in travelling(self.layout, self.context.products):
             for name in (product.a, product.b):
-                place = slice(entries[name].start - start, entries[name].stop - start)
+                place = entries[name].place(start)
                 each = [np.asarray(reply.weights[place], np.float64) for reply in replies]
                 new[place] = sum(p * own for p, own in zip(parts, each, strict=True))
         return new

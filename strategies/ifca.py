@@ -80,7 +80,7 @@ class Ifca(ClusteredStrategy):
         offset = self.layout.wire.start
         for model in models[1:]:
             for entry in self.layout.entries:
-                place = slice(entry.start - offset, entry.stop - offset)
+                place = entry.place(offset)
                 if 0 <= place.start < self.parameters.stop:
                     noise = np.random.normal(size=place.stop - place.start)
                     model[place] += self.settings.spread * weights[place].std() * noise

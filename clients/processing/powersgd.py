@@ -91,10 +91,8 @@ class PowerSgd(ErrorFeedback):
 
     def _tensors(self) -> Iterator[tuple[Entry, int]]:
         """Yield the tensors of an update and the rank of each one's factors, 0 for none."""
-        layout, wanted = self.layout, self.settings.rank
-        for entry in layout.entries:
-            if not layout.wire.start <= entry.start < layout.trained.stop:
-                continue
+        wanted = self.settings.rank
+        for entry in self.layout.shared_entries:
             size, rows = math.prod(entry.shape), entry.shape[0] if entry.shape else 1
             columns = size // max(rows, 1)
             rank = min(wanted, rows, columns)

@@ -82,11 +82,8 @@ class TernGrad(ErrorFeedback):
 
     def _parts(self) -> Iterator[slice]:
         """Yield where each tensor stands in an update."""
-        layout = self.layout
-        first = layout.wire.start
-        for entry in layout.entries:
-            if first <= entry.start < layout.trained.stop:
-                yield slice(entry.start - first, entry.stop - first)
+        for entry in self.layout.shared_entries:
+            yield entry.place(self.layout.wire.start)
 
 
 def _bytes(digits: torch.Tensor) -> torch.Tensor:

@@ -29,8 +29,7 @@ def travelling(layout: Layout, products: Sequence[Product]) -> tuple[Product, ..
 
 def names_that_travel(layout: Layout) -> set[str]:
     """Return the names of the parameters that are trained and travel."""
-    start, stop = layout.wire.start, layout.trained.stop
-    return {entry.name for entry in layout.entries if start <= entry.start < stop}
+    return {entry.name for entry in layout.shared_entries}
 
 
 def is_trained(setup: Setup) -> bool:

@@ -46,12 +46,16 @@ class Entry:
         """Return the position after the last element."""
         return self.start + math.prod(self.shape)
 
+    def place(self, offset: int = 0) -> slice:
+        """Return where its values stand in a vector that starts at ``offset`` of the layout."""
+        return slice(self.start - offset, self.stop - offset)
+
     def view(self, vector: torch.Tensor, offset: int = 0) -> torch.Tensor:
         """Return the tensor, a view into a vector that starts at ``offset`` of the layout.
 
         Of K stacked vectors (K, size) it is the K tensors, (K, *shape).
         """
-        part = vector[..., self.start - offset : self.stop - offset]
+        part = vector[..., self.place(offset)]
         stacked = vector.shape[:-1]
         if len(self.shape) != 4:
             return part.view(*stacked, *self.shape)
@@ -130,6 +134,11 @@ class Layout:
         """Return the number of values that travel."""
         return int(self.wire.stop - self.wire.start)
 
+    @cached_property
+    def shared_entries(self) -> tuple[Entry, ...]:
+        """Return the parameters that are trained and travel."""
+        return tuple(e for e in self.entries if self.wire.start <= e.start < self.trained.stop)
+
     @property
     def trained_names(self) -> frozenset[str]:
         """Return the names of the parameters that are trained."""
@@ -164,7 +173,7 @@ class Layout:
         """Return where running variances stand in a wire vector: they cannot be negative."""
         offset = self.wire.start
         return tuple(
-            slice(e.start - offset, e.stop - offset)
+            e.place(offset)
             for e in self.entries
             if e.start >= self.trained.stop and e.name.endswith("running_var")
         )

@@ -76,13 +76,13 @@ def part_of(term: Any, part: slice) -> Any:
 
 def _within(entry: Entry, model: FlatModel) -> slice:
     start = model.layout.trained.start
-    return slice(entry.start - start, entry.stop - start)
+    return entry.place(start)
 
 
 def _descend(
     entry: Entry, weights: torch.Tensor, terms: Sequence[ParameterTerm], group: dict[str, Any]
 ) -> Callable[[nn.Parameter], None]:
-    own = weights[entry.start : entry.stop]
+    own = weights[entry.place()]
 
     def visit(parameter: nn.Parameter) -> None:
         gradient = parameter.grad

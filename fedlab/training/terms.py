@@ -105,7 +105,7 @@ def l2_sp(network: Network, backbone: float, head: float) -> Anchored:
         anchor.copy_(model.start[model.layout.trained])
     for entry, _ in model.trained:
         if entry.name.startswith(network.head):
-            own = slice(entry.start - offset, entry.stop - offset)
+            own = entry.place(offset)
             strengths[own], anchor[own] = head, 0.0
     return Anchored(strengths, anchor)
 
