@@ -11,7 +11,7 @@ from pydantic import Field
 from fedlab.algorithm.client import ClientSettings
 from fedlab.algorithm.self_supervised import (
     LayerSize,
-    SelfSupervisedSettings,
+    TargetSettings,
     WithTarget,
     outputs_under,
 )
@@ -22,15 +22,11 @@ from fedlab.training.task import LocalTask
 from fedlab.training.terms import TaskLoss
 
 
-class ByolSettings(SelfSupervisedSettings):
+class ByolSettings(TargetSettings):
     """Keys of ``[client]`` for BYOL."""
 
     name: str = "byol"
-    batch_size: int = Field(128, ge=2, description="pictures per step; each has two views")
     prediction: LayerSize = Field(256, description="hidden size of the predictor")
-    momentum: float = Field(
-        0.99, ge=0, le=1, description="m: after a step the target is m · target + (1 − m) · network"
-    )
 
 
 @dataclass(frozen=True)
@@ -64,10 +60,6 @@ class Byol(WithTarget):
     def projection(self) -> Projection:
         """Return the projection and the predictor."""
         return Projection(self.settings.projection, (self.settings.prediction,))
-
-    def momentum(self) -> float:
-        """Return m."""
-        return self.settings.momentum
 
     def loss_of(self, task: LocalTask, inputs: torch.Tensor, target: torch.Tensor) -> TaskLoss:
         """Return the loss against the target's projections."""

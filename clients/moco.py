@@ -10,7 +10,7 @@ from pydantic import Field
 from torch.nn import functional
 
 from fedlab.algorithm.client import ClientSettings
-from fedlab.algorithm.self_supervised import SelfSupervisedSettings, WithTarget, outputs_under
+from fedlab.algorithm.self_supervised import TargetSettings, WithTarget, outputs_under
 from fedlab.registry import clients
 from fedlab.training.task import LocalTask
 from fedlab.training.terms import TaskLoss
@@ -18,16 +18,12 @@ from fedlab.training.terms import TaskLoss
 QUEUE = "queue"
 
 
-class MocoSettings(SelfSupervisedSettings):
+class MocoSettings(TargetSettings):
     """Keys of ``[client]`` for MoCo v2."""
 
     name: str = "moco"
-    batch_size: int = Field(128, ge=2, description="pictures per step; each has two views")
     temperature: float = Field(0.2, gt=0, description="τ")
     queue: int = Field(1024, ge=1, le=10**6, description="how many keys a client keeps")
-    momentum: float = Field(
-        0.99, ge=0, le=1, description="m: after a step the target is m · target + (1 − m) · network"
-    )
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,6 @@ class Moco(WithTarget):
 
     Settings: ClassVar[type[ClientSettings]] = MocoSettings
     settings: MocoSettings
-
-    def momentum(self) -> float:
-        """Return m."""
-        return self.settings.momentum
 
     def loss_of(self, task: LocalTask, inputs: torch.Tensor, target: torch.Tensor) -> TaskLoss:
         """Return the loss against the target's keys and the queue, and put the keys into it."""

@@ -19,7 +19,6 @@ class SimclrSettings(SelfSupervisedSettings):
     """Keys of ``[client]`` for SimCLR."""
 
     name: str = "simclr"
-    batch_size: int = Field(128, ge=2, description="pictures per step; each has two views")
     temperature: float = Field(0.5, gt=0, description="τ")
 
 

@@ -16,7 +16,6 @@ class SimsiamSettings(SelfSupervisedSettings):
     """Keys of ``[client]`` for SimSiam."""
 
     name: str = "simsiam"
-    batch_size: int = Field(128, ge=2, description="pictures per step; each has two views")
     prediction: LayerSize = Field(64, description="hidden size of the predictor, a bottleneck")
 
 

@@ -26,6 +26,7 @@ LayerSize = Annotated[int, Field(ge=1, le=65536)]
 class SelfSupervisedSettings(ClientSettings):
     """Keys of ``[client]`` that every self-supervised algorithm has."""
 
+    batch_size: int = Field(128, ge=2, description="pictures per step; each has two views")
     projection: tuple[LayerSize, ...] = Field(
         (256, 128),
         min_length=1,
@@ -84,6 +85,14 @@ class SelfSupervised(ClientAlgorithm):
         yield from unused_keys(self.settings)
 
 
+class TargetSettings(SelfSupervisedSettings):
+    """Keys of ``[client]`` that every algorithm with a target has."""
+
+    momentum: float = Field(
+        0.99, ge=0, le=1, description="m: after a step the target is m · target + (1 − m) · network"
+    )
+
+
 class WithTarget(SelfSupervised):
     """A self-supervised algorithm whose network learns from a slowly moving copy of itself.
 
@@ -92,6 +101,8 @@ class WithTarget(SelfSupervised):
     first weights received.
     """
 
+    Settings: ClassVar[type[ClientSettings]] = TargetSettings
+    settings: TargetSettings
     TARGET: ClassVar[str] = "target"
 
     def objections(self, setup: Setup) -> Iterator[str]:
@@ -103,10 +114,6 @@ class WithTarget(SelfSupervised):
                 "which knows none; leave the table out"
             )
 
-    def momentum(self) -> float:
-        """Return m."""
-        raise NotImplementedError
-
     def loss_of(self, task: LocalTask, inputs: torch.Tensor, target: torch.Tensor) -> TaskLoss:
         """Return the loss of a batch of views (2, N, ...), given the target's weights."""
         raise NotImplementedError
@@ -116,7 +123,7 @@ class WithTarget(SelfSupervised):
         steps, losses, taken = self.steps(task), MeanLoss(), 0
         objective = self.objective(task)
         target = task.state.get(self.TARGET, task.wire).clone()
-        model, m = task.network.model, self.momentum()
+        model, m = task.network.model, self.settings.momentum
         task.network.train_mode()
         for inputs, targets in all_batches(task, steps):
             own = replace(objective, criterion=self.loss_of(task, inputs, target))
