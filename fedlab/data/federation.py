@@ -293,9 +293,9 @@ def of_clients(federation: Federation, clients: Sequence[int]) -> Federation:
     return replace(federation, partition=chosen, unseen=None, unlabelled=unlabelled)
 
 
-def some_of(examples: Examples, limit: int | None, seed: int, purpose: str) -> Examples:
-    """Return at most ``limit`` examples, drawn at random, in their old order."""
+def some_of(examples: Examples, limit: int | None, seed: int, *purpose: str) -> Examples:
+    """Return at most ``limit`` examples, drawn at random for a purpose, in their old order."""
     if limit is None or limit >= len(examples):
         return examples
-    draw = seeding.numpy_generator(seed, purpose)
+    draw = seeding.numpy_generator(seed, *purpose)
     return examples.take(np.sort(draw.choice(len(examples), limit, replace=False)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -223,12 +224,24 @@ class Partitioner(Protocol):
         ...
 
 
+def clients_called(names: Sequence[str], wanted: str) -> list[int]:
+    """Return the numbers of the clients of a name or, where none has it, of a pattern ("Greek *").
+
+    Args:
+        names: Of all clients, by number.
+        wanted: The name or pattern; none may be called so.
+    """
+    if wanted in names:
+        return [names.index(wanted)]
+    return [number for number, name in enumerate(names) if fnmatchcase(name, wanted)]
+
+
 def clients_named(partition: Partition, named: Sequence[int | str], where: str) -> list[int]:
     """Return the numbers of clients that are named or numbered, ascending.
 
     Args:
         partition: Knows their names.
-        named: Names or numbers.
+        named: Names, patterns of names, or numbers.
         where: The key that holds them, for messages.
 
     Raises:
@@ -243,8 +256,8 @@ def clients_named(partition: Partition, named: Sequence[int | str], where: str) 
                     f"{len(partition) - 1}"
                 )
             found.add(one)
-        elif one in partition.names:
-            found.add(partition.names.index(one))
+        elif called := clients_called(partition.names, one):
+            found.update(called)
         elif partition.names:
             raise FedlabError(f"{where}: {unknown('client', one, partition.names)}")
         else:

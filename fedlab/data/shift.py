@@ -33,7 +33,7 @@ class ShiftSettings(Settings):
     name: str
     strengths: tuple[float, ...] = Field(min_length=1, description="clients take them in turn")
     clients: tuple[int | str, ...] = Field(
-        (), description="which clients are shifted, by number or name; default: all"
+        (), description="which clients are shifted, by number, name or pattern; default: all"
     )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
 
 from fedlab import seeding
 from fedlab.data.dataset import Examples, IntArray, Task
-from fedlab.data.partition import ListedPartition, Partition
+from fedlab.data.partition import ListedPartition, Partition, clients_called
 from fedlab.data.unseen_settings import KEY, UnseenClients
 from fedlab.errors import FedlabError
 
@@ -106,10 +105,7 @@ def _numbers(partition: Partition, client: int | str) -> list[int]:
     """
     if isinstance(client, str):
         names = partition.names
-        found = [number for number, name in enumerate(names) if fnmatchcase(name, client)]
-        if client in names:
-            found = [names.index(client)]
-        if found:
+        if found := clients_called(names, client):
             return found
         known = f"the first is '{names[0]}'" if names else "they have no names"
         raise FedlabError(f"{KEY}: no client is called '{client}' ({known})")

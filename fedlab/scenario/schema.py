@@ -136,7 +136,7 @@ class DataKeys(Settings):
     )
     unlabelled: tuple[int | str, ...] = Field(
         (),
-        description="clients without labels, by name or number, as the target domain of domain "
+        description="clients without labels, by name, pattern or number, as the target of domain "
         "adaptation: nothing is trained or chosen by their labels, and the server's test set is "
         "that of their groups",
     )

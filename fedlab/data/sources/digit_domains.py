@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from pydantic import Field, field_validator
 
-from fedlab import registry, seeding
+from fedlab import registry
 from fedlab.data.dataset import Dataset, DataSettings, Examples, Task
+from fedlab.data.federation import some_of
 from fedlab.data.transforms import Preparation
 from fedlab.registry import datasets
 from fedlab.settings import FilePath
@@ -61,7 +62,10 @@ class DigitDomains:
         """
         names, size = self.settings.domains, self.settings.image_size
         found = [self._domain(name, seed) for name in names]
-        train = [self._some(d.train, seed, name) for d, name in zip(found, names, strict=True)]
+        train = [
+            some_of(d.train, self.settings.domain_examples, seed, "domain examples", name)
+            for d, name in zip(found, names, strict=True)
+        ]
         task = Task("classification", "image", (1, size, size), 10, found[0].task.labels)
         return Dataset(
             task, _joined(train, names, size), _joined([d.test for d in found], names, size)
@@ -72,13 +76,6 @@ class DigitDomains:
         keys = {"path": self.settings.path} if name == "usps" else {}
         dataset: Dataset = source(source.Settings(name=name, **keys)).load(seed)
         return dataset
-
-    def _some(self, examples: Examples, seed: int, name: str) -> Examples:
-        limit = self.settings.domain_examples
-        if limit is None or limit >= len(examples):
-            return examples
-        draw = seeding.numpy_generator(seed, "domain examples", name)
-        return examples.take(np.sort(draw.choice(len(examples), limit, replace=False)))
 
 
 def _joined(parts: Sequence[Examples], names: tuple[str, ...], size: int) -> Examples:
