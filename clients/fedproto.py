@@ -98,12 +98,8 @@ class FedProto(ClientAlgorithm):
 
     def sent(self, task: LocalTask, fitted: Fit) -> Arrays:
         """Return the sums of representations by class, (classes × features,), and numbers."""
-        parts = [
-            summed_by_class(representations, targets, task.task.classes)
-            for representations, targets in representations_of(task, task.examples)
-        ]
-        sums = torch.stack([total for total, _ in parts]).sum(0)
-        return {SUMS: sums.flatten(), COUNTS: torch.stack([count for _, count in parts]).sum(0)}
+        sums, counts = sums_by_class(task)
+        return {SUMS: sums.flatten(), COUNTS: counts}
 
     def kept(self, task: LocalTask, fitted: Fit) -> Arrays:
         """Return the global prototypes to keep, which evaluation uses."""
@@ -136,6 +132,16 @@ def representations_of(
         rows = slice(start, start + ROWS_AT_ONCE)
         _, entered = represented(task.network, task.prepare(examples.inputs[rows]))
         yield entered, examples.targets[rows]
+
+
+def sums_by_class(task: LocalTask) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sums (classes, features) of a client's representations, and the numbers."""
+    parts = [
+        summed_by_class(representations.flatten(1), targets, task.task.classes)
+        for representations, targets in representations_of(task, task.examples)
+    ]
+    sums, counts = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    return sums, counts
 
 
 def summed_by_class(

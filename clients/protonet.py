@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from clients.fedproto import representations_of, summed_by_class
+from clients.fedproto import representations_of, summed_by_class, sums_by_class
 from clients.meta_learning import MetaLearner, MetaSettings
 from fedlab.algorithm.client import ClientSettings, of_global_model
 from fedlab.algorithm.setup import Setup
@@ -19,7 +19,7 @@ from fedlab.training.task import LocalTask
 
 
 class ProtoNetSettings(MetaSettings):
-    """Keys of ``[client]`` for prototypical networks; keys of adaptation have no effect."""
+    """Keys of ``[client]`` for prototypical networks; those of adapting steps have no effect."""
 
     name: str = "protonet"
 
@@ -51,7 +51,12 @@ class ProtoNet(MetaLearner):
             )
 
     def notes(self, setup: Setup) -> Iterator[str]:
-        """Yield what the server's test metrics are of."""
+        """Yield what the server's test metrics are of, and which keys do nothing."""
+        for key in ("inner_rate", "inner_steps"):
+            if getattr(self.settings, key) != ProtoNetSettings.model_fields[key].default:
+                yield f"client.{key} has no effect: 'protonet' adapts without a step"
+        if setup.scenario.evaluation.unseen_rate is not None:
+            yield "evaluation.unseen_rate has no effect: 'protonet' adapts without a step"
         if len(setup.federation.dataset.test):
             yield (
                 "client 'protonet' does not train the head, by whose outputs the server's test set "
@@ -81,12 +86,7 @@ class ProtoNet(MetaLearner):
     @torch.no_grad()
     def measured(self, task: LocalTask) -> dict[str, float]:
         """Return the metrics on the validation part, by prototypes of the training part."""
-        parts = [
-            summed_by_class(found.flatten(1), targets, task.task.classes)
-            for found, targets in representations_of(task, task.examples)
-        ]
-        sums = torch.stack([total for total, _ in parts]).sum(0)
-        counts = torch.stack([count for _, count in parts]).sum(0)
+        sums, counts = sums_by_class(task)
         evaluation = Evaluation(task.task)
         for found, targets in representations_of(task, task.validation):
             scores = _scores(found.flatten(1), sums, counts)

@@ -222,8 +222,9 @@ def test_per_fedavg_multiplies_by_one_minus_the_hessian(hessian: str) -> None:
     near = client.start - ALPHA * client.gradient(client.start, support)
     outer = client.gradient(near, query)
     if hessian == "differences":
-        ahead, behind = (client.start + sign * 0.01 * outer for sign in (1, -1))
-        product = (client.gradient(ahead, third) - client.gradient(behind, third)) / 0.02
+        delta = 0.001 / np.linalg.norm(outer)
+        ahead, behind = (client.start + sign * delta * outer for sign in (1, -1))
+        product = (client.gradient(ahead, third) - client.gradient(behind, third)) / (2 * delta)
         outer = outer - ALPHA * product
     assert_near(client.reached(), client.start - BETA * outer)
 
