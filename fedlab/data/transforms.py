@@ -54,7 +54,7 @@ class Preparation:
             batch = batch.mul_(1 / 255)
         # Few channels first: resizing is what costs.
         if self.channels == 1 and batch.shape[1] == 3:
-            batch = _grey(batch)
+            batch = grey(batch)
         batch = self._resize(batch)
         if self.channels == 3 and batch.shape[1] == 1:
             batch = batch.expand(-1, 3, -1, -1)
@@ -208,11 +208,12 @@ def build_augmentation(
     return Augmentation(tuple(changes), mean, std) if changes else None
 
 
-def _grey(batch: torch.Tensor) -> torch.Tensor:
+def grey(batch: torch.Tensor) -> torch.Tensor:
+    """Return coloured pictures (N, 3, H, W) as grey ones, (N, 1, H, W)."""
     from torchvision.transforms.v2 import functional as pictures
 
-    grey: torch.Tensor = pictures.rgb_to_grayscale(batch)
-    return grey
+    brightness: torch.Tensor = pictures.rgb_to_grayscale(batch)
+    return brightness
 
 
 def _normalise(

@@ -6,10 +6,8 @@ import torch
 from pydantic import Field
 
 from fedlab.data.augmentation import Change, Changed, ChangeSettings
+from fedlab.data.transforms import grey
 from fedlab.registry import augmentations
-
-RED, GREEN, BLUE = 0.299, 0.587, 0.114
-"""How bright each channel is (ITU-R 601-2)."""
 
 
 @augmentations.register("colour-jitter")
@@ -42,19 +40,12 @@ class ColourJitter(Change):
             for k, strength in enumerate(strengths, 1)
         )
         changed = (inputs * brightness).clamp(0, 1)
-        mean = _grey(changed).mean((1, 2, 3), keepdim=True)
+        is_coloured = inputs.shape[1] == 3
+        mean = (grey(changed) if is_coloured else changed).mean((1, 2, 3), keepdim=True)
         changed = (mean + contrast * (changed - mean)).clamp(0, 1)
-        if inputs.shape[1] == 3:
-            grey = _grey(changed)
-            changed = (grey + saturation * (changed - grey)).clamp(0, 1)
+        if is_coloured:
+            pale = grey(changed)
+            changed = (pale + saturation * (changed - pale)).clamp(0, 1)
             becomes_grey = (drawn[:, 4] < settings.grey)[:, None, None, None]
-            changed = torch.where(becomes_grey, _grey(changed).expand_as(changed), changed)
+            changed = torch.where(becomes_grey, grey(changed).expand_as(changed), changed)
         return changed, targets
-
-
-def _grey(pictures: torch.Tensor) -> torch.Tensor:
-    """Return the brightness of coloured pictures, (N, 1, H, W); grey ones as they are."""
-    if pictures.shape[1] != 3:
-        return pictures
-    weights = pictures.new_tensor([RED, GREEN, BLUE])[:, None, None]
-    return (pictures * weights).sum(1, keepdim=True)

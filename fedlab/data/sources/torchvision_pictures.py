@@ -44,7 +44,7 @@ class TorchvisionPictures(ABC):
         """Return one part of the data set and the names of its classes."""
 
 
-def _examples(pictures: Any, targets: Any) -> Examples:
+def examples_of(pictures: Any, targets: Any) -> Examples:
     """Return examples from uint8 pictures (N, C, H, W) and their classes, as arrays or lists."""
     inputs = torch.as_tensor(np.ascontiguousarray(pictures))
     return Examples(inputs, torch.as_tensor(np.asarray(targets)).long())
@@ -74,7 +74,7 @@ class Emnist(TorchvisionPictures):
         # "letters" counts its classes from 1 and lists a placeholder for class 0.
         first = 1 if self.split == "letters" else 0
         pictures = part.data.transpose(1, 2).unsqueeze(1).numpy()
-        return _examples(pictures, part.targets.numpy() - first), tuple(part.classes[first:])
+        return examples_of(pictures, part.targets.numpy() - first), tuple(part.classes[first:])
 
 
 @datasets.register("cifar10")
@@ -86,7 +86,7 @@ class Cifar10(TorchvisionPictures):
         from torchvision.datasets import CIFAR10
 
         part = CIFAR10(root, train=train)
-        return _examples(part.data.transpose(0, 3, 1, 2), part.targets), tuple(part.classes)
+        return examples_of(part.data.transpose(0, 3, 1, 2), part.targets), tuple(part.classes)
 
 
 @datasets.register("cifar100")
@@ -98,7 +98,7 @@ class Cifar100(TorchvisionPictures):
         from torchvision.datasets import CIFAR100
 
         part = CIFAR100(root, train=train)
-        return _examples(part.data.transpose(0, 3, 1, 2), part.targets), tuple(part.classes)
+        return examples_of(part.data.transpose(0, 3, 1, 2), part.targets), tuple(part.classes)
 
 
 @datasets.register("svhn")
@@ -110,4 +110,4 @@ class Svhn(TorchvisionPictures):
         from torchvision.datasets import SVHN
 
         part = SVHN(root, split="train" if train else "test")
-        return _examples(part.data, part.labels), tuple(str(digit) for digit in range(10))
+        return examples_of(part.data, part.labels), tuple(str(digit) for digit in range(10))

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from fedlab.data.dataset import Dataset, DataSettings, Examples, Task
 from fedlab.data.names import shown
-from fedlab.data.sources.torchvision_pictures import TorchvisionPictures
+from fedlab.data.sources.torchvision_pictures import TorchvisionPictures, examples_of
 from fedlab.errors import AssetMissing, FedlabError
 from fedlab.registry import datasets
 from fedlab.settings import FilePath
@@ -65,8 +65,7 @@ class Usps(TorchvisionPictures):
         from torchvision.datasets import USPS
 
         part = USPS(root, train=train)
-        pictures = torch.as_tensor(np.ascontiguousarray(part.data[:, None]))
-        return Examples(pictures, torch.as_tensor(np.asarray(part.targets)).long()), LABELS
+        return examples_of(part.data[:, None], part.targets), LABELS
 
 
 def found_file(path: str | None) -> Path | None:
