@@ -19,8 +19,8 @@ from fedlab.models.layout import FlatModel, Layout
 from fedlab.models.selection import BatchNorm, Changed, Policy, changed, personal_names, rests
 from fedlab.models.settings import ModelSettings
 from fedlab.models.transformers_settings import TransformersSettings
-from fedlab.models.weight_files import read_weights
-from fedlab.models.weights import fit_adapter
+from fedlab.models.weight_files import names_in, read_weights
+from fedlab.models.weights import fit_adapter, is_of_adapter
 from fedlab.settings import Settings
 
 
@@ -123,8 +123,7 @@ def build_network(
         give(module, given)
     adapted = _adapt(backbone, settings, seed)
     if given is None and _is_from_file(settings):
-        source = str(settings.pretrained)
-        fit_adapter(module, read_weights(source, module.state_dict()), source)
+        _fit_adapter(module, str(settings.pretrained))
     norms: dict[str, nn.Module] = {
         n: m for n, m in module.named_modules() if isinstance(m, BatchNorm)
     }
@@ -165,6 +164,12 @@ def _adapt(backbone: Built, settings: ModelSettings, seed: int) -> Adapted | Non
         return None
     with seeding.scope(seed, "adapter"):
         return adapt(backbone.module, settings.adapter, backbone.head, backbone.stages)
+
+
+def _fit_adapter(module: nn.Module, source: str) -> None:
+    """Give a module what a file holds of an adapter; most hold nothing, and are not read again."""
+    if any(map(is_of_adapter, names_in(source))):
+        fit_adapter(module, read_weights(source, module.state_dict()), source)
 
 
 def _reached(adapted: Adapted, changes: Sequence[Changed]) -> bool:

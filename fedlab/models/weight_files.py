@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from fedlab.errors import FedlabError, nearest, shortened
@@ -46,6 +47,26 @@ def read_weights(source: str | Path, like: Iterable[str] = ()) -> Weights:
     path, key = _file_and_key(Path(source).expanduser())
     found = dict(_tensors(_content(path)))
     return _unwrapped(_chosen(found, key, path), list(like))
+
+
+def names_in(source: str | Path) -> Iterator[str]:
+    """Yield the names of a file's tensors; those of a safetensors file without reading them.
+
+    Args:
+        source: The file or folder, as for :func:`read_weights`.
+
+    Raises:
+        FedlabError: As :func:`read_weights`.
+    """
+    path, _ = _file_and_key(Path(source).expanduser())
+    if not _is_safetensors(path):
+        yield from read_weights(source)
+        return
+    try:
+        with safe_open(path, "pt") as file:
+            yield from file.keys()
+    except (SafetensorError, OSError):
+        yield from read_weights(source)  # which says what is wrong with it
 
 
 def _file_and_key(path: Path) -> tuple[Path, str | None]:
