@@ -92,7 +92,7 @@ def compress(
     if folder.exists():
         raise FedlabError(f"--output: {folder} is there already; name another folder")
     # Before anything is written, so that what cannot be evaluated leaves nothing behind.
-    rows = [_row("as trained", path / files.MODEL, trained, data, tell)]
+    rows = [_row("as trained", trained.weights, trained, data, tell)]
     state = {n: t.detach().clone() for n, t in trained.network.model.module.state_dict().items()}
     if options.prune:
         state = pruned(state, options.prune)

@@ -41,6 +41,7 @@ class Trained:
         network: The network in evaluation mode.
         prepare: Converts stored inputs to inputs of the network.
         phase: The phase of the run that its weights are from; without phases, the scenario.
+        weights: The file that its weights are from.
     """
 
     folder: RunFolder
@@ -48,6 +49,7 @@ class Trained:
     network: Network
     prepare: Preparation
     phase: Scenario
+    weights: Path
 
     @property
     def scenario(self) -> Scenario:
@@ -115,7 +117,7 @@ def load_trained(path: Path, best: bool = False) -> Trained:
     _fill(network, weights)
     network.evaluation_mode()
     phase = _phase_of(folder, best)
-    return Trained(folder, task, network, preparation(network, task, model), phase)
+    return Trained(folder, task, network, preparation(network, task, model), phase, weights)
 
 
 def _weights_of(folder: RunFolder, best: bool) -> Path:
