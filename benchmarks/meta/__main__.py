@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.errors import AssetMissing
+from fedlab.metrics.names import steps_text
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.scenario import load
@@ -112,7 +113,7 @@ def page(found: dict[str, Any]) -> str:
             continue
         steps = list(found[rows[0]]["after"])
         lines += ["", f"## {title}", "", about, ""]
-        heads = " | ".join(f"{number} steps" for number in steps)
+        heads = " | ".join(steps_text(number) for number in steps)
         lines += [f"| | rounds | {heads} | MB moved | processor seconds |"]
         lines += ["| --- " + "| ---: " * (len(steps) + 3) + "|"]
         for row in rows:

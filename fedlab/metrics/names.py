@@ -89,6 +89,11 @@ def after_steps(steps: int, name: str) -> str:
     return f"after_{steps}_{name}"
 
 
+def steps_text(steps: int | str) -> str:
+    """Return "1 step" or "5 steps"."""
+    return f"{steps} step{'' if str(steps) == '1' else 's'}"
+
+
 def by_steps(metrics: Mapping[str, float]) -> dict[int, dict[str, float]]:
     """Return metrics under names of :func:`after_steps` by the number of steps, then by name."""
     found: dict[int, dict[str, float]] = {}
@@ -106,7 +111,7 @@ def metric_name(name: str) -> MetricName:
             return replace(of, name=name, label=f"{of.label} {meaning}")
     if match := _AFTER.fullmatch(name):
         of = metric_name(match[2])
-        return replace(of, name=name, label=f"{of.label} after {match[1]} steps")
+        return replace(of, name=name, label=f"{of.label} after {steps_text(match[1])}")
     return _BY_NAME.get(name) or MetricName(name, one_line(name.replace("_", " "), 60), False)
 
 

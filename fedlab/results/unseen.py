@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fedlab.metrics.names import MetricName, headline, metric_name
+from fedlab.metrics.names import MetricName, headline, metric_name, steps_text
 from fedlab.results.own_parts import part_name
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow, Spread
@@ -31,7 +31,7 @@ class UnseenFigures:
     def sentence(self) -> str:
         """Return the means in one line."""
         means = [
-            f"{self.metric.text(found[self.metric.name].mean)} after {steps} steps"
+            f"{self.metric.text(found[self.metric.name].mean)} after {steps_text(steps)}"
             for steps, found in self.reached.items()
             if self.metric.name in found
         ]

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedlab.metrics.names import MetricName
+from fedlab.metrics.names import MetricName, steps_text
 from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LABELS, LocalSpread, baseline_curve, local_spread
@@ -83,7 +83,7 @@ def draw_unseen(rows: Sequence[RoundRow], metric: MetricName) -> Figure:
         found = [row for row in rows if metric.name in row.unseen.get(steps, {})]
         means = [row.unseen[steps][metric.name].mean for row in found]
         role = SERIES[place % len(SERIES)]
-        line(axes, [row.round for row in found], means, role, f"{steps} steps")
+        line(axes, [row.round for row in found], means, role, steps_text(steps))
     finish(axes, metric, f"new clients' {metric.label}")
     legend(axes)
     return figure
