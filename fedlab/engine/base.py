@@ -10,6 +10,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -22,7 +23,7 @@ from fedlab.data.federation import Federation
 from fedlab.engine import devices, numerics, pieces
 from fedlab.engine.blocks import BlockResult, ClientJob, plan
 from fedlab.engine.client_states import ClientStates
-from fedlab.engine.features.cache import CannotCache, plan_features, split_network
+from fedlab.engine.features.cache import CannotCache, FeatureFile, plan_features, split_network
 from fedlab.engine.probe import Probe, probe_of
 from fedlab.engine.reports import Decision, Exchange, Progress
 from fedlab.engine.settings import EngineSettings
@@ -73,7 +74,7 @@ class Engine(Grid):
         self.states = ClientStates()
         self.adversary = adversary_of(scenario, len(federation))
         self.stacking = Stacking(Decision.against("not decided yet"))
-        self.features = Decision.against("this engine does not share files with its clients")
+        self.features = Decision.against("not decided yet")
         self.updates: UpdateChain | None = None
         wanted = probe_of(scenario, federation)
         self._probe = Probe(wanted, scenario, federation) if wanted else None
@@ -153,8 +154,8 @@ class Engine(Grid):
         """
         self._network = network
         self.updates = update_chain(self.scenario, network.model.layout)
-        if self.shares_files():
-            self.features = self._cache_features(network)
+        reason = self.why_no_features()
+        self.features = Decision.against(reason) if reason else self._cache_features(network)
         task, kind = self.federation.dataset.task, devices.kind_of(self.settings.device)
         self.stacking = stacking_of(self.scenario, network, task, kind)
         logger.info("feature cache: %s", self.features)
@@ -194,21 +195,19 @@ class Engine(Grid):
             return Decision.against(str(error))
         for file in files:
             if not file.path.exists():
-                draft = str(file.begin())
-                self._on_workers(
-                    "compute_features", [(file.part, draft, *s) for s in file.shards()]
-                )
+                draft = file.begin()
+                self._compute_features(file, draft)
                 file.finish()
         self._use_features({file.part: str(file.path) for file in files})
         network.model.body = parts.rest
         return Decision(True)
 
-    def shares_files(self) -> bool:
-        """Return whether clients read and write this machine's files."""
-        return False
+    def why_no_features(self) -> str:
+        """Return why clients cannot share features that are computed once; "" where they can."""
+        return "this engine does not share files with its clients"
 
-    def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
-        """Call a worker's method once for each tuple of arguments, on whichever worker."""
+    def _compute_features(self, file: FeatureFile, draft: Path) -> None:
+        """Let workers compute a file's rows, and write them into its draft."""
         raise NotImplementedError
 
     def _use_features(self, paths: dict[str, str]) -> None:

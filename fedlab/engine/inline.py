@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
+from fedlab.engine.features.cache import FeatureFile
 from fedlab.engine.settings import EngineSettings
 from fedlab.engine.worker.block_runner import BlockRunner
 from fedlab.engine.worker.worker import Worker
@@ -49,13 +51,13 @@ class InlineEngine(Engine):
             self._watchdog.ended(index)
             yield index, result
 
-    def shares_files(self) -> bool:
-        """Return True: clients run in this process."""
-        return True
+    def why_no_features(self) -> str:
+        """Return nothing: clients run in this process."""
+        return ""
 
-    def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
-        for arguments in calls:
-            getattr(self._runner.worker, method)(*arguments)
+    def _compute_features(self, file: FeatureFile, draft: Path) -> None:
+        for rows in file.shards():
+            self._runner.worker.compute_features(file.part, str(draft), *rows)
 
     def _use_features(self, paths: dict[str, str]) -> None:
         self._runner.worker.use_features(paths)

@@ -70,9 +70,10 @@ class Case:
         (self.own / "where.py").write_text(CLIENT)
 
     def run(self, host: Host, *arguments: str, runs: str = "cluster") -> subprocess.Popen[str]:
-        """Begin a run."""
+        """Begin a run; each looks for cached features in a place of its own."""
         command = [*FEDLAB, "run", "own/case.toml", "--runs", runs, *arguments]
-        return self.hosts.start(host, command, self.folder / f"{runs}.log")
+        cache = str(self.folder / f"cache-{runs}")
+        return self.hosts.start(host, command, self.folder / f"{runs}.log", FEDLAB_CACHE=cache)
 
     def output(self, runs: str = "cluster") -> str:
         """Return what a run has printed."""
@@ -167,15 +168,20 @@ def test_a_run_that_has_lost_all_nodes_ends_with_a_sentence_and_goes_on_elsewher
     assert sum(line["failures"] for line in it.rounds()[1:]) == 0
 
 
-def test_a_node_needs_neither_the_users_files_nor_the_weights(
+def test_a_node_needs_neither_the_users_files_nor_the_weights_nor_the_cached_features(
     hosts: Hosts, folder: Path, separate: None
 ) -> None:
-    with case(hosts, folder, model=", pretrained = 'first.safetensors'") as it:
+    model = ", pretrained = 'first.safetensors', trainable = 'head'"
+    with case(hosts, folder, model=model) as it:
         save_first_weights(it.own / "first.safetensors")
         bare = hosts.host(hidden=[it.own])
         hosts.ray_node(bare)
-        run = it.run(hosts.hosts[0], "--cluster", address(hosts))
+        keys = ["--set", "engine.memory_per_worker=0.5"]
+        run = it.run(hosts.hosts[0], "--cluster", address(hosts), *keys)
         assert run.wait(SECONDS) == 0, it.output()
+        summary = json.loads((it.path() / "summary.json").read_text())
+        assert summary["engine"]["feature_cache"] is True
+        assert list((folder / "cache-cluster" / "features").glob("*.npy"))
         assert it.weights() == it.inline()
     assert sum(line["failures"] for line in it.rounds()[1:]) == 0
 

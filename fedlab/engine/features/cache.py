@@ -11,10 +11,11 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,44 +159,55 @@ def check_it_pays(scenario: Scenario, federation: Federation) -> None:
 
 
 @torch.no_grad()
-def compute_features(
+def features_of(
     parts: Split,
     prepare: Preparation,
     examples: Examples,
-    draft: str,
     start: int,
     stop: int,
     precision: AbstractContextManager[object],
-) -> None:
-    """Write the features of rows ``start`` to ``stop`` into the file at ``draft``.
+) -> np.ndarray[Any, Any]:
+    """Return the features of rows ``start`` to ``stop``, float32 and one row an example.
 
     Args:
         parts: The network in two parts.
         prepare: Turns stored inputs into what it takes.
         examples: The examples.
-        draft: The file.
         start, stop: Which of them.
         precision: The block in which the prefix computes.
     """
     parts.prefix.eval()
-    target = np.lib.format.open_memmap(draft, "r+")
     batches = [slice(s, min(s + ROWS_PER_BATCH, stop)) for s in range(start, stop, ROWS_PER_BATCH)]
-    for rows, stored in zip(batches, examples.each_inputs(batches), strict=True):
+    computed = []
+    for stored in examples.each_inputs(batches):
         prepared = prepare(stored)
         with precision:
             features = parts.prefix(prepared)
-        target[rows] = features.float().cpu().numpy()
+        computed.append(features.float().cpu().numpy())
+    return np.concatenate(computed)
+
+
+def write_rows(draft: str, start: int, rows: np.ndarray[Any, Any]) -> None:
+    """Write rows into the file at ``draft``, the first of them as its row ``start``."""
+    target = np.lib.format.open_memmap(draft, "r+")
+    target[start : start + len(rows)] = rows
     target.flush()
 
 
-def with_features(federation: Federation, paths: dict[str, str]) -> Federation:
-    """Return a federation whose inputs are the features in these files, by part."""
+def opened(path: str) -> np.ndarray[Any, Any]:
+    """Return the features in a file, mapped into memory; it is now among the ones last used."""
+    with suppress(OSError):
+        os.utime(path)
+    return np.lib.format.open_memmap(Path(path), "r")
+
+
+def with_features(
+    federation: Federation, features: Mapping[str, np.ndarray[Any, Any]]
+) -> Federation:
+    """Return a federation whose inputs are these features, by part."""
     parts = {part: getattr(federation.dataset, part) for part in PARTS}
-    for part, path in paths.items():
-        features = in_shared_memory(np.lib.format.open_memmap(Path(path), "r"))
-        parts[part] = parts[part].with_inputs(features)
-        with suppress(OSError):
-            os.utime(path)
+    for part, rows in features.items():
+        parts[part] = parts[part].with_inputs(in_shared_memory(rows))
     return replace(federation, dataset=Dataset(federation.dataset.task, **parts))
 
 

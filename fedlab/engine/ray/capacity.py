@@ -50,10 +50,11 @@ def devices_of(settings: Any) -> list[str]:
 
 
 def reserved(settings: Any) -> dict[str, float]:
-    """Return what Ray reserves on a cluster for a worker: CPUs, and a share of a GPU."""
+    """Return what Ray reserves on a cluster for a worker: CPUs, a share of a GPU, and bytes."""
     share = settings.gpus_per_worker or 1 / settings.workers_per_device
     gpus = 0.0 if settings.device == CPU.type else share
-    return {"num_cpus": settings.cpus_per_worker, "num_gpus": gpus}
+    memory = settings.memory_per_worker * GIGABYTE
+    return {"num_cpus": settings.cpus_per_worker, "num_gpus": gpus, "memory": memory}
 
 
 def cores_here() -> int:
@@ -125,11 +126,16 @@ def notes(settings: Any, weights: int) -> Iterator[str]:
             f"engine: {workers} workers of {settings.threads} torch threads share {cores} cores "
             "and take turns; fewer workers need less memory and are as fast"
         )
+    only_there = "does nothing on a machine of one's own, only on a cluster (engine.address)"
     if settings.cpus_per_worker != 1:
         yield (
-            f"engine.cpus_per_worker = {settings.cpus_per_worker:g} does nothing on a machine of "
-            "one's own, only on a cluster (engine.address); engine.threads says how many cores a "
-            "client uses"
+            f"engine.cpus_per_worker = {settings.cpus_per_worker:g} {only_there}; engine.threads "
+            "says how many cores a client uses"
+        )
+    if settings.memory_per_worker:
+        yield (
+            f"engine.memory_per_worker = {settings.memory_per_worker:g} {only_there}; "
+            "engine.workers says how many there are"
         )
     needed, free = workers * (WORKER_BYTES + COPIES * SINGLE * weights), available_memory()
     if free is not None and needed > free:

@@ -62,6 +62,10 @@ class ClusterRun:
         """Return how Ray starts a worker on a node."""
         return {**self._options, **pinned(node)}
 
+    def is_of_one_kind(self) -> bool:
+        """Return whether all nodes that were looked at have this machine's processor."""
+        return not self._preflight.has_other_processors
+
     def folders_at(self, node: str) -> tuple[str, ...]:
         """Return where the user's own modules are on a node."""
         return self._preflight.of(node).folders

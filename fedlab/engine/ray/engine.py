@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -13,9 +14,11 @@ from fedlab.data.federation import Federation
 from fedlab.engine.base import Engine
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.devices import CPU
+from fedlab.engine.features.cache import FeatureFile
 from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import workers_of
 from fedlab.engine.ray.cluster import ClusterRun
+from fedlab.engine.ray.features import SharedFeatures
 from fedlab.engine.ray.outcomes import WorkerLost
 from fedlab.engine.ray.places import OneMachine, Places
 from fedlab.engine.ray.pool import Call, RayPool
@@ -40,7 +43,7 @@ ROOM_TO_ALIGN = 4096
 SECONDS_TO_TRAVEL = 5.0
 """What messages may take beyond their clients' own time."""
 LONGEST_CALL = 3600.0
-"""Seconds for a shard of the test set, or of the features of a frozen prefix."""
+"""Seconds for a shard of the test set."""
 
 
 class RayEngine(Engine):
@@ -56,9 +59,9 @@ class RayEngine(Engine):
         address = address_of(settings)
         self._ray, early = ensure_started(address, is_forked=not settings.gpus_per_worker)
         self._mailbox = Mailbox()
-        self._feature_paths: dict[str, str] = {}
         self._text = dumps(self.scenario)
         self._on_cluster = address is not None
+        self._shared_features = SharedFeatures(self._ray, not self._on_cluster)
         self._cluster: ClusterRun | None = None
         self._devices: list[str] = []
         self._here: OneMachine | None = None
@@ -130,8 +133,7 @@ class RayEngine(Engine):
         device = self._devices[place.slot % len(self._devices)] if self._devices else None
         threads = self.settings.threads
         worker.prepare.remote(self._text, self._data, threads, place.crash_log, device)
-        if self._feature_paths:
-            worker.on_worker.remote("use_features", self._feature_paths)
+        self._shared_features.give(worker)
         return worker
 
     def _prepared_at(self, worker: Any, node: str, cluster: ClusterRun) -> Any:
@@ -143,10 +145,12 @@ class RayEngine(Engine):
         text, data = cluster.text_at(node, self.scenario), cluster.data_at(node)
         threads, given = self.settings.threads, cluster.weights()
         worker.prepare.remote(text, data, threads, None, None, given)
+        self._shared_features.give(worker)
         return worker
 
     def _prepare_workers(self) -> None:
-        self._text, self._feature_paths = dumps(self.scenario), {}
+        self._text = dumps(self.scenario)
+        self._shared_features.forget()
         if self._measures():
             # A phase may take more memory than the one before it.
             self._is_to_measure = True
@@ -154,23 +158,17 @@ class RayEngine(Engine):
             self._pool.keep(self.workers)
         self._pool.prepare_again()
 
-    def shares_files(self) -> bool:
-        """Return whether workers run on this machine."""
-        return not self._on_cluster
+    def why_no_features(self) -> str:
+        """Return why features are not shared: other processors give them other last bits."""
+        if self._cluster is not None and not self._cluster.is_of_one_kind():
+            return "nodes of the cluster have other processors than this machine"
+        return ""
 
-    def _on_workers(self, method: str, calls: Sequence[tuple[Any, ...]]) -> None:
-        scheduled = self._pool.run(
-            len(calls),
-            lambda index: ("on_worker", (method, *calls[index])),
-            limit_of=lambda _: LONGEST_CALL,
-        )
-        for _, outcome in scheduled:
-            if isinstance(outcome, Exception):
-                raise FedlabError(f"computing features failed: {outcome}") from outcome
+    def _compute_features(self, file: FeatureFile, draft: Path) -> None:
+        self._shared_features.compute(self._pool, file, draft)
 
     def _use_features(self, paths: dict[str, str]) -> None:
-        self._feature_paths = paths
-        self._pool.on_each("on_worker", "use_features", paths)
+        self._shared_features.use(self._pool, paths)
 
     def _run_blocks(
         self, blocks: Sequence[Sequence[ClientJob]], combine: bool

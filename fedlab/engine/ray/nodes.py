@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fedlab.engine.ray.capacity import fitting
+from fedlab.engine.ray.capacity import GIGABYTE, fitting
 from fedlab.engine.ray.places import Node, RayLost
 from fedlab.errors import FedlabError
 
@@ -47,12 +47,14 @@ class Room:
         workers: How many workers fit there.
         cpus: Its CPUs.
         gpus: Its GPUs.
+        memory: Its memory, in bytes.
     """
 
     name: str
     workers: int
     cpus: float
     gpus: float
+    memory: float = 0.0
 
 
 class Cluster:
@@ -62,7 +64,7 @@ class Cluster:
 
     Args:
         ray: The module.
-        options: What Ray reserves for a worker: ``num_cpus`` and ``num_gpus``.
+        options: What Ray reserves for a worker: ``num_cpus``, ``num_gpus`` and ``memory``.
         most: How many workers there may be; None: as many as fit.
         look: How nodes are looked at before they are used.
         home: The id of the node that this process is attached to, or None.
@@ -115,12 +117,14 @@ class Cluster:
             raise FedlabError(f"engine.address: {self._no_node()}")
         fit = sum(self._rooms[node].workers for node in self._ready)
         if self._most is not None and self._most > fit:
-            cpus = sum(room.cpus for room in self._rooms.values())
-            gpus = sum(room.gpus for room in self._rooms.values())
+            rooms = self._rooms.values()
+            cpus, gpus = sum(room.cpus for room in rooms), sum(room.gpus for room in rooms)
+            memory = sum(room.memory for room in rooms) / GIGABYTE
+            has = f"{cpus:g} CPUs and {gpus:g} GPUs"
             raise FedlabError(
-                f"engine.workers: {self._most} workers of {self._options['num_cpus']:g} CPUs and "
-                f"{self._options['num_gpus']:g} GPUs do not fit on this cluster's {cpus:g} CPUs "
-                f"and {gpus:g} GPUs; at most {fit}"
+                f"engine.workers: {self._most} workers of {self._needs()} do not fit on this "
+                f"cluster's {has}{f' and {memory:.1f} GB' if self._options.get('memory') else ''}; "
+                f"at most {fit}"
             )
         return self._most or fit
 
@@ -184,7 +188,10 @@ class Cluster:
         share = self._options["num_gpus"]
         if share:
             workers = min(workers, fitting(gpus, share))
-        return Room(_called(listed), workers, cpus, gpus)
+        memory, needed = has.get("memory", 0.0), self._options.get("memory", 0.0)
+        if needed:
+            workers = min(workers, int(memory / needed + 1e-9))
+        return Room(_called(listed), workers, cpus, gpus, memory)
 
     def _forget(self, node: str) -> None:
         del self._rooms[node]
@@ -235,10 +242,16 @@ class Cluster:
         reasons = [f"{self.name(node)}: {why}" for node, why in self._left_out.items()]
         if reasons:
             return f"no node of the cluster can run clients ({'; '.join(reasons)})"
-        needs = f"{self._options['num_cpus']:g} CPUs"
+        return f"no node of the cluster has room for a worker of {self._needs()}"
+
+    def _needs(self) -> str:
+        """Return what a worker needs, in words."""
+        needs = [f"{self._options['num_cpus']:g} CPUs"]
         if self._options["num_gpus"]:
-            needs += f" and {self._options['num_gpus']:g} GPUs"
-        return f"no node of the cluster has room for a worker of {needs}"
+            needs.append(f"{self._options['num_gpus']:g} GPUs")
+        if self._options.get("memory"):
+            needs.append(f"{self._options['memory'] / GIGABYTE:g} GB")
+        return " and ".join(needs)
 
 
 def _called(listed: Mapping[str, Any]) -> str:

@@ -55,6 +55,10 @@ class Preflight:
         folders: Where the user's own modules are, here.
         question: Returns what a node is asked for data, given the folders of modules there: the
             scenario and what the data hold; None: they travel without being asked for.
+
+    Attributes:
+        has_other_processors: Whether a node that was looked at has another processor than this
+            machine.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class Preflight:
         self._modules = [module_files(Path(folder)) for folder in folders]
         self._question = question
         self._supplies: dict[str, Supplies] = {}
+        self.has_other_processors = False
 
     def of(self, node: str) -> Supplies:
         """Return what workers on a node are given."""
@@ -144,6 +149,7 @@ class Preflight:
 
     def _note_processor(self, name: str, there: Mapping[str, str]) -> None:
         if there["processor"] != self._here["processor"]:
+            self.has_other_processors = True
             logger.warning(
                 "%s has another processor (%s) than this machine (%s): the last bits of results may"
                 " depend on which clients run there",

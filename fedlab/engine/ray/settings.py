@@ -18,6 +18,13 @@ class RayEngineSettings(EngineSettings):
         None, ge=1, le=4096, description="worker processes; default: one per core"
     )
     cpus_per_worker: float = Field(1.0, gt=0, le=1024, description="what Ray reserves for a worker")
+    memory_per_worker: float = Field(
+        0.0,
+        ge=0,
+        le=10**5,
+        description="GB of memory that Ray reserves for a worker on a cluster, so that a node has "
+        "no more workers than fit into its memory; 0: by CPUs and GPUs alone",
+    )
     workers_per_device: Literal["auto"] | Annotated[int, Field(ge=1, le=256)] = Field(
         1,
         description="how many workers share an accelerator, where `workers` does not say how many "

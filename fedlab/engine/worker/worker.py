@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 
 from fedlab import registry, seeding
@@ -21,7 +23,14 @@ from fedlab.data.transforms import (
 )
 from fedlab.determinism import deterministic
 from fedlab.engine.devices import model_of, resolved
-from fedlab.engine.features.cache import AS_STORED, compute_features, split_network, with_features
+from fedlab.engine.features.cache import (
+    AS_STORED,
+    features_of,
+    opened,
+    split_network,
+    with_features,
+    write_rows,
+)
 from fedlab.engine.numerics import scales_losses, use_tf32
 from fedlab.engine.pieces import micro_batch
 from fedlab.engine.stacked.decision import reads_network, stacked_steps, stacking_of
@@ -150,17 +159,26 @@ class Worker:
 
     def compute_features(self, part: str, draft: str, start: int, stop: int) -> None:
         """Write what the frozen prefix makes of rows ``start`` to ``stop`` into a file."""
+        write_rows(draft, start, self.feature_rows(part, start, stop))
+
+    def feature_rows(self, part: str, start: int, stop: int) -> np.ndarray[Any, Any]:
+        """Return what the frozen prefix makes of rows ``start`` to ``stop``."""
         parts, prepare = split_network(self.scenario, self.network, self.federation)
         examples = getattr(self.federation.dataset, part)
         precision = self.network.model.precision()
         with self._deterministic():
-            compute_features(parts, prepare, examples, draft, start, stop, precision)
+            return features_of(parts, prepare, examples, start, stop, precision)
 
-    def use_features(self, paths: dict[str, str]) -> None:
+    def use_features(self, paths: Mapping[str, str]) -> None:
         """Work from now on with the features in these files, by part, and the rest of the model."""
+        self.use_feature_rows(list(paths), *(opened(path) for path in paths.values()))
+
+    def use_feature_rows(self, names: Sequence[str], *rows: np.ndarray[Any, Any]) -> None:
+        """Work from now on with these features of the named parts, and the rest of the model."""
         parts, _ = split_network(self.scenario, self.network, self.federation)
         self.network.model.body = parts.rest
-        self.federation = on_device(with_features(self.federation, paths), self.device)
+        features = dict(zip(names, rows, strict=True))
+        self.federation = on_device(with_features(self.federation, features), self.device)
         self._architectures[0] = replace(self._architectures[0], prepare=AS_STORED)
         task = self.federation.dataset.task
         self.stacking = stacking_of(self.scenario, self.network, task, self.device.type)

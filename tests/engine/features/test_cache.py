@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 
 from fedlab.engine.features import cache as feature_cache
 from fedlab.engine.features.cache import CannotCache, plan_features
+from fedlab.engine.ray.features import SharedFeatures
 from fedlab.models.network import build_network
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
@@ -77,6 +79,27 @@ def test_ray_and_inline_agree_bit_for_bit(
         assert summary["engine"]["feature_cache"] is True
         digests.add(summary["weights_sha256"])
     assert len(digests) == 1
+
+
+def test_features_that_travel_to_workers_are_those_of_files(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f'{CNN}trainable = "last:1"\n'
+    _, expected = outcome(tmp_path, model)
+    files = {path.name: path.read_bytes() for path in cache.glob("features/*.npy")}
+    assert len(files) == 2
+    for path in cache.glob("features/*.npy"):
+        path.unlink()
+    # As on a cluster, whose nodes have no files in common.
+    there = partial(SharedFeatures, has_files=False)
+    monkeypatch.setattr(
+        "fedlab.engine.ray.engine.SharedFeatures", lambda ray, has_files: there(ray)
+    )
+    summary, weights = outcome(tmp_path, model, 'name = "ray"\nworkers = 2')
+    assert summary["engine"]["feature_cache"] is True
+    assert {path.name: path.read_bytes() for path in cache.glob("features/*.npy")} == files
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(weights[name], tensor, err_msg=name)
 
 
 def test_features_are_computed_once_and_found_again(tmp_path: Path, cache: Path) -> None:

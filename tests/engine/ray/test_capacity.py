@@ -123,7 +123,15 @@ def test_workers_are_dealt_the_cards_unless_ray_deals_them(
 def test_on_a_cluster_a_worker_reserves_its_share_of_a_card(
     keys: dict[str, Any], share: float
 ) -> None:
-    assert capacity.reserved(settings(**keys)) == {"num_cpus": 1.0, "num_gpus": share}
+    reserved = capacity.reserved(settings(**keys))
+    assert reserved == {"num_cpus": 1.0, "num_gpus": share, "memory": 0.0}
+
+
+def test_memory_is_reserved_in_bytes_on_a_cluster_and_named_where_it_does_nothing() -> None:
+    asked = settings(memory_per_worker=1.5)
+    assert capacity.reserved(asked)["memory"] == 1.5e9
+    (note,) = [n for n in capacity.notes(asked, 10) if "memory_per_worker" in n]
+    assert "only on a cluster" in note
 
 
 def test_a_run_that_asks_for_a_gpu_is_refused_at_once(

@@ -70,6 +70,23 @@ def test_a_head_without_cpus_gets_no_worker_and_the_others_as_many_as_fit() -> N
     assert Counter(places.vacancies(Counter({"b": 2}))) == {"a": 1}
 
 
+def test_a_node_has_no_more_workers_than_its_memory_holds() -> None:
+    fake = Fake(small=8, large=8)
+    listed = [
+        {**node, "Resources": {**node["Resources"], "memory": memory}}
+        for node, memory in zip(fake.nodes(), (5e9, 100e9), strict=True)
+    ]
+    fake.nodes = lambda: listed  # type: ignore[method-assign]
+    options = {"num_cpus": 1.0, "num_gpus": 0.0, "memory": 2e9}
+    places = Cluster(fake, options, None, fake, None)
+    assert places.settle() == 2 + 8
+    assert Counter(places.vacancies(Counter())) == {"small": 2, "large": 8}
+    with pytest.raises(
+        FedlabError, match=r"11 workers of 1 CPUs and 2 GB do not .* 105.0 GB; at most 10"
+    ):
+        Cluster(fake, options, 11, fake, None).settle()
+
+
 def test_fewer_workers_than_fit_are_spread_over_the_nodes() -> None:
     places = cluster(Fake(a=4, b=4, c=4), most=3)
     assert places.settle() == 3
