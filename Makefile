@@ -16,9 +16,10 @@ test: $(VENV)/.installed-test
 test-slow: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore=tests/machines
 
-# Hosts are network namespaces with the rights of root, and Ray nodes of this machine without.
+# Hosts are network namespaces with the rights of root, and Ray nodes of this machine without. They
+# wait for one another most of the time, so three tests share two cores.
 test-machines: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/machines
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/machines -n 3 -o cache_dir=.pytest_cache/machines
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -118,20 +118,29 @@ def measure(scenario: Path) -> dict[str, Any]:
         simulated["two nodes of one worker"] = on_cluster
         fed = folder / "federation"
         with federation(fed) as relay:
-            server = str(fed / "server" / "server.toml")
-            command = [*FEDLAB, "deploy", "run", str(scenario), "--server", server]
-            before = relay.up + relay.down
-            start = time.monotonic()
-            subprocess.run([*command, "--name", "run"], check=True)
-            seconds, passed = time.monotonic() - start, relay.up + relay.down - before
-            run = fed / "server" / "runs" / "run"
-            deployed = measured(run)
-            count = len(rounds_of(run)) + WARM_UP
+            deployed = _deployed(scenario, fed, relay, "train")
+            text = scenario.read_text() + "evaluation = {federated = true}\n"
+            evaluated = folder / scenario.name
+            evaluated.write_text(text)
+            evaluating = _deployed(evaluated, fed, relay, "evaluate")
     return {
         "scenario": scenario.stem,
         "simulated": simulated,
-        "deployed": {**deployed, "wire": passed / count, "whole": seconds},
+        "deployed": {"two sites": deployed, "two sites that evaluate, too": evaluating},
     }
+
+
+def _deployed(scenario: Path, fed: Path, relay: Relay, name: str) -> dict[str, float]:
+    """Run a scenario at the sites of a federation."""
+    server = str(fed / "server" / "server.toml")
+    command = [*FEDLAB, "deploy", "run", str(scenario), "--server", server, "--name", name]
+    before = relay.up + relay.down
+    start = time.monotonic()
+    subprocess.run(command, check=True)
+    seconds, passed = time.monotonic() - start, relay.up + relay.down - before
+    run = fed / "server" / "runs" / name
+    count = len(rounds_of(run)) + WARM_UP
+    return {**measured(run), "wire": passed / count, "whole": seconds}
 
 
 PAGE = """# What distributing costs
@@ -150,7 +159,7 @@ slower client's training, or beside both clients' where one after the other trai
 
 Of a deployment, what is on the wire beside weights, in both directions and for both sites: Flower's
 books of each message, questions for what is new, and encryption. Time that is not training goes to
-some sixty requests that follow one another; an evaluation at the sites takes as many again. It
+some sixty requests that follow one another; an evaluation at the sites is a message of its own. It
 hardly depends on the model until that has millions of parameters, and grows with what else the
 machine does.
 """
@@ -169,7 +178,8 @@ def page(content: dict[str, Any]) -> str:
 
 
 def _rows(run: dict[str, Any]) -> Iterator[str]:
-    for where, figures in {**run["simulated"], "deployed, two sites": run["deployed"]}.items():
+    deployed = {f"deployed, {sites}": figures for sites, figures in run["deployed"].items()}
+    for where, figures in {**run["simulated"], **deployed}.items():
         wire = f"{figures['wire'] / 1e3:,.0f} kB" if "wire" in figures else ""
         cells = [
             run["scenario"],

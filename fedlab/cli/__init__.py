@@ -86,11 +86,13 @@ def _add_commands() -> None:
         export,
         finetune,
         listing,
+        paper,
         predict,
         report,
         resume,
         run,
         show,
+        sweep,
         transfer_gain,
     )
 
@@ -102,6 +104,8 @@ def _add_commands() -> None:
     app.command("crossval")(_running(crossval.crossval))
     app.command("finetune")(_running(finetune.finetune))
     app.command("transfer-gain")(_running(transfer_gain.transfer_gain))
+    app.command("sweep")(_running(sweep.sweep))
+    app.command("paper")(paper.paper)
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)
     app.command("export")(export.export)

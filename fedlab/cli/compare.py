@@ -10,6 +10,8 @@ import typer
 from fedlab.cli.completion import run_folders
 
 if TYPE_CHECKING:
+    from fedlab.results.settings_comparison import SettingsComparison
+    from fedlab.results.text_tables import TextTable
     from fedlab.terminal import PlainConsole
 
 NARROWEST_NAME = 9
@@ -18,28 +20,77 @@ NARROWEST_NAME = 9
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="two or more run folders", autocompletion=run_folders)
+        list[Path],
+        typer.Argument(
+            help="two or more run folders, or a folder of 'fedlab sweep'",
+            autocompletion=run_folders,
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="the plot to write: .png, .pdf or .svg")
-    ] = Path("compare.png"),
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="what to write, by its suffix: a plot (.png, .pdf, .svg), a table (.md, .tex, "
+            ".csv) or all figures (.json); may be given several times; default: compare.png",
+        ),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="with several seeds: count rounds, bytes and seconds to this value of the test "
+            "metric, such as 0.9; default: 95 % of the best setting's last"
+        ),
+    ] = None,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="with several seeds: the setting that others are compared with; default: the first"
+        ),
+    ] = "",
 ) -> None:
-    """Compare runs of one task in a table and a plot."""
+    """Compare runs of one task in a table and a plot; runs that differ by seeds make one row."""
     from fedlab.results.comparison import Comparison
-    from fedlab.results.drawing.style import check_format, save_figure
+    from fedlab.results.comparison_files import check_output, write_comparison
+    from fedlab.results.settings_comparison import SettingsComparison
+    from fedlab.results.sweep_folder import runs_in
     from fedlab.terminal import PlainConsole
 
-    check_format(output)
-    comparison = Comparison.load(runs)
+    outputs = output or [Path("compare.png")]
+    for path in outputs:
+        check_output(path)
+    comparison = Comparison.load(runs_in(runs))
     console = PlainConsole()
-    _print(console, comparison.title, comparison.headers(), comparison.rows(), texts=2)
-    if fairness := comparison.fairness_rows():
-        title = f"Clients' {comparison.metric.label} on their own validation parts"
-        _print(console, title, comparison.fairness_headers(), fairness, texts=1)
-    for note in comparison.notes:
+    settings = None
+    if target is not None or against or any(len(g.records) > 1 for g in comparison.groups):
+        settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
+        say_settings(console, settings)
+    else:
+        print_table(console, comparison.table())
+        if fairness := comparison.fairness_table():
+            print_table(console, fairness)
+    for note in [*comparison.notes, *(settings.notes() if settings else ())]:
         typer.echo(f"note: {note}", err=True)
-    save_figure(comparison.draw(), output)
-    typer.echo(f"Plot  {output}")
+    for path in outputs:
+        kind = write_comparison(path, comparison, settings)
+        typer.echo(f"{kind:<6}{path}")
+
+
+def say_settings(console: PlainConsole, settings: SettingsComparison) -> None:
+    """Print settings over seeds, and their differences."""
+    print_table(console, settings.table())
+    differences = settings.differences()
+    if differences.rows:
+        print_table(console, differences)
+
+
+def print_table(console: PlainConsole, table: TextTable) -> None:
+    """Print a table, and what its rows are made from."""
+    _print(console, table.title, list(table.headers), [list(r) for r in table.rows], table.texts)
+    for source in table.sources:
+        console.say(source)
+    if table.sources:
+        console.say("")
 
 
 def _print(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -16,6 +17,8 @@ from fedlab.metrics.quantities import NBSP, bytes_text, seconds_text
 from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
 from fedlab.results.drawing.style import SERIES, named, new_figure, shared_legend
 from fedlab.results.reading import RunRecord
+from fedlab.results.run_groups import RunGroup, groups_of, seed_of
+from fedlab.results.text_tables import TextTable
 
 LINE_STYLES = ("-", "--", ":", "-.")
 
@@ -60,24 +63,50 @@ class Comparison:
         assert first.metric is not None
         return cls(records, first.metric)
 
-    @property
+    @cached_property
+    def groups(self) -> list[RunGroup]:
+        """Return the settings of the runs, of which some may have several seeds."""
+        return groups_of(self.records)
+
+    @cached_property
     def names(self) -> list[str]:
-        """Return a name for each run: its folder's, or its path if names repeat."""
-        count = Counter(record.name for record in self.records)
+        """Return a name for each run: what differs, else its folder's, or its path if they repeat.
+
+        Runs of one setting are told apart by their seeds.
+        """
+        found = {id(r): _name(group, r) for group in self.groups for r in group.records}
+        names = [found[id(record)] for record in self.records]
+        count = Counter(names)
         return [
-            one_line(record.name if count[record.name] == 1 else str(record.path))
-            for record in self.records
+            one_line(name if count[name] == 1 else str(record.path))
+            for name, record in zip(names, self.records, strict=True)
         ]
+
+    @property
+    def sources(self) -> list[str]:
+        """Return which folder each run is in, where its name does not say so."""
+        pairs = zip(self.names, self.records, strict=True)
+        return [f"{name}: {r.path}" for name, r in pairs if name not in (r.name, str(r.path))]
 
     @property
     def notes(self) -> list[str]:
         """Return what speaks against a comparison of the figures, a sentence each."""
-        first, name = self.records[0].data.test, self.names[0]
         return [
             f"{other} was tested on other examples than {name}: their figures differ by that, too"
-            for other, record in zip(self.names[1:], self.records[1:], strict=True)
-            if first is not None and record.data.test is not None and record.data.test != first
+            for compared in self._compared_directly()
+            for other, name in _tested_elsewhere(compared)
         ]
+
+    def _compared_directly(self) -> list[list[tuple[str, RunRecord]]]:
+        """Return which runs, with their names, are compared with one another.
+
+        Those with one seed are, where settings have several: another may hold out other examples.
+        """
+        named = list(zip(self.names, self.records, strict=True))
+        if all(len(group.records) == 1 for group in self.groups):
+            return [named]
+        seeds = dict.fromkeys(map(seed_of, self.records))
+        return [[pair for pair in named if seed_of(pair[1]) == seed] for seed in seeds]
 
     @property
     def title(self) -> str:
@@ -96,6 +125,16 @@ class Comparison:
     def rows(self) -> list[list[str]]:
         """Return a row of texts for each run."""
         return [self._row(name, r) for name, r in zip(self.names, self.records, strict=True)]
+
+    def table(self) -> TextTable:
+        """Return the table of :meth:`rows`."""
+        return TextTable(self.title, self.headers(), self.rows(), 2, self.sources)
+
+    def fairness_table(self) -> TextTable | None:
+        """Return the table of :meth:`fairness_rows`, or None where it has none."""
+        rows = self.fairness_rows()
+        title = f"Clients' {self.metric.label} on their own validation parts"
+        return TextTable(title, self.fairness_headers(), rows) if rows else None
 
     def fairness_headers(self) -> list[str]:
         """Return the headers of :meth:`fairness_rows`; all columns after the first are numeric."""
@@ -158,6 +197,19 @@ class Comparison:
             bytes_text(record.bytes_moved),
             seconds_text(record.seconds),
         ]
+
+
+def _tested_elsewhere(named: Sequence[tuple[str, RunRecord]]) -> Iterator[tuple[str, str]]:
+    """Yield each run that was tested otherwise than the first, and the first."""
+    name, first = named[0][0], named[0][1].data.test
+    for other, record in named[1:]:
+        if first is not None and record.data.test is not None and record.data.test != first:
+            yield other, name
+
+
+def _name(group: RunGroup, record: RunRecord) -> str:
+    several = len(group.records) > 1
+    return f"{group.name}, seed {seed_of(record)}" if several else group.name
 
 
 def _task(record: RunRecord) -> tuple[object, ...]:

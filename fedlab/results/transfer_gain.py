@@ -8,8 +8,8 @@ from functools import cached_property
 
 from fedlab.metrics.quantities import bytes_text, seconds_text
 from fedlab.results.comparison import Comparison
-
-SHARE_OF_BEST = 0.95
+from fedlab.results.settings_comparison import near, reached
+from fedlab.results.text_tables import TextTable
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class TransferGain:
         if self.wanted is not None:
             return self.wanted
         metric = self.comparison.metric
-        final = [record.tested[-1].value(metric.name) for record in self.comparison.records]
-        return SHARE_OF_BEST * max(final) if metric.higher_is_better else min(final) / SHARE_OF_BEST
+        finals = [record.tested[-1].value(metric.name) for record in self.comparison.records]
+        return near(metric, finals)
 
     def headers(self) -> list[str]:
         """Return the headers of the table; all columns after the first two are numeric."""
@@ -47,22 +47,13 @@ class TransferGain:
         """Return a row of texts for each policy."""
         metric, rows = self.comparison.metric, []
         for record, what in zip(self.comparison.records, self.what, strict=True):
-            reached = [
-                row.round
-                for row in record.tested
-                if row.value(metric.name) == self.target
-                or metric.better(row.value(metric.name), self.target)
-            ]
-            rows.append(
-                [
-                    *(record.name, what, metric.text(record.tested[-1].value(metric.name))),
-                    *(str(reached[0]) if reached else "–", bytes_text(record.bytes_moved)),
-                    seconds_text(record.seconds),
-                ]
-            )
+            first = reached(record, metric, self.target)
+            rounds = str(first.round) if first is not None else "–"
+            final = metric.text(record.tested[-1].value(metric.name))
+            costs = [rounds, bytes_text(record.bytes_moved), seconds_text(record.seconds)]
+            rows.append([record.name, what, final, *costs])
         return rows
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [self.headers(), ["---", "---", *["---:"] * (len(self.headers()) - 2)]]
-        return "".join(f"| {' | '.join(line)} |\n" for line in [*lines, *self.rows()])
+        return TextTable("", self.headers(), self.rows(), texts=2).markdown().lstrip()

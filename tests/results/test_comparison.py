@@ -14,7 +14,8 @@ from fedlab.results.reading import RunRecord
 def test_rows_hold_the_runs_numbers(finished_run: Path, slower_run: Path) -> None:
     comparison = Comparison.load([finished_run, slower_run])
     rows = comparison.rows()
-    assert [row[0] for row in rows] == ["digits", "digits-slower"]
+    assert [row[0] for row in rows] == ["rounds=8", "rounds=4"]
+    assert comparison.sources == [f"rounds=8: {finished_run}", f"rounds=4: {slower_run}"]
     for row, path in zip(rows, (finished_run, slower_run), strict=True):
         record = RunRecord.load(path)
         cells = dict(zip(comparison.headers(), row, strict=True))
@@ -41,7 +42,7 @@ def test_the_plot_has_every_run_over_rounds_and_over_megabytes(
     finished_run: Path, slower_run: Path
 ) -> None:
     over_rounds, over_megabytes = Comparison.load([finished_run, slower_run]).draw().axes
-    assert [line.get_label() for line in over_rounds.lines] == ["digits", "digits-slower"]
+    assert [line.get_label() for line in over_rounds.lines] == ["rounds=8", "rounds=4"]
     record = RunRecord.load(finished_run)
     assert over_megabytes.lines[0].get_xdata()[-1] == pytest.approx(record.bytes_moved / 1e6)
 

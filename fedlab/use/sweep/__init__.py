@@ -1,0 +1,1 @@
+"""Sweeps: one scenario, many settings, several seeds."""
