@@ -53,20 +53,21 @@ def compare(
     from fedlab.results.comparison import Comparison
     from fedlab.results.comparison_files import check_output, write_comparison
     from fedlab.results.settings_comparison import SettingsComparison
-    from fedlab.results.sweep_folder import runs_in
     from fedlab.terminal import PlainConsole
 
     outputs = output or [Path("compare.png")]
     for path in outputs:
         check_output(path)
-    comparison = Comparison.load(runs_in(runs))
+    comparison = Comparison.load(runs)
     console = PlainConsole()
     settings = None
     if target is not None or against or any(len(g.records) > 1 for g in comparison.groups):
         settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
         say_settings(console, settings)
+        _say_sources(console, settings.table())
     else:
         print_table(console, comparison.table())
+        _say_sources(console, comparison.table())
         if fairness := comparison.fairness_table():
             print_table(console, fairness)
     for note in [*comparison.notes, *(settings.notes() if settings else ())]:
@@ -85,8 +86,12 @@ def say_settings(console: PlainConsole, settings: SettingsComparison) -> None:
 
 
 def print_table(console: PlainConsole, table: TextTable) -> None:
-    """Print a table, and what its rows are made from."""
+    """Print a table."""
     _print(console, table.title, list(table.headers), [list(r) for r in table.rows], table.texts)
+
+
+def _say_sources(console: PlainConsole, table: TextTable) -> None:
+    """Print what a table's rows are made from."""
     for source in table.sources:
         console.say(source)
     if table.sources:

@@ -18,6 +18,7 @@ from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
 from fedlab.results.drawing.style import SERIES, named, new_figure, shared_legend
 from fedlab.results.reading import RunRecord
 from fedlab.results.run_groups import RunGroup, groups_of, seed_of
+from fedlab.results.sweep_folder import records_in
 from fedlab.results.text_tables import TextTable
 
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -37,15 +38,15 @@ class Comparison:
 
     @classmethod
     def load(cls, paths: Sequence[Path]) -> Comparison:
-        """Read the runs.
+        """Read the runs in these folders, of which each may be a run's or a sweep's.
 
         Raises:
             FedlabError: If there are fewer than two, one is not a run or was never evaluated, or
                 their tasks differ.
         """
-        if len(paths) < 2:
+        records = records_in(paths)
+        if len(records) < 2:
             raise FedlabError("compare needs two or more run folders")
-        records = [RunRecord.load(path) for path in paths]
         for record in records:
             if record.metric is None:
                 raise FedlabError(f"{record.path}: this run has no evaluated round to compare")

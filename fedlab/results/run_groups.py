@@ -14,6 +14,8 @@ SEED = "seed"
 NOT_SETTINGS = ("title", "description", "engine", "trackers", "module_folders", SEED)
 """Keys that say how a run is computed, watched and called, and not what is learnt."""
 NAME = "name"
+PLAIN_CLIENT = "supervised"
+"""What clients do under most strategies: it tells nothing beside the strategy's name."""
 LONGEST_NAME = 60
 
 
@@ -116,11 +118,12 @@ def _name(content: Mapping[str, Any], keys: Sequence[str]) -> str:
         if key not in content:
             continue
         if last == NAME:
-            parts.append(str(content[key]))
+            parts += [] if content[key] == PLAIN_CLIENT else [str(content[key])]
         else:
             label = last if lasts.count(last) == 1 else ".".join(key.split(".")[-2:])
             parts.append(f"{label}={_value(content[key])}")
-    return ", ".join(parts)
+    # An algorithm's two sides have the same name.
+    return ", ".join(dict.fromkeys(parts))
 
 
 def _value(value: Any) -> str:

@@ -60,29 +60,21 @@ def read_sweep(path: Path) -> SweepFile:
     return found
 
 
-def runs_in(paths: Iterable[Path]) -> list[Path]:
-    """Return run folders, those of a sweep in place of its folder; only those that have begun."""
-    found: list[Path] = []
-    for path in paths:
-        if not is_sweep(path):
-            found.append(path)
-            continue
-        members = [path / files.SWEEP_RUNS / member.run for member in read_sweep(path).members]
-        found += [run for run in members if (run / files.METRICS).is_file()]
-    return found
+def records_in(paths: Iterable[Path]) -> list[RunRecord]:
+    """Return the runs in some folders: a run folder's own, or those of a sweep that have begun.
 
-
-def records_of(path: Path) -> list[RunRecord]:
-    """Return the runs of a sweep that were evaluated, called after their settings.
+    A sweep's runs are called after their settings.
 
     Raises:
-        FedlabError: If the folder is not a sweep's, or a file is damaged.
+        FedlabError: If a folder is neither, or a file is damaged.
     """
-    found = []
-    for member in read_sweep(path).members:
-        run = path / files.SWEEP_RUNS / member.run
-        if (run / files.METRICS).is_file():
-            record = RunRecord.load(run)
-            if record.metric is not None:
-                found.append(replace(record, alias=member.setting))
+    found: list[RunRecord] = []
+    for path in paths:
+        if not is_sweep(path):
+            found.append(RunRecord.load(path))
+            continue
+        for member in read_sweep(path).members:
+            run = path / files.SWEEP_RUNS / member.run
+            if (run / files.METRICS).is_file():
+                found.append(replace(RunRecord.load(run), alias=member.setting))
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -51,6 +52,9 @@ class NamedSetting(Settings):
     """A setting with a name of its own, such as an algorithm with its keys."""
 
     name: str = Field(min_length=1, max_length=60, description="what it is called")
+    scenario: str | None = Field(
+        None, description="a scenario in place of the sweep's, with tuned keys of its own"
+    )
     keys: dict[str, Any] = Field(default_factory=dict, description="what it sets")
 
 
@@ -154,16 +158,36 @@ def _content(name_or_path: str) -> tuple[dict[str, Any], str]:
     raw = parsed(text_of(path), str(path))
     if "scenario" not in raw:
         return {"scenario": str(path.absolute())}, path.stem
-    named = raw["scenario"]
-    if isinstance(named, str) and named not in built_in():
-        raw["scenario"] = str((path.parent / named).absolute())
+    _find_beside(path.parent, raw)
     for table in ("set", "grid"):
         if isinstance(raw.get(table), dict):
             raw[table] = dotted_keys(raw[table])
-    for setting in raw.get("setting", []):
-        if isinstance(setting, dict) and isinstance(setting.get("keys"), dict):
-            setting["keys"] = dotted_keys(setting["keys"])
+    search = raw.get("search")
+    if isinstance(search, dict) and isinstance(search.get("space"), dict):
+        search["space"] = dict(_ranges(search["space"]))
+    settings = raw.get("setting", [])
+    for setting in settings if isinstance(settings, list) else []:
+        if isinstance(setting, dict):
+            _find_beside(path.parent, setting)
+            if isinstance(setting.get("keys"), dict):
+                setting["keys"] = dotted_keys(setting["keys"])
     return raw, path.stem
+
+
+def _ranges(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what each key is drawn from, by dotted keys."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not value.keys() & Range.model_fields.keys():
+            yield from _ranges(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
+
+
+def _find_beside(folder: Path, table: dict[str, Any]) -> None:
+    """Let a table name its scenario by an absolute path, unless it is a built-in one."""
+    named = table.get("scenario")
+    if isinstance(named, str) and named not in built_in():
+        table["scenario"] = str((folder / named).absolute())
 
 
 def _checked(raw: Mapping[str, Any], where: str) -> Sweep:

@@ -120,7 +120,8 @@ class SweepFolder:
 
     def _scenario(self, point: Point) -> Scenario:
         try:
-            loaded = load_with_origins(self.sweep.scenario, self.overrides(point)).scenario
+            name = point.scenario or self.sweep.scenario
+            loaded = load_with_origins(name, self.overrides(point)).scenario
         except FedlabError as error:
             raise FedlabError(f"setting '{point.name}': {error}") from error
         if not self.sweep.baselines and loaded.evaluation.baselines:

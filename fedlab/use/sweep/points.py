@@ -27,10 +27,12 @@ class Point:
     Attributes:
         name: What it is called.
         keys: What it sets, beside what all settings have.
+        scenario: The scenario that it is a setting of; None: the sweep's.
     """
 
     name: str
     keys: dict[str, Any] = field(default_factory=dict)
+    scenario: str | None = None
 
     @property
     def overrides(self) -> list[str]:
@@ -49,12 +51,15 @@ def points_of(sweep: Sweep) -> list[Point]:
     count = math.prod(len(values) for values in sweep.grid.values()) * max(1, len(sweep.setting))
     if count > MOST_RUNS:
         raise FedlabError(f"the grid has {count} settings; at most {MOST_RUNS} are run")
-    named = [(s.name, s.keys) for s in sweep.setting] or [("", {})]
     points = []
-    for (name, own), values in itertools.product(named, itertools.product(*sweep.grid.values())):
-        keys = dict(zip(sweep.grid, values, strict=True))
-        words = [*([name] if name else []), *([called(keys)] if keys else [])]
-        points.append(Point(", ".join(words) or ALONE, {**own, **keys}))
+    for setting in sweep.setting or (None,):
+        for values in itertools.product(*sweep.grid.values()):
+            keys = dict(zip(sweep.grid, values, strict=True))
+            words = [setting.name] if setting is not None else []
+            name = ", ".join([*words, *([called(keys)] if keys else [])]) or ALONE
+            own = setting.keys if setting is not None else {}
+            scenario = setting.scenario if setting is not None else None
+            points.append(Point(name, {**own, **keys}, scenario))
     return points
 
 

@@ -11,7 +11,6 @@ from fedlab.errors import FedlabError
 from fedlab.results.comparison import Comparison
 from fedlab.results.comparison_files import write_comparison
 from fedlab.results.settings_comparison import SettingsComparison
-from fedlab.results.sweep_folder import runs_in
 from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import load_with_origins
 from fedlab.use.sweep.description import Sweep
@@ -100,7 +99,7 @@ def compared(
     Raises:
         FedlabError: If fewer than two of its runs can be compared.
     """
-    comparison = Comparison.load(runs_in([path]))
+    comparison = Comparison.load([path])
     settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
     return comparison, settings
 

@@ -1,5 +1,6 @@
 """A sweep's file and options: what they mean, and what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from fedlab.errors import FedlabError
 from fedlab.scenario.overrides import overlay
 from fedlab.use.sweep.description import load_sweep
+from fedlab.use.sweep.members import SweepFolder
 from fedlab.use.sweep.options import search_of, split_values
 from fedlab.use.sweep.points import called, folder_name, points_of
 from fedlab.use.sweep.values import as_override
@@ -47,6 +49,16 @@ def test_a_file_describes_all_combinations(file: Path) -> None:
         **{"client.optimizer.lr": 0.5, "strategy.name": "fedadam"},
     }
     assert points[-1].overrides[1] == "client.mu=0.1"
+
+
+def test_a_setting_may_have_a_scenario_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.toml"
+    path.write_text(
+        'scenario = "fedavg"\nsetting = [{name = "a"}, {name = "b", scenario = "fedprox"}, '
+        '{name = "c", scenario = "c.toml"}]\n'
+    )
+    points = points_of(load_sweep(str(path))[0])
+    assert [p.scenario for p in points] == [None, "fedprox", str(tmp_path / "c.toml")]
 
 
 def test_options_are_laid_on_a_file_and_make_a_sweep_of_a_scenario(file: Path) -> None:
@@ -89,6 +101,24 @@ def test_draws_at_random_stay_within_their_ranges_and_come_again() -> None:
     assert 8 <= sum(rate < 0.03 for rate in rates) <= 32
     assert {p.keys["client.epochs"] for p in points} == {1, 2, 3}
     assert {p.keys["strategy.name"] for p in points} == {"fedavg", "fedadam"}
+
+
+def test_the_guides_files_are_sweeps(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sweeps.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    found = []
+    for place, block in enumerate(blocks):
+        path = tmp_path / f"{place}.toml"
+        path.write_text(block)
+        found.append(load_sweep(str(path))[0])
+    settings, searched = found
+    assert [p.name for p in points_of(settings)] == ["FedAvg", "FedProx", "FedAdam"]
+    assert searched.search is not None
+    assert searched.search.space.keys() == {
+        *("client.optimizer.lr", "client.epochs", "client.optimizer.nesterov"),
+    }
+    for point in points_of(settings):
+        SweepFolder(tmp_path, settings, is_inline=True).add([point])
 
 
 REFUSED = {

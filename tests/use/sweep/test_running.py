@@ -14,7 +14,7 @@ import pytest
 
 from fedlab.errors import FedlabError
 from fedlab.results.reading import RunRecord
-from fedlab.results.sweep_folder import records_of
+from fedlab.results.sweep_folder import records_in
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.scenario import load
@@ -56,7 +56,7 @@ def test_a_sweep_is_its_runs_and_is_gone_on_with(scenario: Path, tmp_path: Path)
     assert first.source.left == 4
     assert first.run(outcomes.append)
     assert [outcome.status for outcome in outcomes] == ["finished"] * 4
-    records = records_of(folder)
+    records = records_in([folder])
     assert [record.name for record in records] == ["lr=0.05", "lr=0.5"] * 2
     assert not any((record.path / "baselines.jsonl").exists() for record in records)
 
@@ -111,11 +111,11 @@ def test_a_search_draws_its_trials_and_goes_on(scenario: Path, tmp_path: Path) -
         return SweepRun(folder, sweep_of(scenario, seeds=2, search=wanted), jobs=2)
 
     assert search(2).run()
-    assert len(records_of(folder)) == 4
+    assert len(records_in([folder])) == 4
     again = search(3)
     assert again.source.left == 1
     assert again.run()
-    records = records_of(folder)
+    records = records_in([folder])
     assert len(records) == 6
     finals = {record.name: 0.0 for record in records}
     for record in records:
@@ -164,7 +164,7 @@ def test_ctrl_c_ends_a_sweep_after_the_round_and_a_kill_loses_nothing(
             assert "The same command goes on" in output
     done = subprocess.run([*command, "--jobs", "1"], check=True, capture_output=True, text=True)
     assert "lr=0.05" in done.stdout
-    assert [record.status for record in records_of(tmp_path / "sweep")] == ["finished"] * 2
+    assert [record.status for record in records_in([tmp_path / "sweep"])] == ["finished"] * 2
     fresh = load(str(scenario), ["client.optimizer.lr=0.5", "engine.name=inline"])
     by_hand = RunFolder.create_at(tmp_path / "by hand", fresh)
     run(by_hand)
