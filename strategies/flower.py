@@ -258,7 +258,9 @@ adopt(
     "FedAvgM: FedAvg with momentum on the server (Hsu et al. 2019)",
     """
     v ← β v + (x − mean of yₖ) and x ← x − η v, with β server_momentum and η server_learning_rate.
+    By Flower's default β is 0, which is FedAvg.
     """,
+    defaults={"server_momentum": 0.5},
     takes_mean=True,
 )
 adopt(

@@ -9,10 +9,14 @@ import typer
 
 from fedlab.cli.completion import scenarios
 from fedlab.cli.options import Set
+from fedlab.errors import FedlabError
 
 if TYPE_CHECKING:
     from fedlab.use.sweep.jobs import Outcome
     from fedlab.use.sweep.running import SweepRun
+
+MOST_NAMED = 5
+"""Failed runs, in one message."""
 
 
 def sweep(
@@ -98,13 +102,19 @@ def sweep(
     folder = output or Path("runs") / f"{base}-sweep"
     run = SweepRun(folder, described, jobs)
     typer.echo(_begins(run, folder))
-    if not run.run(_Progress().ended):
+    progress = _Progress()
+    if not run.run(progress.ended):
         typer.echo(
             f"Stopped. The same command goes on, or: fedlab sweep {folder / 'sweep.toml'} "
             f"--output {folder}"
         )
         raise typer.Exit(130)
     _show(run, folder, target, against)
+    if progress.failed:
+        raise FedlabError(
+            f"{len(progress.failed)} runs failed, and the figures are without them: "
+            f"{'; '.join(progress.failed[:MOST_NAMED])}"
+        )
 
 
 def _begins(run: SweepRun, folder: Path) -> str:
@@ -118,10 +128,13 @@ class _Progress:
 
     def __init__(self) -> None:
         self._count = 0
+        self.failed: list[str] = []
 
     def ended(self, outcome: Outcome) -> None:
         """Print how a run has ended."""
         self._count += 1
+        if outcome.status == "failed":
+            self.failed.append(f"{outcome.member.label}: {outcome.reason}")
         record = outcome.member.record()
         shown = ""
         if record.metric is not None:

@@ -28,7 +28,7 @@ class MemberRow(Row):
     setting: str
     keys: dict[str, JsonValue] = Field(default_factory=dict)
     seed: int
-    run: str = Field(pattern=r"^[A-Za-z0-9.=+-]+$")
+    run: str = Field(pattern=r"^[A-Za-z0-9_.=+-]+$")
 
 
 class SweepFile(Row):

@@ -102,5 +102,5 @@ def called(keys: Mapping[str, Any]) -> str:
 
 def folder_name(name: str, seed: int) -> str:
     """Return the name of a run's folder: letters that every file system and shell takes."""
-    plain = re.sub(r"[^A-Za-z0-9.=+-]+", "-", name).strip("-.")[:80] or "setting"
+    plain = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", name).strip("-.")[:80] or "setting"
     return f"{plain}-seed{seed}"

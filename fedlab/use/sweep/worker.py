@@ -37,6 +37,7 @@ class Reporter(Callback):
     def __init__(self, reports: IO[str]) -> None:
         self._reports = reports
         self.is_asked_to_stop = threading.Event()
+        self.is_running = threading.Event()
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Report the test metrics, and the means of clients' own ones."""
@@ -46,6 +47,14 @@ class Reporter(Callback):
             self._reports,
             {"round": outcome.round, "test": record.get("test", {}), "clients": clients},
         )
+
+    def started(self, run: RunView) -> None:
+        """Note that signals end the run after the round."""
+        self.is_running.set()
+
+    def ended(self, run: RunView) -> None:
+        """Note that they no longer do."""
+        self.is_running.clear()
 
     def reason_to_stop(self) -> str | None:
         """Return why to stop."""
@@ -81,8 +90,9 @@ def _listen(waiting: queue.Queue[dict[str, Any] | None], reporter: Reporter) -> 
         else:
             waiting.put(command)
     waiting.put(None)
-    # Whoever started this process has gone: the run stops after the round, with all saved.
-    os.kill(os.getpid(), signal.SIGINT)
+    if reporter.is_running.is_set():
+        # Whoever started this process has gone: the run stops after the round, with all saved.
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def _outcome(path: Path, has_baselines: bool, reporter: Reporter) -> dict[str, Any]:
