@@ -86,6 +86,7 @@ def _add_commands() -> None:
         export,
         finetune,
         listing,
+        metrics,
         paper,
         predict,
         report,
@@ -105,6 +106,7 @@ def _add_commands() -> None:
     app.command("finetune")(_running(finetune.finetune))
     app.command("transfer-gain")(_running(transfer_gain.transfer_gain))
     app.command("sweep")(_running(sweep.sweep))
+    app.command("metrics")(metrics.metrics)
     app.command("paper")(paper.paper)
     app.command("evaluate")(evaluate.evaluate)
     app.command("predict")(predict.predict)

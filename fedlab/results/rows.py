@@ -86,6 +86,11 @@ class ClientRow(Row):
     phase: str
     examples: Count = 0
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Return all that the client reported, by name."""
+        return dict(self.__pydantic_extra__)
+
     def value(self, metric: str) -> float | None:
         """Return a metric that the client reported, or None where it did not."""
         found = self.__pydantic_extra__.get(metric)

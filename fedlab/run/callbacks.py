@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -162,6 +163,11 @@ class Tracker(Callback):
 
     Settings: ClassVar[type[TrackerSettings]] = TrackerSettings
 
+    @classmethod
+    def objections(cls, settings: Any) -> Iterator[str]:
+        """Yield why it cannot be used here, such as a package that is missing."""
+        yield from ()
+
     def __init__(self, settings: Any, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
@@ -169,10 +175,36 @@ class Tracker(Callback):
 
 def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
     """Return the trackers that a scenario asks for, in its order."""
+    return [registry.trackers.get(table.name)(table, folder) for table in _tables(scenario)]
+
+
+def objections_of_trackers(scenario: Scenario) -> Iterator[str]:
+    """Yield why trackers that a scenario asks for cannot be used here."""
+    for table in _tables(scenario):
+        yield from registry.trackers.get(table.name).objections(table)
+
+
+def _tables(scenario: Scenario) -> list[Any]:
+    """Return the tables of all trackers, also of one that another key asks for."""
     tables = list(scenario.trackers)
     if scenario.evaluation.tensorboard and "tensorboard" not in [t.name for t in tables]:
         tables.append(TrackerSettings(name="tensorboard"))
-    return [registry.trackers.get(table.name)(table, folder) for table in tables]
+    return tables
+
+
+def package_missing(module: str, tracker: str, called: str) -> Iterator[str]:
+    """Yield that a tracker's package is not installed, where it is not.
+
+    Args:
+        module: What is imported.
+        tracker: The tracker's name, which is also that of the extra.
+        called: What to call the package.
+    """
+    if find_spec(module) is None:
+        yield (
+            f"trackers: '{tracker}' needs {called}, which is not installed; type: pip install "
+            f"'fedlab-sim[{tracker}]'"
+        )
 
 
 class StopWhenGoodEnough(Callback):

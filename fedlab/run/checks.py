@@ -27,6 +27,7 @@ from fedlab.models.adapters.layers import caller_of
 from fedlab.models.layout import Layout
 from fedlab.models.network import Network, other_networks
 from fedlab.run import downlink
+from fedlab.run.callbacks import objections_of_trackers
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import preparation, update_chain
@@ -113,6 +114,7 @@ def check_compatibility(setup: Setup) -> None:
         *_baselines(setup),
         *_evaluation(setup),
         *_unseen(setup),
+        *objections_of_trackers(settings),
     ]
     if problems:
         raise FedlabErrors(problems)
