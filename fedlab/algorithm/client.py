@@ -12,10 +12,11 @@ from pydantic import Field, SerializeAsAny, model_validator
 
 from fedlab import registry
 from fedlab.algorithm.setup import Setup, raised
-from fedlab.algorithm.strategy import cohort_size
+from fedlab.algorithm.strategy import cohort_size, own_traits, traits_of
 from fedlab.data.dataset import Examples, Task
 from fedlab.metrics.names import GLOBAL
-from fedlab.models.network import Network
+from fedlab.models.narrow import narrowed, places
+from fedlab.models.network import Network, build_network
 from fedlab.settings import Settings
 from fedlab.systems.stragglers import StragglerSettings, local_epochs
 from fedlab.training.criterion import Criterion, CriterionName, build_criterion
@@ -127,6 +128,15 @@ class ClientAlgorithm:
         """Return whether this algorithm has one of these methods of its own."""
         return any(getattr(cls, name) is not getattr(ClientAlgorithm, name) for name in names)
 
+    @property
+    def widths(self) -> tuple[float, ...]:
+        """Return the widths of the clients' models, in turn; empty where all have the whole one.
+
+        A client gets and sends the weights of its own model alone, of a strategy that knows where
+        these stand (trait ``sub_models``).
+        """
+        return ()
+
     def learned(self, own: Task) -> Task:
         """Return what is learned of data whose own task is ``own``: that task.
 
@@ -142,6 +152,7 @@ class ClientAlgorithm:
         """
         settings = setup.scenario
         yield from self._strategy_key(settings)
+        yield from self._widths(setup)
         yield from self._personal_part(settings, setup.network)
         if self.required_strategy and not isinstance(
             setup.strategy, registry.strategies.get(self.required_strategy)
@@ -166,6 +177,48 @@ class ClientAlgorithm:
             f"client.name: '{settings.client.name}' needs a strategy that sends '{key}': set "
             f"strategy.name to {' or '.join(having)}"
         )
+
+    def _widths(self, setup: Setup) -> Iterator[str]:
+        """Tell whether the strategy and all of the model go with narrower models."""
+        if not self.widths:
+            return
+        name, network = setup.scenario.client.name, setup.network
+        if not traits_of(setup.strategy).sub_models:
+            known = registry.strategies
+            having = [n for n in known.names() if own_traits(known.get(n)).sub_models]
+            yield (
+                f"client.name: '{name}' has clients with narrower models, whose weights only some "
+                f"strategies can combine: set strategy.name to {' or '.join(having)}"
+            )
+        module, layout = network.model.module, network.model.layout
+        travelling = {entry.name for entry in layout.entries if entry.start >= layout.wire.start}
+        left = [n for n, t in module.state_dict().items() if n not in travelling and t.ndim]
+        if left:
+            yield (
+                f"client.name: '{name}' has clients whose narrower models are parts of the whole "
+                f"one, and '{left[0]}' does not travel; set model.trainable = 'all', "
+                "model.personal = 'none' and model.batch_norm = 'train'"
+            )
+        yield from raised(lambda: self._try_narrow(setup))
+        for key, wanted in (
+            ("updates", setup.scenario.updates),
+            ("evaluation.unseen_clients", setup.scenario.evaluation.unseen_clients),
+            ("evaluation.baselines", setup.scenario.evaluation.baselines),
+            ("client.batch_size", self.settings.batch_size == "auto"),
+        ):
+            if wanted:
+                yield f"{key}: it is for clients with one model, and those of '{name}' have several"
+
+    def _try_narrow(self, setup: Setup) -> None:
+        """Build the narrower models, and find their weights among the whole one's.
+
+        Raises:
+            FedlabError: If the model has no narrower form, or one of other tensors.
+        """
+        for width in self.widths:
+            settings = narrowed(setup.scenario.model, width)
+            network = build_network(settings, setup.task, setup.scenario.seed)
+            places(setup.network.model.layout, network.model.layout)
 
     def _personal_part(self, settings: Any, network: Network) -> Iterator[str]:
         """Tell whether the model leaves on its client what the algorithm counts on."""

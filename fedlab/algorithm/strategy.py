@@ -92,6 +92,8 @@ class Traits:
         client: Name of the client algorithm whose replies it counts on; None where any will do.
         processors: Names of the update processors that its clients must have.
         several_models: Whether clients of one round may train different global models.
+        sub_models: Whether a client is sent part of the weights alone, as many as its own, narrower
+            model has (``ClientAlgorithm.widths``).
         needs_public: Whether it works on public examples.
         needs_root: Whether it trains on the server's own examples, the root data.
         malicious_bound: (a, b) where f malicious clients can be withstood by cohorts of a·f + b and
@@ -106,6 +108,7 @@ class Traits:
     client: str | None = None
     processors: tuple[str, ...] = ()
     several_models: bool = False
+    sub_models: bool = False
     needs_public: bool = False
     needs_root: bool = False
     malicious_bound: tuple[int, int] | None = None

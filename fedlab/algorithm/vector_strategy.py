@@ -72,6 +72,9 @@ class ServerContext:
         train_on_root: Returns the weights that training on the root data leads to, given the round
             and the weights to begin with, for a strategy with ``needs_root``, else None.
         device: Where the server may compute what takes long; on the CPU bits are those of NumPy.
+        head: What the names of the last layer's parameters begin with.
+        narrow: The layouts of the clients' models, in turn, where these are narrower than the
+            server's (``ClientAlgorithm.widths``).
         products: The low-rank products that an adapter adds to weights of the network.
     """
 
@@ -80,6 +83,8 @@ class ServerContext:
     public: PublicInputs | None = None
     train_on_root: Callable[[int, Vector], Vector] | None = None
     device: torch.device = CPU
+    head: str = "head"
+    narrow: tuple[Layout, ...] = ()
     products: tuple[Product, ...] = ()
 
 

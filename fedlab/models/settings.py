@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
@@ -55,6 +56,24 @@ class ModelSettings(Settings):
         description="further architectures, a table with a name and keys each: client k has number "
         "k modulo their count, [model] itself being number 0; goes with personal = 'all'",
     )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return how many units each hidden layer has, from input to output.
+
+        It is empty where they cannot be chosen one by one, as of models that libraries build.
+        """
+        return ()
+
+    def with_sizes(self, sizes: Sequence[int]) -> ModelSettings:
+        """Return the settings of the same model with other sizes of its hidden layers.
+
+        Its tensors have the same names. The weights are drawn, as files would not fit.
+
+        Args:
+            sizes: As many as :attr:`sizes` has.
+        """
+        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod

@@ -33,7 +33,13 @@ from fedlab.run.rounds import Rounds
 from fedlab.run.running_statistics import StatisticsBeside, beside
 from fedlab.run.strategy_faults import told
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import adversary_of, load_federation, network_of, public_inputs
+from fedlab.scenario.parts import (
+    adversary_of,
+    load_federation,
+    narrow_networks,
+    network_of,
+    public_inputs,
+)
 from fedlab.scenario.phases import phase_at, phases_of
 
 for variable, value in (
@@ -229,6 +235,11 @@ class Simulation:
             public=public,
             train_on_root=self._training_on_root(strategy) if traits.needs_root else None,
             device=device,
+            head=self.network.head,
+            narrow=tuple(
+                network.model.layout
+                for _, network in narrow_networks(self.phase, self.federation.dataset.task)
+            ),
             products=self.network.adapted.products if self.network.adapted else (),
         )
 

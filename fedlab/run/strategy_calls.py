@@ -13,7 +13,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab import seeding
-from fedlab.algorithm.strategy import parts_of
+from fedlab.algorithm.strategy import parts_of, traits_of
 from fedlab.algorithm.vector_strategy import record_of
 from fedlab.run.parts import Parts
 from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
@@ -49,7 +49,8 @@ class StrategyCalls:
         configure = getattr(parts.strategy, f"configure_{kind}")
         with self._drawing(f"configure {kind}", f"configure_{kind}", server_round):
             messages = configure(server_round, arrays, config, parts.engine)
-            return checked_messages(messages, self._size, kind)
+            in_parts = traits_of(parts.strategy).sub_models
+            return checked_messages(messages, self._size, kind, in_parts)
 
     def to_unseen(self, server_round: int, arrays: ArrayRecord) -> list[Message]:
         """Return the messages to the clients that never train, for their evaluation.

@@ -76,13 +76,14 @@ def told(name: str, client: str, method: str, server_round: int) -> Iterator[Non
         ) from error
 
 
-def checked_messages(messages: Any, size: int, phase: str) -> list[Message]:
+def checked_messages(messages: Any, size: int, phase: str, in_parts: bool = False) -> list[Message]:
     """Return what a strategy sends to clients.
 
     Args:
         messages: What its ``configure_...`` returned.
         size: How many weights travel.
         phase: "train" or "evaluate".
+        in_parts: Whether fewer may travel to clients whose models are narrower.
 
     Raises:
         WrongResult: If these are no messages, or carry no weights of this model.
@@ -102,7 +103,8 @@ def checked_messages(messages: Any, size: int, phase: str) -> list[Message]:
         if record is None or not len(record):
             raise WrongResult("sent clients a message without weights")
         shape = tuple(next(iter(record.values())).shape)
-        if shape != (size,):
+        is_part = in_parts and len(shape) == 1 and shape[0] < size
+        if shape != (size,) and not is_part:
             raise WrongResult(f"sent clients weights of shape {_shape(shape)}, not ({size},),")
     return sent
 

@@ -26,7 +26,9 @@ from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.metrics.evaluation import reporting
 from fedlab.models.given import Given
 from fedlab.models.layout import Layout
+from fedlab.models.narrow import narrowed
 from fedlab.models.network import Network, build_network
+from fedlab.models.settings import ModelSettings
 from fedlab.scenario.phases import phases_of
 from fedlab.scenario.schema import Scenario
 from fedlab.scenario.site_data import is_of_sites, local_federation
@@ -124,6 +126,29 @@ def network_of(scenario: Scenario, task: Task, given: Given | None = None) -> Ne
     """
     before = scenario.phase.before if scenario.phase else ()
     return build_network(scenario.model, task, scenario.seed, before, given)
+
+
+def widths_of(scenario: Scenario) -> tuple[float, ...]:
+    """Return the widths of the clients' models, in turn; none where all have the whole one."""
+    algorithm = registry.clients.get(scenario.client.name)(scenario.client)
+    return tuple(getattr(algorithm, "widths", ()))
+
+
+def narrow_networks(scenario: Scenario, task: Task) -> list[tuple[ModelSettings, Network]]:
+    """Return the clients' narrower models, one for each width in turn, with their settings.
+
+    Args:
+        scenario: The scenario.
+        task: What is learned.
+
+    Raises:
+        FedlabError: If the model has no narrower form.
+    """
+    found = []
+    for width in widths_of(scenario):
+        settings = narrowed(scenario.model, width)
+        found.append((settings, build_network(settings, task, scenario.seed)))
+    return found
 
 
 def load_dataset(scenario: Scenario) -> Dataset:

@@ -26,11 +26,17 @@ def form_of(shapes: Iterable[tuple[Name, tuple[int, ...]]], numbers: Iterable[Na
 
 
 def form_of_content(content: RecordDict) -> Form:
-    """Return the form of a reply's content."""
+    """Return the form of a reply's content.
+
+    Its first arrays are the weights, whose shape is that of those it was sent: clients may have
+    models of different sizes.
+    """
+    records = records_of(content, ArrayRecord)
+    weights = next(iter(records), None)
     return form_of(
         (
-            ((key, name), tuple(array.shape))
-            for key, record in records_of(content, ArrayRecord).items()
+            ((key, name), () if key == weights else tuple(array.shape))
+            for key, record in records.items()
             for name, array in record.items()
         ),
         (
@@ -117,6 +123,9 @@ class Tally:
 
 
 def _described(form: Form) -> str:
-    arrays = [f"{key}/{name} of {'×'.join(map(str, shape))}" for (key, name), shape in form[0]]
+    arrays = [
+        f"{key}/{name}{' of ' if shape else ''}{'×'.join(map(str, shape))}"
+        for (key, name), shape in form[0]
+    ]
     numbers = [name for _, name in form[1] if name != EXAMPLES]
     return ", ".join([*arrays, *numbers]) or "nothing"

@@ -34,7 +34,7 @@ from fedlab.engine.features.split import CannotSplit, Split, split
 from fedlab.engine.numerics import computed_in
 from fedlab.models.network import Network
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import preparation
+from fedlab.scenario.parts import preparation, widths_of
 from fedlab.training.draw import build_draw
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def split_network(
         raise CannotCache("targets are made of the inputs")
     if isinstance(federation.dataset.train, GeneratedExamples):
         raise CannotCache("examples are made client by client")
-    if scenario.model.others:
+    if scenario.model.others or widths_of(scenario):
         raise CannotCache("clients have different architectures")
     if federation.public is not None:
         raise CannotCache("models are called on public examples, too")

@@ -15,7 +15,7 @@ from fedlab.models.checkpointing import checkpoint_blocks
 from fedlab.models.given import Given
 from fedlab.models.network import Network, other_networks
 from fedlab.scenario import Scenario
-from fedlab.scenario.parts import network_of, preparation
+from fedlab.scenario.parts import narrow_networks, network_of, preparation
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class Architecture:
 def architectures_of(
     scenario: Scenario, task: Task, device: torch.device, given: Sequence[Given | None] = ()
 ) -> list[Architecture]:
-    """Return a scenario's architectures on a device: its model's, and those of ``model.others``.
+    """Return a scenario's architectures on a device: its model's, then the clients' further ones.
+
+    These are those of ``model.others`` or, where clients' models are narrower, one for each width.
 
     Args:
         scenario: The scenario.
@@ -49,7 +51,13 @@ def architectures_of(
     """
     model = scenario.model
     first = network_of(scenario, task, given[0] if given else None)
-    built = [first, *other_networks(model, task, scenario.seed, given[1:])]
+    narrow = narrow_networks(scenario, task)
+    built = [
+        first,
+        *other_networks(model, task, scenario.seed, given[1:]),
+        *(network for _, network in narrow),
+    ]
+    each = (model, *model.others, *(settings for settings, _ in narrow))
     networks = [network.at(device) for network in built]
     for network in networks:
         network.model.lower = lower_type(scenario.engine)
@@ -60,7 +68,7 @@ def architectures_of(
             network.model.keep_start()
     return [
         _with_inputs(network, settings, scenario, task)
-        for network, settings in zip(networks, (model, *model.others), strict=True)
+        for network, settings in zip(networks, each, strict=True)
     ]
 
 

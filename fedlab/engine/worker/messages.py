@@ -13,6 +13,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from fedlab.arrays import in_shared_memory
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
+from fedlab.models.layout import Layout
 from fedlab.training.task import Arrays, Assignment, Update
 from fedlab.wire.protocol import CLIENT_STATE, KEPT_WITH, LAYOUT, PHASE, ROUND
 from fedlab.wire.records import LentArray, config_of, records_of, without_copying
@@ -46,7 +47,7 @@ def assignment(
     config = config_of(content)
     vectors = {key: decode(record) for key, record in records_of(content, ArrayRecord).items()}
     wire = vectors.pop(weights_key(content))
-    _check_layout(worker, config.get(LAYOUT), wire.numel())
+    _check_layout(worker.layout_of(client), config.get(LAYOUT), wire.numel())
     return Assignment(
         client=client,
         round=int(config.get(ROUND, 0)),
@@ -73,8 +74,7 @@ def weights_key(content: RecordDict) -> str:
     return key
 
 
-def _check_layout(worker: Worker, theirs: Any, size: int) -> None:
-    layout = worker.network.model.layout
+def _check_layout(layout: Layout, theirs: Any, size: int) -> None:
     if theirs is not None and theirs != layout.fingerprint:
         raise FedlabError(
             f"the server's model layout is {theirs}; this client's is {layout.fingerprint}"

@@ -55,11 +55,13 @@ from fedlab.metrics.evaluation import undefined_metrics
 from fedlab.metrics.names import BEFORE, GLOBAL, REPEATED_STEPS, VALIDATION
 from fedlab.metrics.sites import reported_groups
 from fedlab.models.given import Given
+from fedlab.models.layout import Layout
 from fedlab.process import give_back_freed_memory
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import (
     adversary_of,
     update_chain,
+    widths_of,
 )
 from fedlab.systems.stragglers import local_epochs
 from fedlab.training.evaluation import evaluate
@@ -112,6 +114,7 @@ class Worker:
         self.federation = on_device(federation, self.device)
         self.network = self._architectures[0].network
         self.algorithm = registry.clients.get(scenario.client.name)(scenario.client)
+        self._are_narrower = bool(widths_of(scenario))
         self.adversary = adversary_of(scenario, len(federation))
         self.updates = update_chain(scenario, self.network.model.layout)
         self.stacking = stacking_of(scenario, self.network, task, self.device.type)
@@ -140,7 +143,13 @@ class Worker:
         return taken_and_free(self.device)
 
     def _architecture(self, client: int) -> Architecture:
-        return self._architectures[client % len(self._architectures)]
+        # The first is the server's; clients that all have a narrower one have it not.
+        dealt = self._architectures[1:] if self._are_narrower else self._architectures
+        return dealt[client % len(dealt)]
+
+    def layout_of(self, client: int) -> Layout:
+        """Return where each tensor of a client's own model stands in its vector."""
+        return self._architecture(client).network.model.layout
 
     def largest_batch(self, client: int, most: int, sharing: int) -> int:
         """Return the largest power of two of examples, up to ``most``, of which a step fits.

@@ -178,6 +178,21 @@ class Cnn(ConvolutionalModel):
             "relu", description="activation function of the fully connected layers"
         )
 
+        @property
+        def sizes(self) -> tuple[int, ...]:
+            """Return the channels of the convolutions, then the sizes of the dense layers."""
+            return (*(layer.channels for layer in self.layers), *self.hidden)
+
+        def with_sizes(self, sizes: Sequence[int]) -> ModelSettings:
+            """Return the settings with other channels and dense layers."""
+            count = len(self.layers)
+            layers = tuple(
+                layer.model_copy(update={"channels": size})
+                for layer, size in zip(self.layers, sizes[:count], strict=True)
+            )
+            changes = {"layers": layers, "hidden": tuple(sizes[count:]), "pretrained": False}
+            return self.model_copy(update=changes)
+
     def __init__(self, settings: Settings, task: Task) -> None:
         super().__init__(
             settings, task, settings.layers, settings.hidden, settings.hidden_activation
@@ -186,6 +201,24 @@ class Cnn(ConvolutionalModel):
     @staticmethod
     def _where(name: str, number: int) -> str:
         return f"model.layers.{number}"
+
+
+class FixedSettings(ModelSettings):
+    """Keys of a convolutional network whose layers a paper fixes; other sizes make it a "cnn"."""
+
+    convolutions: ClassVar[tuple[ConvolutionSettings, ...]]
+    dense: ClassVar[tuple[int, ...]]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Return the channels of the convolutions, then the sizes of the dense layers."""
+        return (*(layer.channels for layer in self.convolutions), *self.dense)
+
+    def with_sizes(self, sizes: Sequence[int]) -> ModelSettings:
+        """Return the settings of a "cnn" with the same layers of other sizes."""
+        own = {name: getattr(self, name) for name in ModelSettings.model_fields if name != "name"}
+        free = Cnn.Settings(name="cnn", layers=self.convolutions, hidden=self.dense, **own)
+        return free.with_sizes(sizes)
 
 
 def _picture_shape(task: Task) -> Shape:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from fedlab.data.dataset import Task
-from fedlab.models.settings import ModelSettings
-from fedlab.models.zoo.cnn import ConvolutionalModel, ConvolutionSettings
+from fedlab.models.zoo.cnn import ConvolutionalModel, ConvolutionSettings, FixedSettings
 from fedlab.registry import models
 
 
@@ -20,12 +21,14 @@ class LeNet(ConvolutionalModel):
     recognition", Proceedings of the IEEE 86 (1998).
     """
 
-    class Settings(ModelSettings):
+    class Settings(FixedSettings):
         """Settings of the LeNet-like CNN; its layers are fixed."""
 
-    def __init__(self, settings: Settings, task: Task) -> None:
-        layers = tuple(
+        convolutions: ClassVar[tuple[ConvolutionSettings, ...]] = tuple(
             ConvolutionSettings(channels=channels, kernel_size=5, pooling="max")
             for channels in (6, 16)
         )
-        super().__init__(settings, task, layers, (120, 84))
+        dense: ClassVar[tuple[int, ...]] = (120, 84)
+
+    def __init__(self, settings: Settings, task: Task) -> None:
+        super().__init__(settings, task, settings.convolutions, settings.dense)

@@ -6,6 +6,7 @@ deep networks from decentralized data", AISTATS 2017, section 3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -13,9 +14,9 @@ from torch import nn
 
 from fedlab.data.dataset import Task
 from fedlab.models.settings import ModelSettings
-from fedlab.models.zoo.cnn import ConvolutionalModel, ConvolutionSettings
+from fedlab.models.zoo.cnn import ConvolutionalModel, ConvolutionSettings, FixedSettings
 from fedlab.models.zoo.contract import ZooModel, flat_size
-from fedlab.models.zoo.mlp import dense_layers
+from fedlab.models.zoo.mlp import Mlp, dense_layers
 from fedlab.registry import models
 
 
@@ -27,15 +28,17 @@ class McMahanCnn(ConvolutionalModel):
     parameters on 28×28 grey pictures with 10 classes, the number that the paper states.
     """
 
-    class Settings(ModelSettings):
+    class Settings(FixedSettings):
         """Settings of the CNN of McMahan et al.; its layers are fixed."""
 
-    def __init__(self, settings: Settings, task: Task) -> None:
-        layers = tuple(
+        convolutions: ClassVar[tuple[ConvolutionSettings, ...]] = tuple(
             ConvolutionSettings(channels=channels, kernel_size=5, padding="same", pooling="max")
             for channels in (32, 64)
         )
-        super().__init__(settings, task, layers, (512,))
+        dense: ClassVar[tuple[int, ...]] = (512,)
+
+    def __init__(self, settings: Settings, task: Task) -> None:
+        super().__init__(settings, task, settings.convolutions, settings.dense)
 
 
 @models.register("mcmahan-2nn")
@@ -49,6 +52,17 @@ class McMahan2nn(ZooModel):
 
     class Settings(ModelSettings):
         """Settings of the 2NN of McMahan et al.; its layers are fixed."""
+
+        @property
+        def sizes(self) -> tuple[int, ...]:
+            """Return the sizes of the hidden layers."""
+            return (200, 200)
+
+        def with_sizes(self, sizes: Sequence[int]) -> ModelSettings:
+            """Return the settings of an "mlp" with other hidden layers."""
+            names = (name for name in ModelSettings.model_fields if name != "name")
+            own = {name: getattr(self, name) for name in names}
+            return Mlp.Settings(name="mlp", **own).with_sizes(sizes)
 
     def __init__(self, settings: Settings, task: Task) -> None:
         super().__init__(settings, task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -63,6 +64,15 @@ class Mlp(ZooModel):
         init_range: float = Field(
             0.5, ge=0, le=10, description="half the width of init = 'uniform'"
         )
+
+        @property
+        def sizes(self) -> tuple[int, ...]:
+            """Return the sizes of the hidden layers."""
+            return self.hidden
+
+        def with_sizes(self, sizes: Sequence[int]) -> ModelSettings:
+            """Return the settings with other hidden layers."""
+            return self.model_copy(update={"hidden": tuple(sizes), "pretrained": False})
 
     def __init__(self, settings: Settings, task: Task) -> None:
         super().__init__(settings, task)
