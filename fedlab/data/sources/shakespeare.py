@@ -8,16 +8,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fedlab import assets
 from fedlab.data.dataset import Dataset, DataSettings, Encoding, Examples, Task
 from fedlab.data.formats.plays import speeches
 from fedlab.data.textgenrnn import textgenrnn_tokens
 from fedlab.data.vocabulary import TokenArray, Vocabulary
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, unknown
 from fedlab.registry import datasets
 
+_ASSET, _ENDING = "shakespeare", "_gut.txt"
 _NUMERAL = re.compile(r"[ivx]+")
 
 
@@ -43,10 +44,25 @@ class Shakespeare:
         vocabulary: Literal["own", "textgenrnn"] = Field(
             "own", description="'own': the characters that occur; 'textgenrnn': that network's 465"
         )
+        plays: tuple[str, ...] = Field(
+            (),
+            description="the plays whose roles are there, as their files are called, such as "
+            "'hamlet'; left out: all. The vocabulary is that of all plays, so that a model of some "
+            "fits others",
+        )
         min_characters: int = Field(2000, ge=2, description="leave out roles with fewer characters")
         test_fraction: float = Field(
             0.2, gt=0, lt=1, description="last part of each role's lines, the server's test set"
         )
+
+        @field_validator("plays")
+        @classmethod
+        def _are_there(cls, plays: tuple[str, ...]) -> tuple[str, ...]:
+            known = [file.path.removesuffix(_ENDING) for file in assets.find(_ASSET).files]
+            for play in plays:
+                if play not in known:
+                    raise ValueError(unknown("play", play, known))
+            return plays
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -54,8 +70,18 @@ class Shakespeare:
     def load(self, seed: int) -> Dataset:
         """Return int16 windows (N, length) with the next characters, (N,) or (N, length)."""
         settings = self.settings
-        roles = self._roles()
-        vocabulary = self._vocabulary(roles)
+        plays = self._plays()
+        vocabulary = self._vocabulary([text for roles in plays.values() for text in roles.values()])
+        chosen = settings.plays or tuple(plays)
+        roles = {
+            f"{role}, {_title(play)}": text
+            for play in sorted(chosen, key=list(plays).index)
+            for role, text in plays[play].items()
+        }
+        if not roles:
+            raise FedlabError(
+                f"data.min_characters: no role says {settings.min_characters} characters"
+            )
         numbers = [vocabulary.encode(text) for text in roles.values()]
         borders = [round(len(role) * (1 - settings.test_fraction)) for role in numbers]
         halves = zip(numbers, borders, strict=True)
@@ -73,29 +99,25 @@ class Shakespeare:
         )
         return Dataset(task, train, test)
 
-    def _roles(self) -> dict[str, str]:
-        """Return each role's lines, by role and play."""
-        folder = assets.ensure("shakespeare")
-        roles = {}
-        for file in assets.find("shakespeare").files:
-            play = _title(file.path.removesuffix("_gut.txt"))
-            for role, text in speeches(_read(folder / file.path)).items():
-                if len(text) >= self.settings.min_characters:
-                    roles[f"{role}, {play}"] = self._spell(text)
-        if not roles:
-            raise FedlabError(
-                f"data.min_characters: no role says {self.settings.min_characters} characters"
-            )
-        return roles
+    def _plays(self) -> dict[str, dict[str, str]]:
+        """Return each role's lines, by role, of all plays, by the names of their files."""
+        folder, plays = assets.ensure(_ASSET), {}
+        for file in assets.find(_ASSET).files:
+            plays[file.path.removesuffix(_ENDING)] = {
+                role: self._spell(text)
+                for role, text in speeches(_read(folder / file.path)).items()
+                if len(text) >= self.settings.min_characters
+            }
+        return plays
 
     def _spell(self, text: str) -> str:
         """Return the text in characters of the vocabulary: textgenrnn has no line break."""
         return text if self.settings.vocabulary == "own" else text.replace("\n", " ")
 
-    def _vocabulary(self, roles: dict[str, str]) -> Vocabulary:
+    def _vocabulary(self, texts: list[str]) -> Vocabulary:
         """Return the vocabulary; number 0 is for padding and for unknown characters."""
         if self.settings.vocabulary == "own":
-            return Vocabulary(["<unknown>", *sorted(set().union(*roles.values()))])
+            return Vocabulary(["<unknown>", *sorted(set().union(*texts))])
         return Vocabulary(textgenrnn_tokens())
 
     def _windows(self, texts: list[TokenArray], names: list[str]) -> Examples:

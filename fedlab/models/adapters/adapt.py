@@ -76,7 +76,7 @@ def adapt(
         adapter,
         tuple(parts),
         frozenset(f"{own[n]}.{p}" for n, part in parts.items() for p, _ in part.named_parameters()),
-        frozenset(name for n in parts for name in adapter.frozen(own[n])),
+        frozenset(f"{own[n]}.{p}" for n, part in parts.items() for p in adapter.frozen(part)),
         frozenset(p.weight for p in products if adapter.moves_weights),
         tuple(products),
     )

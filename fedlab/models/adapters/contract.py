@@ -95,12 +95,8 @@ class Adapter(ABC):
             caller: What is called; see :meth:`Part.attach`.
         """
 
-    def frozen(self, part: str) -> Iterator[str]:
-        """Yield the names of a part's parameters that are never trained.
-
-        Args:
-            part: The part's own name in the network.
-        """
+    def frozen(self, part: Part) -> Iterator[str]:
+        """Yield the names, in a part, of its parameters that are never trained."""
         yield from ()
 
     def products(self, layer: str, part: Part) -> Iterator[Product]:

@@ -59,6 +59,11 @@ def convolutions(layers: dict[str, nn.Module]) -> list[str]:
     return [name for name, layer in layers.items() if isinstance(layer, CONVOLUTIONS)]
 
 
+def recurrent(layers: dict[str, nn.Module]) -> list[str]:
+    """Return the recurrent layers: PyTorch's RNN, LSTM and GRU."""
+    return [name for name, layer in layers.items() if isinstance(layer, nn.RNNBase)]
+
+
 def linear(layers: dict[str, nn.Module]) -> list[str]:
     """Return the linear layers."""
     return [name for name, layer in layers.items() if is_linear(layer)]

@@ -54,7 +54,8 @@ class Lora(Adapter):
 
     A is drawn from N(0, 1/k) and B is zero, so that the network starts as the pretrained one. Of a
     convolution, d are its output channels and k all else: B A has the shape of its kernels. A fused
-    weight of queries, keys and values is one weight.
+    weight of queries, keys and values is one weight, and so are the gates' of a recurrent layer:
+    its matrices W_ih and W_hh have a product each.
     """
 
     Settings: ClassVar[type[AdapterSettings]] = LoraSettings
@@ -62,8 +63,13 @@ class Lora(Adapter):
     settings: LoraSettings
 
     def usual_targets(self, layers: dict[str, nn.Module]) -> list[str]:
-        """Return the layers of attention; without any all convolutions, or else linear layers."""
-        return found.in_attention(layers) or found.convolutions(layers) or found.linear(layers)
+        """Return recurrent layers; without any attention, all convolutions, or linear layers."""
+        return (
+            found.recurrent(layers)
+            or found.in_attention(layers)
+            or found.convolutions(layers)
+            or found.linear(layers)
+        )
 
     def part_for(self, name: str, layer: nn.Module, caller: nn.Module) -> Part | None:
         """Return the two factors for a layer that has one weight.
@@ -75,8 +81,8 @@ class Lora(Adapter):
         scale = settings.alpha / settings.rank
         if found.is_linear(layer) and caller is layer:
             return LinearPart(*found.sizes(layer), settings.rank, scale, settings.dropout)
-        weight = _weight_name(layer)
-        if weight is None:
+        weights = _weight_names(layer)
+        if not weights:
             return None
         if settings.dropout:
             raise FedlabError(
@@ -84,17 +90,25 @@ class Lora(Adapter):
                 "weights, and what enters it cannot be dropped; set 0, or name linear layers in "
                 "model.adapter.targets"
             )
-        return WeightPart(weight, tuple(getattr(layer, weight).shape), settings.rank, scale)
+        shapes = {weight: tuple(getattr(layer, weight).shape) for weight in weights}
+        if isinstance(layer, nn.RNNBase):
+            return RecurrentPart(shapes, settings.rank, scale)
+        return WeightPart(weights[0], shapes[weights[0]], settings.rank, scale)
 
-    def frozen(self, part: str) -> Iterator[str]:
-        """Yield A, where it stays as it was drawn."""
+    def frozen(self, part: Part) -> Iterator[str]:
+        """Yield each A, where it stays as it was drawn."""
         if self.settings.freeze_a:
-            yield f"{part}.A"
+            yield from (n for n, _ in part.named_parameters() if n.rpartition(".")[2] == "A")
 
     def products(self, layer: str, part: Part) -> Iterator[Product]:
-        """Yield the product."""
-        assert isinstance(part, LinearPart | WeightPart)
+        """Yield the product, of a recurrent layer one for each of its matrices."""
         own = f"{layer}.{self.part}"
+        if isinstance(part, RecurrentPart):
+            for weight in part.factors:
+                at = f"{own}.factors.{weight}"
+                yield Product(f"{layer}.{weight}", f"{at}.A", f"{at}.B", part.scale)
+            return
+        assert isinstance(part, LinearPart | WeightPart)
         yield Product(
             f"{layer}.{part.weight}", f"{own}.A", f"{own}.B", part.scale, part.is_transposed
         )
@@ -105,12 +119,14 @@ class Lora(Adapter):
         return self.settings.base_travels
 
 
-def _weight_name(layer: nn.Module) -> str | None:
+def _weight_names(layer: nn.Module) -> list[str]:
     if found.is_fused_attention(layer):
-        return "in_proj_weight"
+        return ["in_proj_weight"]
+    if isinstance(layer, nn.RNNBase):
+        return [name for name, weight in layer.named_parameters() if weight.ndim == 2]
     # The last one is the projection of PyTorch's attention.
     kinds = (*found.CONVOLUTIONS, nn.Linear)
-    return "weight" if isinstance(layer, kinds) else None
+    return ["weight"] if isinstance(layer, kinds) else []
 
 
 def _factors(rows: int, columns: int, rank: int) -> tuple[nn.Parameter, nn.Parameter]:
@@ -175,3 +191,37 @@ class WeightPart(ReplacingPart):
         """Return the weight with the product added."""
         own: torch.Tensor = layer._parameters[self.weight]  # type: ignore[assignment]
         return {self.weight: own + self.scale * (self.B @ self.A).reshape(own.shape)}
+
+
+class RecurrentPart(ReplacingPart):
+    """W + α/r · B A, in the place of each matrix of a recurrent layer.
+
+    The gates' blocks of rows are one matrix, (4 · hidden, inputs) of an LSTM.
+
+    Args:
+        shapes: The matrices' shapes, by their names in the layer.
+        rank: r at most.
+        scale: α/r.
+    """
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]], rank: int, scale: float) -> None:
+        super().__init__()
+        self.factors = nn.ModuleDict(
+            {name: Factors(rows, columns, rank) for name, (rows, columns) in shapes.items()}
+        )
+        self.scale = scale
+
+    def in_place_of(self, layer: nn.Module) -> dict[str, torch.Tensor]:
+        """Return the matrices with their products added."""
+        return {
+            name: layer._parameters[name] + self.scale * (own.B @ own.A)  # type: ignore[operator]
+            for name, own in self.factors.items()
+        }
+
+
+class Factors(nn.Module):
+    """The two factors of a product: A (rank, columns) and B (rows, rank)."""
+
+    def __init__(self, rows: int, columns: int, rank: int) -> None:
+        super().__init__()
+        self.A, self.B = _factors(rows, columns, rank)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,11 +38,27 @@ def _parts(caller: nn.Module) -> list[tuple[nn.Module, ReplacingPart]]:
 
 def _enter(caller: nn.Module, inputs: Any) -> None:
     for layer, part in _parts(caller):
-        # An attribute of the object is found before a parameter of that name.
-        layer.__dict__.update(part.in_place_of(layer))
+        replaced = part.in_place_of(layer)
+        if isinstance(layer, nn.RNNBase):
+            # It reads its weights from a list.
+            _read(layer, [replaced.get(name) for name in layer._flat_weights_names])
+        else:
+            # An attribute of the object is found before a parameter of that name.
+            layer.__dict__.update(replaced)
 
 
 def _leave(caller: nn.Module, inputs: Any, outputs: Any) -> None:
     for layer, _ in _parts(caller):
         for name in layer._parameters:
             layer.__dict__.pop(name, None)
+        if isinstance(layer, nn.RNNBase):
+            _read(layer, [None] * len(layer._flat_weights_names))
+
+
+def _read(layer: nn.RNNBase, weights: Sequence[torch.Tensor | None]) -> None:
+    """Let a recurrent layer read these weights, in the order of their names; None: its own."""
+    names = layer._flat_weights_names
+    layer._flat_weights = [
+        getattr(layer, name) if weight is None else weight
+        for name, weight in zip(names, weights, strict=True)
+    ]

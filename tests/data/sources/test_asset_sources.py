@@ -172,6 +172,22 @@ def test_shakespeare_in_textgenrnns_characters_has_none_unknown(asset):
     assert (data.train.inputs == 0).float().mean() < 0.001
 
 
+def test_shakespeare_of_some_plays_has_their_roles_and_the_characters_of_all(asset):
+    asset("shakespeare")
+    whole = load("shakespeare", stride=200)
+    some = load("shakespeare", stride=200, plays=["macbeth", "hamlet"])
+    assert {name.rpartition(", ")[2] for name in some.train.group_names} == {"Hamlet", "Macbeth"}
+    assert some.task.encoding == whole.task.encoding
+    kept = np.isin(whole.train.groups, [whole.train.group_names.index(n) for n in
+                                        some.train.group_names])  # fmt: skip
+    assert torch.equal(some.train.inputs, whole.train.inputs[torch.from_numpy(kept)])
+
+
+def test_shakespeare_refuses_a_play_that_it_has_not():
+    with pytest.raises(ValueError, match="unknown play 'hamlett'"):
+        load("shakespeare", plays=["hamlett"])
+
+
 def test_shakespeare_refuses_limits_that_no_role_meets(asset):
     asset("shakespeare")
     with pytest.raises(FedlabError, match=r"data\.min_characters: no role says 1000000"):

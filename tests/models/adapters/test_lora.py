@@ -48,6 +48,10 @@ NETWORKS: dict[str, tuple[ModelSettings, Task]] = {
     "MLP": (zoo("mlp", hidden=(6,)), SMALL),
     "Transformer": (zoo("transformer", width=8, heads=2, feedforward=8), SERIES),
     "Transformer of words": (zoo("transformer", width=8, heads=2, feedforward=8), TOKENS),
+    "RNN": (zoo("rnn", hidden=7), SERIES),
+    "LSTM of words": (zoo("lstm", hidden=8, layers=2, bidirectional=True), TOKENS),
+    "GRU": (zoo("gru", hidden=6, layers=2), SERIES),
+    "textgenrnn": (zoo("textgenrnn", embedding=9, hidden=8), TOKENS),
     "FT-Transformer": (zoo("ft-transformer", width=8, heads=2), TABLE),
 }
 SMALL_ONES = [name for name in NETWORKS if "torchvision" not in name and "Swin" not in name]
@@ -132,6 +136,35 @@ def test_the_added_product_is_that_of_the_paper() -> None:
     wanted = x @ layer.weight.T + layer.bias + 3.0 / 2 * (x @ a.T @ b.T)
     torch.testing.assert_close(layer(x), wanted)
     assert (a.shape, b.shape) == ((2, 64), (6, 2))
+
+
+def test_a_recurrent_layer_steps_as_one_whose_matrices_have_the_products_added() -> None:
+    network = build_network(adapted(zoo("lstm", hidden=4), rank=2, alpha=3.0), SERIES, 0)
+    network.model.reset(moved(network))
+    layer = network.model.module.get_submodule("layers.0")
+    tensors = {n: t.detach() for n, t in layer.named_parameters()}
+
+    def matrix(name: str) -> torch.Tensor:
+        a, b = (tensors[f"lora.factors.{name}.{factor}"] for factor in "AB")
+        return tensors[name] + 3.0 / 2 * (b @ a)
+
+    x = torch.randn(5, 6, 3)
+    h = c = torch.zeros(5, 4)
+    for step in range(6):
+        gates = x[:, step] @ matrix("weight_ih_l0").T + tensors["bias_ih_l0"]
+        gates = gates + h @ matrix("weight_hh_l0").T + tensors["bias_hh_l0"]
+        i, f, g, o = gates.chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+    states, _ = layer(x)
+    torch.testing.assert_close(states[:, -1], h)
+
+
+def test_of_a_recurrent_layer_ffa_lora_trains_each_b_alone() -> None:
+    settings = adapted(zoo("gru", hidden=6), rank=2, freeze_a=True)
+    network = build_network(settings, SERIES, 0)
+    names = {name for name in network.model.layout.trained_names if ".lora." in name}
+    assert names == {f"layers.0.lora.factors.weight_{kind}_l0.B" for kind in ("ih", "hh")}
 
 
 def test_only_the_last_stages_get_it_where_the_scenario_says_so() -> None:
