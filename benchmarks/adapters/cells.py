@@ -51,6 +51,7 @@ NETWORKS: Mapping[str, tuple[str, tuple[Cell, ...]]] = {
             Cell("(IA)³ (`ia3-vit`)", "ia3-vit"),
             Cell("bottlenecks of 8 (`bottleneck-vit`)", "bottleneck-vit"),
             _blocks("lora-vit", 2, 0.0003),
+            _blocks("lora-vit", 6, 0.0001),
             Cell("LoRA, pooled data", "lora-vit", ONE_CLIENT),
         ),
     ),

@@ -19,6 +19,13 @@ def compress(
     prune: Annotated[
         float, typer.Option(help="set this fraction of the weights, the smallest of all, to 0")
     ] = 0.0,
+    prune_channels: Annotated[
+        float,
+        typer.Option(
+            help="remove this fraction of the channels or units of each hidden layer, those of the "
+            "smallest weights: a smaller and faster network"
+        ),
+    ] = 0.0,
     int8: Annotated[
         bool, typer.Option("--int8", help="weights as whole numbers of 8 bits, a scale a row")
     ] = False,
@@ -37,11 +44,11 @@ def compress(
     best: Best = False,
     trust: Trust = False,
 ) -> None:
-    """Write a smaller network: pruned, of 8-bit weights, or of low rank; and what that costs."""
+    """Write a smaller network: pruned, of 8-bit weights, or of low rank; and its cost."""
     with machine_output(as_json) as stream, own_code(trust):
         from fedlab.use.compress import Options
 
-        options = Options(prune, int8, rank)
+        options = Options(prune, prune_channels, int8, rank)
         _compress(run, options, (output, data), best, stream if as_json else None)
 
 

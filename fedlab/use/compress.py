@@ -19,7 +19,10 @@ from torch import nn
 from fedlab import files
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import metric_name
+from fedlab.models.channel_pruning import without_units
 from fedlab.models.compact import compacted, is_matrix, pruned
+from fedlab.models.network import bare_module
+from fedlab.scenario import Scenario, dumps
 from fedlab.use.evaluate import evaluate_trained
 from fedlab.use.export import example, metadata, standalone
 from fedlab.use.loading import Trained, load_trained
@@ -55,9 +58,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Options:
-    """How a network is compressed: see :func:`fedlab.models.compact.compacted`."""
+    """How a network is compressed: see :func:`fedlab.models.compact.compacted`.
+
+    Attributes:
+        prune: Fraction of the weights that become 0.
+        prune_channels: Fraction of the units of each hidden layer that go
+            (:func:`fedlab.models.channel_pruning.without_units`).
+        int8: Whether weights are stored as whole numbers.
+        rank: Fraction of its full rank that each matrix keeps.
+    """
 
     prune: float = 0.0
+    prune_channels: float = 0.0
     int8: bool = False
     rank: float | None = None
 
@@ -94,6 +106,9 @@ def compress(
     # Before anything is written, so that what cannot be evaluated leaves nothing behind.
     rows = [_row("as trained", trained.weights, trained, data, tell)]
     state = {n: t.detach().clone() for n, t in trained.network.model.module.state_dict().items()}
+    scenario = trained.folder.scenario
+    if options.prune_channels:
+        scenario, state = _narrower(trained, state, options.prune_channels)
     if options.prune:
         state = pruned(state, options.prune)
     try:
@@ -102,6 +117,8 @@ def compress(
             for name in COPIED:
                 if (path / name).is_file():
                     shutil.copyfile(path / name, draft / name)
+            if options.prune_channels:
+                (draft / files.SCENARIO).write_text(dumps(scenario), encoding="utf-8")
             compact = compacted(state, options.int8, options.rank)
             save_file(compact, draft / files.MODEL, metadata=metadata(trained))
     except OSError as error:
@@ -115,11 +132,39 @@ def compress(
     return folder, rows
 
 
+def _narrower(
+    trained: Trained, state: dict[str, torch.Tensor], fraction: float
+) -> tuple[Scenario, dict[str, torch.Tensor]]:
+    """Return the scenario of a network without some of its channels, and its weights.
+
+    Raises:
+        FedlabError: If channels of this network cannot be removed one by one.
+    """
+    scenario, head = trained.folder.scenario, trained.network.head
+    if scenario.model.adapter is not None:
+        raise FedlabError(
+            "--prune-channels: the run's scenario has an adapter, made for all channels; train "
+            "from the run without one (model.pretrained), or leave the option out"
+        )
+    settings, left = without_units(state, scenario.model, head, fraction)
+    smaller = bare_module(settings, trained.task).state_dict()
+    if {n: t.shape for n, t in smaller.items()} != {n: t.shape for n, t in left.items()}:
+        raise FedlabError(
+            "--prune-channels: a residual layer adds up its input and its output, so that channels "
+            "of one cannot be removed alone; take --prune, or a network without such layers"
+        )
+    return scenario.model_copy(update={"model": settings}), left
+
+
 def _check(options: Options) -> None:
-    if not (options.prune or options.int8 or options.rank):
-        raise FedlabError("nothing to do; say --prune 0.8, --int8, --rank 0.25 or several of them")
-    if not 0 <= options.prune < 1:
-        raise FedlabError(f"--prune: it must be at least 0 and below 1, not {options.prune:g}")
+    if not (options.prune or options.prune_channels or options.int8 or options.rank):
+        raise FedlabError(
+            "nothing to do; say --prune 0.8, --prune-channels 0.5, --int8, --rank 0.25 or several "
+            "of them"
+        )
+    for name, value in (("prune", options.prune), ("prune-channels", options.prune_channels)):
+        if not 0 <= value < 1:
+            raise FedlabError(f"--{name}: it must be at least 0 and below 1, not {value:g}")
     if options.rank is not None and not 0 < options.rank <= 1:
         raise FedlabError(f"--rank: it must be above 0 and at most 1, not {options.rank:g}")
     if options.rank is not None and (options.prune or options.int8):

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from fedlab.errors import FedlabError
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
 from fedlab.scenario.parts import load_dataset
 from fedlab.use.compress import Options, compress
 from fedlab.use.export import example, export
@@ -27,11 +29,34 @@ def test_pruned_int8_weights_are_a_fraction_of_the_size_and_nearly_as_good(
     assert abs(kernels.metrics["accuracy"] - after.metrics["accuracy"]) < 0.05
     assert all(row.milliseconds_1 > 0 < row.milliseconds_64 for row in rows)
     written = json.loads((folder / "compression.json").read_text())
-    assert written["options"] == {"prune": 0.3, "int8": True, "rank": None}
+    assert written["options"] == {
+        "prune": 0.3, "prune_channels": 0.0, "int8": True, "rank": None
+    }  # fmt: skip
     inputs = example(trained, 3)
     found = torch.jit.load(folder / "int8.pt")(inputs)
     whole = load_trained(folder).network.model.call(inputs)
     assert (found - whole).abs().max() < 0.1 * whole.abs().max()
+
+
+def test_a_network_without_channels_is_smaller_and_is_used_and_trained_further_like_a_run(
+    digits_run: Path, tmp_path: Path
+) -> None:
+    trained = load_trained(digits_run)
+    folder, rows = compress(trained, Options(prune_channels=0.5), tmp_path / "small")
+    before, after = rows
+    assert after.megabytes < 0.6 * before.megabytes
+    smaller = load_trained(folder)
+    assert smaller.scenario.model.sizes == (4, 32)
+    assert after.metrics["accuracy"] > 0.2
+    stored = load_dataset(smaller.scenario).test.inputs[:5]
+    scripted = torch.jit.load(export(smaller, "torchscript", tmp_path / "model.pt"))
+    torch.testing.assert_close(scripted(smaller.prepare(stored)), smaller.outputs(stored))
+    model = smaller.scenario.model.model_copy(update={"pretrained": str(folder)})
+    again = smaller.scenario.model_copy(update={"model": model, "rounds": 1})
+    run(further := RunFolder.create(tmp_path, "further", again))
+    lines = [json.loads(x) for x in (further.path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["test"]["accuracy"] == pytest.approx(after.metrics["accuracy"], abs=0.01)
+    assert lines[1]["test"]["accuracy"] > lines[0]["test"]["accuracy"]
 
 
 def test_a_compressed_run_is_exported_and_a_model_begins_from_it(
@@ -52,8 +77,9 @@ def test_a_compressed_run_is_exported_and_a_model_begins_from_it(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "nothing to do; say --prune 0.8, --int8"),
+        ({}, "nothing to do; say --prune 0.8, --prune-channels 0.5, --int8"),
         ({"prune": 1.0}, "--prune: it must be at least 0 and below 1, not 1"),
+        ({"prune_channels": 1.5}, "--prune-channels: it must be at least 0 and below 1, not 1.5"),
         ({"rank": 0.0, "prune": 0.1}, "--rank: it must be above 0 and at most 1, not 0"),
         ({"rank": 0.5, "int8": True}, "--rank: factors of a pruned matrix"),
     ],
