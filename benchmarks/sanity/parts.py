@@ -125,6 +125,7 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
     "moon": {"client": {"name": "moon"}},
     "per-fedavg": {"client": {"name": "per-fedavg"}},
     "protonet": {"client": {"name": "protonet"}, "evaluation": {"federated": True}},
+    "qat": {"client": {"name": "qat", "bits": 4}},
     "reptile": {"client": {"name": "reptile"}},
     "supervised": {},
     "tent": {"client": {"name": "tent"}},

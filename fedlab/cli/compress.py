@@ -29,6 +29,10 @@ def compress(
     int8: Annotated[
         bool, typer.Option("--int8", help="weights as whole numbers of 8 bits, a scale a row")
     ] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="weights as whole numbers of so many bits, 2 to 8, a scale a row"),
+    ] = None,
     rank: Annotated[
         float | None,
         typer.Option(help="matrices as factors of this fraction of their full rank"),
@@ -48,7 +52,7 @@ def compress(
     with machine_output(as_json) as stream, own_code(trust):
         from fedlab.use.compress import Options
 
-        options = Options(prune, prune_channels, int8, rank)
+        options = Options(prune, prune_channels, int8, rank, bits)
         _compress(run, options, (output, data), best, stream if as_json else None)
 
 

@@ -20,8 +20,9 @@ from fedlab import files
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import metric_name
 from fedlab.models.channel_pruning import without_units
-from fedlab.models.compact import compacted, is_matrix, pruned
+from fedlab.models.compact import WHOLE_BYTES, compacted, pruned
 from fedlab.models.network import bare_module
+from fedlab.models.quantisation import is_matrix
 from fedlab.scenario import Scenario, dumps
 from fedlab.use.evaluate import evaluate_trained
 from fedlab.use.export import example, metadata, standalone
@@ -30,6 +31,7 @@ from fedlab.use.loading import Trained, load_trained
 KERNELS, TABLE = "int8.pt", "compression.json"
 COPIED = (files.SCENARIO, files.TASK, files.DATA, files.PARTITION, files.ENVIRONMENT)
 """What of a run folder says how its network is built and what it was trained on."""
+LEAST_BITS = 2
 REPEATS = 30
 BATCH = 64
 
@@ -64,7 +66,8 @@ class Options:
         prune: Fraction of the weights that become 0.
         prune_channels: Fraction of the units of each hidden layer that go
             (:func:`fedlab.models.channel_pruning.without_units`).
-        int8: Whether weights are stored as whole numbers.
+        int8: Whether weights are stored as whole numbers of 8 bits.
+        bits: Of how many bits they are, where they are fewer.
         rank: Fraction of its full rank that each matrix keeps.
     """
 
@@ -72,6 +75,7 @@ class Options:
     prune_channels: float = 0.0
     int8: bool = False
     rank: float | None = None
+    bits: int | None = None
 
 
 def compress(
@@ -119,7 +123,8 @@ def compress(
                     shutil.copyfile(path / name, draft / name)
             if options.prune_channels:
                 (draft / files.SCENARIO).write_text(dumps(scenario), encoding="utf-8")
-            compact = compacted(state, options.int8, options.rank)
+            bits = WHOLE_BYTES if options.int8 else options.bits
+            compact = compacted(state, bits, options.rank)
             save_file(compact, draft / files.MODEL, metadata=metadata(trained))
     except OSError as error:
         raise FedlabError(f"--output: {folder} cannot be written: {error.strerror}") from error
@@ -157,20 +162,24 @@ def _narrower(
 
 
 def _check(options: Options) -> None:
-    if not (options.prune or options.prune_channels or options.int8 or options.rank):
+    if not any((options.prune, options.prune_channels, options.int8, options.bits, options.rank)):
         raise FedlabError(
-            "nothing to do; say --prune 0.8, --prune-channels 0.5, --int8, --rank 0.25 or several "
-            "of them"
+            "nothing to do; say --prune 0.8, --prune-channels 0.5, --int8, --bits 4, --rank 0.25 "
+            "or several of them"
         )
+    if options.bits is not None and not LEAST_BITS <= options.bits <= WHOLE_BYTES:
+        raise FedlabError(f"--bits: it must be from 2 to 8, not {options.bits}")
+    if options.int8 and options.bits is not None:
+        raise FedlabError("--bits: --int8 stores weights in 8 bits; leave one of the two out")
     for name, value in (("prune", options.prune), ("prune-channels", options.prune_channels)):
         if not 0 <= value < 1:
             raise FedlabError(f"--{name}: it must be at least 0 and below 1, not {value:g}")
     if options.rank is not None and not 0 < options.rank <= 1:
         raise FedlabError(f"--rank: it must be above 0 and at most 1, not {options.rank:g}")
-    if options.rank is not None and (options.prune or options.int8):
+    if options.rank is not None and (options.prune or options.int8 or options.bits):
         raise FedlabError(
             "--rank: factors of a pruned matrix are not sparse, and are kept as float32; leave out "
-            "--prune and --int8, or --rank"
+            "--prune, --int8 and --bits, or --rank"
         )
 
 

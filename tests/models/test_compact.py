@@ -6,6 +6,7 @@ import torch
 
 from fedlab.errors import FedlabError
 from fedlab.models.compact import compacted, expanded, pruned
+from fedlab.models.quantisation import rounded
 
 GENERATOR = torch.Generator().manual_seed(2)
 STATE = {
@@ -50,7 +51,7 @@ def test_a_compact_state_of_pruned_weights_is_the_same_to_the_bit_and_smaller() 
 
 def test_int8_is_off_by_half_a_step_of_each_row_and_keeps_zeros() -> None:
     sparse = pruned(STATE, 0.5)
-    again = expanded(compacted(sparse, int8=True))
+    again = expanded(compacted(sparse, bits=8))
     for name in MATRICES:
         rows = sparse[name].reshape(len(sparse[name]), -1)
         step = rows.abs().amax(1, keepdim=True) / 127
@@ -61,7 +62,7 @@ def test_int8_is_off_by_half_a_step_of_each_row_and_keeps_zeros() -> None:
 
 
 def test_int8_takes_a_byte_a_number_and_four_a_row() -> None:
-    compact = compacted({"w": torch.randn(6, 50, generator=GENERATOR)}, int8=True)
+    compact = compacted({"w": torch.randn(6, 50, generator=GENERATOR)}, bits=8)
     assert {name: tensor.nbytes for name, tensor in compact.items()} == {
         "w:scale": 24,
         "w:int8": 300,
@@ -78,7 +79,7 @@ def test_a_rank_is_that_of_the_best_approximation() -> None:
 
 
 def test_rows_of_zeros_stay_zeros() -> None:
-    assert not expanded(compacted({"w": torch.zeros(3, 4)}, int8=True))["w"].any()
+    assert not expanded(compacted({"w": torch.zeros(3, 4)}, bits=8))["w"].any()
 
 
 def test_any_other_state_is_returned_as_it_is() -> None:
@@ -87,7 +88,29 @@ def test_any_other_state_is_returned_as_it_is() -> None:
 
 @pytest.mark.parametrize("gone", ["head.weight:scale", "head.weight:int8"])
 def test_a_part_that_is_missing_or_cut_off_is_one_sentence(gone: str) -> None:
-    compact = compacted(STATE, int8=True)
+    compact = compacted(STATE, bits=8)
     compact[gone] = compact[gone][:-1]
     with pytest.raises(FedlabError, match=r"parts of the compact tensor 'head\.weight'"):
         expanded(compact)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize("fraction", [0.0, 0.8])
+def test_numbers_of_few_bits_are_the_nearest_levels_and_take_so_many_bits(
+    bits: int, fraction: float
+) -> None:
+    state = pruned({"w": torch.randn(9, 31, generator=GENERATOR)}, fraction)
+    compact = compacted(state, bits=bits)
+    most = 2 ** (bits - 1) - 1
+    step = state["w"].abs().amax(1, keepdim=True) / most
+    wanted = (state["w"] / step).round() * step
+    torch.testing.assert_close(expanded(compact)["w"], wanted)
+    size = compact["w:packed"].nbytes + ("w:mask" in compact and compact["w:mask"].nbytes)
+    assert size <= 9 * 31 * bits / 8 + 1
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_training_rounds_weights_as_they_are_stored(bits: int) -> None:
+    weight = torch.randn(5, 3, 2, 2, generator=GENERATOR)
+    stored = expanded(compacted({"w": weight}, bits=bits))["w"]
+    assert torch.equal(rounded(weight, bits), stored)

@@ -40,6 +40,7 @@ ALGORITHMS = {
     "fedopt": ("fedopt", 'optimizer = {name = "Adam"}', "supervised", ""),
     "fedprox": ("fedprox", "proximal_mu = 0.1", "fedprox", ""),
     "worker-momentum": ("fedavg", "", "worker-momentum", ""),
+    "qat": ("fedavg", "", "qat", "bits = 4"),
     "heterofl": ("heterofl", "", "heterofl", "widths = [1.0, 0.5, 0.2]"),
     "fjord": ("fjord", "", "fjord", "widths = [1.0, 0.5, 0.2]"),
     "fedrolex": ("fedrolex", "", "heterofl", "widths = [0.5, 0.2]"),

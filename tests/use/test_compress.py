@@ -30,7 +30,7 @@ def test_pruned_int8_weights_are_a_fraction_of_the_size_and_nearly_as_good(
     assert all(row.milliseconds_1 > 0 < row.milliseconds_64 for row in rows)
     written = json.loads((folder / "compression.json").read_text())
     assert written["options"] == {
-        "prune": 0.3, "prune_channels": 0.0, "int8": True, "rank": None
+        "prune": 0.3, "prune_channels": 0.0, "int8": True, "rank": None, "bits": None
     }  # fmt: skip
     inputs = example(trained, 3)
     found = torch.jit.load(folder / "int8.pt")(inputs)
@@ -80,6 +80,8 @@ def test_a_compressed_run_is_exported_and_a_model_begins_from_it(
         ({}, "nothing to do; say --prune 0.8, --prune-channels 0.5, --int8"),
         ({"prune": 1.0}, "--prune: it must be at least 0 and below 1, not 1"),
         ({"prune_channels": 1.5}, "--prune-channels: it must be at least 0 and below 1, not 1.5"),
+        ({"bits": 9}, "--bits: it must be from 2 to 8, not 9"),
+        ({"bits": 4, "int8": True}, "--bits: --int8 stores weights in 8 bits"),
         ({"rank": 0.0, "prune": 0.1}, "--rank: it must be above 0 and at most 1, not 0"),
         ({"rank": 0.5, "int8": True}, "--rank: factors of a pruned matrix"),
     ],
