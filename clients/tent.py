@@ -92,8 +92,9 @@ def norm_entries(network: Network) -> torch.Tensor:
     norms = {n for n, part in model.module.named_modules() if isinstance(part, BatchNorm)}
     start = model.layout.trained.start
     places = [
-        torch.arange(entry.start - start, entry.stop - start)
+        torch.arange(entry.start - start, entry.stop - start, device=model.device)
         for entry, _ in model.trained
         if entry.name.rpartition(".")[0] in norms
     ]
-    return torch.cat(places) if places else torch.empty(0, dtype=torch.long)
+    nowhere = torch.empty(0, dtype=torch.long, device=model.device)
+    return torch.cat([nowhere, *places])

@@ -91,6 +91,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "heterofl": {"client": {"name": "heterofl"}},
     "hetlora": {"client": {"name": "hetlora"}, "model": {"adapter": LORA4}},
     "ifca": {"client": {"name": "ifca"}},
+    "kd3a": {"client": {"name": "kd3a"}, "data": {"unlabelled": [5]}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
     "majority-vote": {},
     "meta-sgd": {"client": {"name": "meta-sgd"}},

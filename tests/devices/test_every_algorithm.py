@@ -21,6 +21,7 @@ from tests.clients.attacks import test_attacked_runs as attacked
 from tests.clients.processing import test_processed_runs as processed
 from tests.devices.strict import counted
 from tests.shared import scenario_with
+from tests.strategies import test_adaptation_runs as adaptation
 from tests.strategies import test_distillation_runs as distillation
 from tests.strategies import test_fairness_runs as fairness
 from tests.strategies import test_flower_runs as flower
@@ -73,6 +74,8 @@ def scenarios() -> dict[str, Build]:
         found[name] = lambda name=name: of_personalised(name)
     for name in self_supervised.ALGORITHMS:
         found[name] = lambda name=name: self_supervised.scenario_of(name)
+    for name in adaptation.ALGORITHMS:
+        found[name] = lambda name=name: adaptation.scenario(name, adaptation.BATCH_NORM)
     for name in flower.ADOPTED:
         found[name] = lambda name=name: load(name, (*flower.SHORTENED, *flower.INLINE))
     for name in attacked.ATTACKS:
