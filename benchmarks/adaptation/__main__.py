@@ -31,6 +31,8 @@ ADAPTATION = ("mnist-usps", "coral", "mmd", "dann")
 TWO_SOURCES = ("kd3a",)
 TEST_TIME = ("adabn", "tent")
 SOURCE, SUPERVISED = "source-only", "target-supervised"
+DRIFT = ("drift", "drift-ifca")
+DRIFT_ROUNDS = (15, 20, 25, 40)
 GENERALISATION = ("rotated-mnist", "coral-rotated", "irm", "fedgma")
 HEAD = """# Domain adaptation and generalisation
 
@@ -65,6 +67,14 @@ with these pictures in view; from MNIST to USPS AdaBN changes nothing (72.3 and 
 | method | accuracy | each seed | MB a round | seconds |
 | --- | ---: | --- | ---: | ---: |
 """
+DRIFT_HEAD = """
+## Concept drift
+Ten clients with scikit-learn's digits; from round 16 on five of them give each digit the label of
+the next. Accuracy on clients' validation pictures, with the label of the round; seed 1.
+
+| scenario | round 15 | round 20 | round 25 | round 40 |
+| --- | ---: | ---: | ---: | ---: |
+"""
 MIDDLE = """
 ## Rotated MNIST, each angle left out in turn
 3,000 pictures, 500 for each of six angles; `fedlab crossval SCENARIO --leave-out domain`, seed 1,
@@ -85,6 +95,7 @@ def main() -> None:
     content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     content.setdefault("adaptation", {})
     content.setdefault("generalisation", {})
+    content.setdefault("drift", {})
     if not arguments.page_only:
         content["machine"] = machine(ROOT)
         fill(content, arguments.seeds, path)
@@ -101,6 +112,10 @@ def fill(content: dict[str, Any], seeds: Sequence[int], path: Path) -> None:
                 write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
         if seed != seeds[0]:
             continue
+        for name in DRIFT:
+            if name not in content["drift"]:
+                content["drift"][name] = by_round(name, seed)
+                write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
         for name in GENERALISATION:
             if name not in content["generalisation"]:
                 content["generalisation"][name] = left_out(name, seed)
@@ -124,6 +139,15 @@ def adapted(name: str, seed: int) -> dict[str, Any]:
         "seconds": sum(row.seconds.get("total", 0.0) for row in record.rounds),
         **bounds,
     }
+
+
+def by_round(name: str, seed: int) -> dict[str, float]:
+    """Run a scenario of drift; return the accuracy on clients' validation parts by round."""
+    with tempfile.TemporaryDirectory() as folder:
+        _fedlab("run", name, "--set", f"seed={seed}", "--runs", folder)
+        record = RunRecord.load(next(Path(folder).iterdir()))
+    rows = {row.round: row.validation.get("accuracy") for row in record.rounds}
+    return {str(number): value for number in DRIFT_ROUNDS if (value := rows[number]) is not None}
 
 
 def left_out(name: str, seed: int) -> dict[str, Any]:
@@ -151,6 +175,10 @@ def page(content: dict[str, Any]) -> str:
     lines += _rows(runs, TWO_SOURCES, TWO_SOURCES[0])
     lines.append(TEST_TIME_HEAD)
     lines += _rows(runs, TEST_TIME, "adabn")
+    lines += [DRIFT_HEAD] if content["drift"] else []
+    for name, values in content["drift"].items():
+        cells = " | ".join(f"{100 * values[str(number)]:.1f}" for number in DRIFT_ROUNDS)
+        lines.append(f"| `{name}` | {cells} |\n")
     lines += [MIDDLE] if content["generalisation"] else []
     for name, found in content["generalisation"].items():
         values = " | ".join(f"{100 * value:.1f}" for value in [found["mean"], *found["folds"]])

@@ -12,6 +12,7 @@ import torch
 from fedlab import registry, seeding
 from fedlab.arrays import in_shared_memory
 from fedlab.data.dataset import Dataset, Examples, IntArray
+from fedlab.data.drift import Drift
 from fedlab.data.mapped import MappedExamples
 from fedlab.data.partition import Partition, part_size, split_validation
 from fedlab.data.public import draw_public
@@ -38,6 +39,9 @@ class Federation:
 
     Clients without labels (``unlabelled``) have no validation part: all that is not set apart for
     their test is for training.
+
+    A *drift* changes examples with the rounds: who knows the round asks :meth:`examples_in`,
+    :meth:`evaluation_examples_in` and :meth:`test_in`.
     """
 
     dataset: Dataset
@@ -49,6 +53,7 @@ class Federation:
     public: Examples | None = None
     unseen: Partition | None = None
     unlabelled: frozenset[int] = frozenset()
+    drift: Drift | None = None
 
     def __len__(self) -> int:
         return len(self.partition)
@@ -111,6 +116,29 @@ class Federation:
     def evaluation_examples(self, client: int) -> Examples:
         """Return what the client is evaluated on (see :meth:`evaluation_rows`)."""
         return self.dataset.train.take(self.evaluation_rows(client))
+
+    def examples_in(self, client: int, server_round: int) -> tuple[Examples, Examples]:
+        """Return the client's training and validation parts as they are in a round."""
+        parts, drift = self.examples(client), self.drift
+        if drift is None:
+            return parts
+        first, second = (
+            drift.of_train(part, rows, server_round) if len(rows) else part
+            for part, rows in zip(parts, self.rows(client), strict=True)
+        )
+        return first, second
+
+    def evaluation_examples_in(self, client: int, server_round: int) -> Examples:
+        """Return what the client is evaluated on as it is in a round."""
+        found, rows = self.evaluation_examples(client), self.evaluation_rows(client)
+        if self.drift is None or not len(rows):
+            return found
+        return self.drift.of_train(found, rows, server_round)
+
+    def test_in(self, start: int, stop: int, server_round: int) -> Examples:
+        """Return rows ``start`` to ``stop`` of the server's test set as they are in a round."""
+        found = self.dataset.test.part(start, stop)
+        return found if self.drift is None else self.drift.of_test(found, start, server_round)
 
     def part_sizes(self, client: int) -> tuple[int, int, int]:
         """Return the sizes of a client's training, validation and test parts.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fedlab.data.dataset import Dataset, Task
+from fedlab.data.dataset import Task
 from fedlab.data.federation import Federation
 from fedlab.data.partition import clients_named
 from fedlab.data.sites.absent import AbsentExamples
@@ -57,7 +57,7 @@ def without_labels(named: Sequence[int | str], federation: Federation) -> Federa
         rows, _ = federation.rows(client)
         targets[torch.from_numpy(rows)] = _no_label(dataset.task)
     dataset = replace(dataset, train=dataset.train.with_targets(targets))
-    return replace(federation, dataset=_tested_on(dataset, federation, clients))
+    return _tested_on(replace(federation, dataset=dataset), clients)
 
 
 def _no_label(task: Task) -> float | int:
@@ -65,8 +65,9 @@ def _no_label(task: Task) -> float | int:
     return float("nan") if task.kind == "regression" else task.padding
 
 
-def _tested_on(dataset: Dataset, federation: Federation, clients: Sequence[int]) -> Dataset:
-    """Return the data set with the test examples of these clients' groups alone, if it has such."""
+def _tested_on(federation: Federation, clients: Sequence[int]) -> Federation:
+    """Return the federation with the test examples of these clients' groups alone, if any are."""
+    dataset, drift = federation.dataset, federation.drift
     groups, held = dataset.test.groups, dataset.train.groups
     names = dataset.test.group_names
     if groups is None or held is None or dataset.train.group_names != names:
@@ -74,7 +75,8 @@ def _tested_on(dataset: Dataset, federation: Federation, clients: Sequence[int])
             f"{KEY}: the test set is not known by client, so that the whole of it is tested on; "
             "data.client_test sets part of each client's own examples apart"
         )
-        return replace(dataset, notes=(*dataset.notes, note))
+        return replace(federation, dataset=replace(dataset, notes=(*dataset.notes, note)))
     own = np.unique(np.concatenate([held[federation.rows(client)[0]] for client in clients]))
     rows = np.flatnonzero(np.isin(groups, own))
-    return replace(dataset, test=dataset.test.take(rows))
+    tested = replace(dataset, test=dataset.test.take(rows))
+    return replace(federation, dataset=tested, drift=drift and drift.tested_on(rows))

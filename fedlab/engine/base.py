@@ -43,6 +43,8 @@ from fedlab.wire.records import array_bytes
 
 logger = logging.getLogger(__name__)
 ROWS_PER_SHARD = 1024
+Shard = tuple[int, int, int]
+"""Of the test set: its first row, that after its last, and the round that it is looked at in."""
 
 
 class Engine(Grid):
@@ -294,15 +296,20 @@ class Engine(Grid):
         exchange.bytes_saved = sum(report.bytes_saved for report in exchange.reports)
         return exchange
 
-    def evaluate(self, wire: torch.Tensor) -> Evaluation:
+    def evaluate(self, wire: torch.Tensor, server_round: int = 0) -> Evaluation:
         """Return the metrics of the weights on the server's test set.
 
         The test set is cut into shards of fixed size, added up in order. Where representations are
         probed, the server's own network does that.
+
+        Args:
+            wire: The weights.
+            server_round: The round whose test set is meant, where shifts change with the rounds;
+                0: as before the first.
         """
         test = self.federation.dataset.test
         shards = [
-            (start, min(start + ROWS_PER_SHARD, len(test)))
+            (start, min(start + ROWS_PER_SHARD, len(test)), server_round)
             for start in range(0, len(test), ROWS_PER_SHARD)
         ]
         evaluation = Evaluation(self.federation.dataset.task)
@@ -321,7 +328,7 @@ class Engine(Grid):
 
     @abstractmethod
     def _evaluate_shards(
-        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+        self, wire: torch.Tensor, shards: Sequence[Shard]
     ) -> Iterable[dict[str, Any]]:
         """Return the metrics' sums of each shard of the test set, in order."""
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine
+from fedlab.engine.base import Engine, Shard
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.features.cache import FeatureFile
 from fedlab.engine.settings import EngineSettings
@@ -63,6 +63,6 @@ class InlineEngine(Engine):
         self._runner.worker.use_features(paths)
 
     def _evaluate_shards(
-        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+        self, wire: torch.Tensor, shards: Sequence[Shard]
     ) -> Iterable[dict[str, Any]]:
-        return [self._runner.worker.evaluate_rows(wire, start, stop) for start, stop in shards]
+        return [self._runner.worker.evaluate_rows(wire, *shard) for shard in shards]

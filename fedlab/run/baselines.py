@@ -161,7 +161,7 @@ def _local(scenario: Scenario, federation: Federation) -> Iterator[Line]:
         exchange = _trained_alone(simulation, chosen)
         own = _on_their_own_parts(simulation, exchange) if scenario.evaluation.federated else {}
         for reply, report in zip(exchange.replies, exchange.reports, strict=True):
-            evaluation = simulation.engine.evaluate(_weights(reply))
+            evaluation = simulation.engine.evaluate(_weights(reply), scenario.rounds)
             test = simulation.federation.dataset.test
             yield {
                 "client": report.client,

@@ -111,6 +111,7 @@ def check_compatibility(setup: Setup) -> None:
         *_adapter(setup),
         *_lone_examples(setup),
         *_unlabelled(setup),
+        *_drift(setup),
         *_baselines(setup),
         *_evaluation(setup),
         *_unseen(setup),
@@ -229,6 +230,30 @@ def _unlabelled(setup: Setup) -> Iterator[str]:
         yield "data.unlabelled: a reconstruction is learned without labels; leave the key out"
     if missing and scenario.attack is not None:
         yield "data.unlabelled: attacks need the labels of all clients; leave [attack] out"
+
+
+def _drift(setup: Setup) -> Iterator[str]:
+    """Tell what speaks against shifts that change with the rounds."""
+    scenario = setup.scenario
+    for number, table in enumerate(scenario.data.shift):
+        first = getattr(table, "first_round", 1)
+        if first > scenario.rounds:
+            yield (
+                f"data.shift.{number}.first_round: {first} is after the last of {scenario.rounds} "
+                "rounds; take an earlier one"
+            )
+    if setup.federation.drift is None:
+        return
+    if "local" in scenario.evaluation.baselines:
+        yield (
+            "evaluation.baselines: 'local' trains each client at once, and its examples change "
+            "with the rounds (data.shift); take 'centralised'"
+        )
+    if scenario.evaluation.probe is not None:
+        yield (
+            "evaluation.probe: it looks at examples as they are stored, and they change with the "
+            "rounds (data.shift); leave the table out"
+        )
 
 
 def _baselines(setup: Setup) -> Iterator[str]:

@@ -107,6 +107,11 @@ def _check(scenario: Scenario) -> None:
             f"engine.name: the clients of engine '{scenario.engine.name}' load the scenario's data "
             "by themselves and cannot be given a fold; use --set engine.name=ray"
         )
+    if any(not getattr(table, "is_constant", True) for table in scenario.data.shift):
+        raise FedlabError(
+            "data.shift: it changes with the rounds, and cross-validation looks for the best "
+            "number of them; leave first_round, last_round and growing_rounds out"
+        )
     if scenario.phases:
         raise FedlabError(
             "phases: cross-validation looks for the best number of rounds, and phases say theirs; "

@@ -44,6 +44,7 @@ def notes_on(setup: Setup, run: Scenario) -> list[str]:
         *_features(setup),
         *_client(setup),
         *_unlabelled(setup),
+        *_drift(setup),
     ]
     engine = registry.engines.get(setup.scenario.engine.name)
     for part in (setup.strategy, setup.algorithm, setup.attack, engine):
@@ -248,4 +249,14 @@ def _fine_tuning(setup: Setup) -> Iterator[str]:
         yield (
             "client.l2_sp pulls the weights back to where they began, which is random: "
             "model.pretrained is false"
+        )
+
+
+def _drift(setup: Setup) -> Iterator[str]:
+    """Tell that rounds are measured on different examples, where the best one is looked for."""
+    if setup.federation.drift is not None and setup.scenario.evaluation.looks_at_validation:
+        yield (
+            "data.shift changes the examples with the rounds, so that the round with the best "
+            "metric may be one of easier examples: best.safetensors, and early stopping, choose by "
+            "it all the same"
         )

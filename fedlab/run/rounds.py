@@ -314,7 +314,7 @@ class Rounds:
         if len(test) == 0 or self.weights.numel() == 0:
             return {}
         with self._timed("evaluate"):
-            measured = self.evaluation().compute()
+            measured = self.evaluation(server_round).compute()
         if not math.isfinite(measured.get("loss", 0.0)):
             self._warn(
                 "loss",
@@ -322,12 +322,17 @@ class Rounds:
                 f"{measured['loss']}: its outputs are not finite, or too large; smaller learning "
                 "rates of clients and server may help",
             )
-        return {"test": measured, **measured_sites(self.evaluation(), test)}
+        return {"test": measured, **measured_sites(self.evaluation(server_round), test)}
 
-    def evaluation(self) -> Evaluation:
-        """Return the evaluation of the global weights on the test set, made once for each."""
+    def evaluation(self, server_round: int | None = None) -> Evaluation:
+        """Return the evaluation of the global weights on the test set, made once for each.
+
+        Args:
+            server_round: The round that they are of; None: the last that has ended.
+        """
         if self._evaluation is None:
-            self._evaluation = self.engine.evaluate(self.weights)
+            asked = self.round if server_round is None else server_round
+            self._evaluation = self.engine.evaluate(self.weights, asked)
         return self._evaluation
 
     def _end_round(self, outcome: RoundOutcome) -> None:

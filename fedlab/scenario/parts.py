@@ -19,7 +19,7 @@ from fedlab.data.dataset import Dataset, Task
 from fedlab.data.federation import Federation, split_dataset
 from fedlab.data.loaded import load_checked
 from fedlab.data.on_device import placed
-from fedlab.data.shift import shifted
+from fedlab.data.shifted import shifted
 from fedlab.data.transforms import Preparation, build_preparation
 from fedlab.data.unlabelled import without_labels
 from fedlab.errors import FedlabError, FedlabErrors
@@ -79,8 +79,8 @@ def split(scenario: Scenario, dataset: Dataset) -> Federation:
             "data.shift: clients that never train (evaluation.unseen_clients) would stay as they "
             "are; use one of the two keys"
         )
-    dataset = shifted(tables, federation.dataset, partition, scenario.seed)
-    federation = replace(federation, dataset=dataset)
+    dataset, drift = shifted(tables, federation.dataset, partition, scenario.seed)
+    federation = replace(federation, dataset=dataset, drift=drift)
     return posed(scenario, without_labels(scenario.data.unlabelled, federation))
 
 

@@ -27,9 +27,9 @@ def test_weights_are_evaluated_once_the_last_with_a_matrix(
     evaluated: list[torch.Tensor] = []
     evaluate = InlineEngine.evaluate
 
-    def noted(self: Any, wire: torch.Tensor) -> Evaluation:
+    def noted(self: Any, wire: torch.Tensor, server_round: int) -> Evaluation:
         evaluated.append(wire.clone())
-        return evaluate(self, wire)
+        return evaluate(self, wire, server_round)
 
     monkeypatch.setattr(InlineEngine, "evaluate", noted)
     folder = RunFolder.create(tmp_path, "run", scenario_with(BASE))

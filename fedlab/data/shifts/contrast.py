@@ -26,6 +26,8 @@ class Contrast(Shift):
             description="what distances to the mean are multiplied by; clients take them in turn",
         )
 
+    neutral = 1.0
+
     def changed(
         self, pictures: torch.Tensor, strength: float, generator: torch.Generator
     ) -> torch.Tensor:

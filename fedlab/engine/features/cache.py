@@ -132,6 +132,8 @@ def split_network(
         raise CannotCache("targets are made of the inputs")
     if isinstance(federation.dataset.train, GeneratedExamples):
         raise CannotCache("examples are made client by client")
+    if federation.drift is not None:
+        raise CannotCache("shifts change with the rounds")
     if scenario.model.others or widths_of(scenario):
         raise CannotCache("clients have different architectures")
     if federation.public is not None:

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from fedlab.algorithm.setup import EngineTraits, Setup
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine
+from fedlab.engine.base import Engine, Shard
 from fedlab.engine.blocks import BlockResult, ClientJob, counts, report_of
 from fedlab.engine.ray.capacity import gpus_here
 from fedlab.engine.ray.internals import for_this_user_only
@@ -217,12 +217,12 @@ class FlowerGridEngine(Engine):
                 time.sleep(0.05)
 
     def _evaluate_shards(
-        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+        self, wire: torch.Tensor, shards: Sequence[Shard]
     ) -> Iterable[dict[str, Any]]:
         if self._evaluator is None:
             device = self._evaluating_device()
             self._evaluator = Worker(self.scenario, self.federation, device)
-        return [self._evaluator.evaluate_rows(wire, start, stop) for start, stop in shards]
+        return [self._evaluator.evaluate_rows(wire, *shard) for shard in shards]
 
     def _evaluating_device(self) -> str | None:
         """Return where the server evaluates; None: where the scenario says."""

@@ -164,11 +164,12 @@ class RayWorker:
         """Call a method of the worker."""
         return getattr(self._ready().worker, method)(*arguments)
 
-    def evaluate_rows(self, wire: Any, start: int, stop: int) -> dict[str, Any]:
+    def evaluate_rows(self, wire: Any, start: int, stop: int, server_round: int) -> dict[str, Any]:
         """Return the metrics' sums of the weights on a shard of the test set."""
         from fedlab.arrays import in_shared_memory
 
-        return self._ready().worker.evaluate_rows(in_shared_memory(wire), start, stop)
+        weights = in_shared_memory(wire)
+        return self._ready().worker.evaluate_rows(weights, start, stop, server_round)
 
     def _content(self, content: dict[str, Any]) -> RecordDict:
         from flwr.app import RecordDict

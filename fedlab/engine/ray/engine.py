@@ -11,7 +11,7 @@ import torch
 
 from fedlab.algorithm.setup import Setup
 from fedlab.data.federation import Federation
-from fedlab.engine.base import Engine
+from fedlab.engine.base import Engine, Shard
 from fedlab.engine.blocks import BlockResult, ClientJob
 from fedlab.engine.devices import CPU
 from fedlab.engine.features.cache import FeatureFile
@@ -293,7 +293,7 @@ class RayEngine(Engine):
         return self._mailbox.slots(len(blocks), size)
 
     def _evaluate_shards(
-        self, wire: torch.Tensor, shards: Sequence[tuple[int, int]]
+        self, wire: torch.Tensor, shards: Sequence[Shard]
     ) -> Iterable[dict[str, Any]]:
         weights = self._ray.put(wire.numpy())
         calls = self._pool.run(

@@ -329,8 +329,9 @@ class Worker:
         """Return the number of examples that a client is evaluated on and the metrics on them."""
         assignment = self._placement.assignment(assignment)
         with self._contained(assignment), self._seeded("evaluation", assignment):
-            examples, validation = self.federation.examples(assignment.client)
-            own = self.federation.evaluation_examples(assignment.client)
+            asked = assignment.client, assignment.round
+            examples, validation = self.federation.examples_in(*asked)
+            own = self.federation.evaluation_examples_in(*asked)
             if len(own) == 0:
                 return 0, {}
             if is_unseen(self.federation, assignment.client):
@@ -355,11 +356,16 @@ class Worker:
         others = (GLOBAL, BEFORE)
         return {f"{VALIDATION}{n}": v for n, v in found.items() if not n.startswith(others)}
 
-    def evaluate_rows(self, wire: torch.Tensor, start: int, stop: int) -> dict[str, torch.Tensor]:
-        """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set."""
+    def evaluate_rows(
+        self, wire: torch.Tensor, start: int, stop: int, server_round: int = 0
+    ) -> dict[str, torch.Tensor]:
+        """Return the metrics' sums of the weights on rows ``start`` to ``stop`` of the test set.
+
+        They are as they are in a round, where shifts change with the rounds; 0: before the first.
+        """
         self.network.model.reset(self._placement.shared(wire))
         test = self.federation.dataset.test
-        part = test.part(start, stop)
+        part = self.federation.test_in(start, stop, server_round)
         task = self.federation.dataset.task
         criterion = self.algorithm.criterion(task)
         groups = reported_groups(test)
@@ -377,7 +383,7 @@ class Worker:
 
     def _training_task(self, assignment: Assignment, is_stacked: bool = False) -> LocalTask:
         """Return a client's task on its own examples, or on what it poisons of them."""
-        examples, validation = self.federation.examples(assignment.client)
+        examples, validation = self.federation.examples_in(assignment.client, assignment.round)
         task = self._task(assignment, examples, validation, is_stacked)
         if self.adversary is None:
             return task
