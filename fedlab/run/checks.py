@@ -235,13 +235,6 @@ def _unlabelled(setup: Setup) -> Iterator[str]:
 def _drift(setup: Setup) -> Iterator[str]:
     """Tell what speaks against shifts that change with the rounds."""
     scenario = setup.scenario
-    for number, table in enumerate(scenario.data.shift):
-        first = getattr(table, "first_round", 1)
-        if first > scenario.rounds:
-            yield (
-                f"data.shift.{number}.first_round: {first} is after the last of {scenario.rounds} "
-                "rounds; take an earlier one"
-            )
     if setup.federation.drift is None:
         return
     if "local" in scenario.evaluation.baselines:

@@ -44,7 +44,7 @@ def notes_on(setup: Setup, run: Scenario) -> list[str]:
         *_features(setup),
         *_client(setup),
         *_unlabelled(setup),
-        *_drift(setup),
+        *_drift(setup, run),
     ]
     engine = registry.engines.get(setup.scenario.engine.name)
     for part in (setup.strategy, setup.algorithm, setup.attack, engine):
@@ -252,8 +252,15 @@ def _fine_tuning(setup: Setup) -> Iterator[str]:
         )
 
 
-def _drift(setup: Setup) -> Iterator[str]:
-    """Tell that rounds are measured on different examples, where the best one is looked for."""
+def _drift(setup: Setup, run: Scenario) -> Iterator[str]:
+    """Tell of shifts that never begin, and that rounds are measured on different examples."""
+    for number, table in enumerate(run.data.shift):
+        first = getattr(table, "first_round", 1)
+        if first > run.rounds:
+            yield (
+                f"data.shift.{number}.first_round = {first} is after the last of {run.rounds} "
+                "rounds: nothing is shifted by it"
+            )
     if setup.federation.drift is not None and setup.scenario.evaluation.looks_at_validation:
         yield (
             "data.shift changes the examples with the rounds, so that the round with the best "

@@ -16,7 +16,7 @@ from fedlab.data.federation import Federation
 from fedlab.errors import FedlabError
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
-from fedlab.run.simulation import Simulation
+from fedlab.run.simulation import Simulation, assemble
 from fedlab.scenario import Scenario
 from fedlab.scenario.parts import load_federation
 from tests.shared import Changes, scenario_with
@@ -195,7 +195,6 @@ def test_inline_and_ray_see_the_same_examples(tmp_path: Path, vectorised: Any) -
 @pytest.mark.parametrize(
     ("table", "change", "sentence"),
     [
-        ({"first_round": 9}, {}, "first_round: 9 is after the last of 6 rounds"),
         ({"first_round": 2}, {"evaluation": {"baselines": ["local"]}}, "take 'centralised'"),
         ({"first_round": 2}, {"evaluation": {"probe": {}}}, "evaluation.probe: it looks at"),
     ],
@@ -205,6 +204,13 @@ def test_what_cannot_be_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(FedlabError, match=sentence):
         Simulation(scenario({**QUARTER, **table}, **change))
+
+
+def test_a_shift_that_never_begins_and_a_best_round_of_easier_examples_are_said() -> None:
+    late = {**QUARTER, "first_round": 9}
+    notes = " ".join(assemble(scenario(late, evaluation={"federated": True})).notes)
+    assert "first_round = 9 is after the last of 6 rounds" in notes
+    assert "the round with the best metric may be one of easier examples" in notes
 
 
 def test_an_end_before_the_beginning_is_refused() -> None:
