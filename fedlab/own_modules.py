@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from fedlab.errors import FedlabError, nearest, shortened
+from fedlab.own_classes import MAIN, own_classes
 
 TAKEN = sys.stdlib_module_names | {"fedlab", "clients", "strategies", "scenarios"}
 """Names that a user's modules cannot have: Python's own, and those of fedlab's packages."""
@@ -172,6 +173,9 @@ def class_at(path: str) -> type[Any]:
     module, _, attribute = path.partition(":")
     if not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise FedlabError("write it as module:Class")
+    given = own_classes.get(path)
+    if given is not None:
+        return given
     holder = _module(module)
     try:
         found = getattr(holder, attribute)
@@ -179,6 +183,8 @@ def class_at(path: str) -> type[Any]:
         classes = [name for name, value in vars(holder).items() if isinstance(value, type)]
         near = nearest(attribute, classes)
         hint = f".{near}" if near else own_modules.passed_over(module)
+        if module == MAIN and not near:
+            hint = ", which is the program that runs; define the class there, in a cell or script"
         raise FedlabError(f"module '{module}' has no '{shortened(attribute)}'{hint}") from error
     if not isinstance(found, type):
         raise FedlabError("this is not a class")

@@ -24,6 +24,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from fedlab.errors import FedlabError, nearest, shortened, unknown
+from fedlab.own_classes import MAIN
 from fedlab.own_modules import class_at
 from fedlab.trust import require_trust
 
@@ -257,6 +258,21 @@ engines = Registry(
         "ray": "fedlab.engine.ray.engine:RayEngine",
     },
 )
+
+
+def name_of(cls: type[Any]) -> str | None:
+    """Return the short name under which a class is registered, or None where it has none.
+
+    A class of the program's own main module may have one, too, which no other process knows.
+    """
+    if cls.__module__ == MAIN:
+        return None
+    registries = [known for known in globals().values() if isinstance(known, Registry)]
+    for registry in registries:
+        for name, known in registry._classes.items():
+            if known is cls:
+                return name
+    return None
 
 
 def own_classes() -> list[type[Any]]:

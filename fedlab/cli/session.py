@@ -30,32 +30,23 @@ def execute(folder: RunFolder, stream: TextIO | None) -> None:
 def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     from fedlab.results.own_parts import own_parts
     from fedlab.results.reading import RunRecord
-    from fedlab.results.report.page import write_report
     from fedlab.results.sites import site_figures
     from fedlab.results.unseen import unseen_figures
-    from fedlab.run.baselines import run_baselines
-    from fedlab.run.callbacks import trackers_of
-    from fedlab.run.display import JsonLines, LiveDisplay, PlainLines
-    from fedlab.run.execution import run
+    from fedlab.run.display import JsonLines, display_for
+    from fedlab.run.session import Session
 
     console = PlainConsole(stderr=stream is not None)
     _name_own_code(console)
-    if stream is not None:
-        display: JsonLines | LiveDisplay | PlainLines = JsonLines(stream)
-    elif console.is_terminal:
-        display = LiveDisplay(folder, console)
-    else:
-        display = PlainLines(folder, console)
-    callbacks = [display, *trackers_of(folder.scenario, folder.path)]
-    had_ended = _has_ended(folder)
+    display = display_for(folder, console) if stream is None else JsonLines(stream)
+    session = Session(folder, [display])
+    had_ended = session.has_ended
     try:
-        rounds = run(folder, callbacks)
+        rounds = session.train()
     except KeyboardInterrupt:
         if folder.latest() is not None:
             console.say(f"Ended in the middle of a round. Resume: {folder.resume_command}")
         raise
-    if rounds.status == "finished":
-        run_baselines(folder, callbacks)
+    session.compare(rounds)
     # Whatever is damaged or cannot be written from here on: the training is in this folder.
     console.print(f"Run folder  {folder.path}", soft_wrap=True)
     record = RunRecord.load(folder.path)
@@ -70,9 +61,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
     sites = site_figures(record)
     if sites is not None:
         console.say(sites.sentence)
-    console.print(f"Report      {write_report(folder.path)}", soft_wrap=True)
-    for callback in callbacks:
-        callback.closed()
+    console.print(f"Report      {session.conclude()}", soft_wrap=True)
     if had_ended:
         console.say(
             f"The run had ended already: all {rounds.round} rounds are done. To go on longer: "
@@ -88,12 +77,6 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
         )
     if rounds.signal is not None:
         raise typer.Exit(AFTER_SIGNAL + rounds.signal)
-
-
-def _has_ended(folder: RunFolder) -> bool:
-    """Return whether nothing is left to be trained."""
-    saved = folder.latest()
-    return saved is not None and saved.round >= folder.scenario.rounds
 
 
 def _name_own_code(console: PlainConsole) -> None:

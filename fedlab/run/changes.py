@@ -27,12 +27,17 @@ from fedlab.scenario.changes import (
     recorded_leaves,
     told,
 )
+from fedlab.scenario.content import ARGUMENT, SET
 from fedlab.scenario.loading import changed
 from fedlab.scenario.phases import phases_of
 
 
-def with_overrides(folder: RunFolder, overrides: Sequence[str]) -> RunFolder:
+def with_overrides(folder: RunFolder, overrides: Sequence[str] | dict[str, Any]) -> RunFolder:
     """Return the folder, to go on with a scenario that overrides change; nothing is written yet.
+
+    Args:
+        folder: The run folder.
+        overrides: ``table.key=value`` each, or a program's table.
 
     Raises:
         FedlabError: If an override is not written as it should be, or changes what must not change.
@@ -40,11 +45,15 @@ def with_overrides(folder: RunFolder, overrides: Sequence[str]) -> RunFolder:
     wanted = changed(folder.scenario, overrides)
     refused = fixed(_between(folder.scenario, wanted), wanted)
     if refused:
-        again = " ".join(f"--set {override}" for override in overrides)
+        begun = folder.path / files.SCENARIO
+        if isinstance(overrides, dict):
+            origin, again = ARGUMENT, f"fedlab.run({str(begun)!r}, ...)"
+        else:
+            origin = SET
+            again = f"'fedlab run {begun} {' '.join(f'{SET} {each}' for each in overrides)}'"
         raise FedlabError(
-            f"--set {refused[0]}: {', '.join(refused)} cannot change within a run (what may: "
-            f"{', '.join(MAY_CHANGE)}, and where files lie); start a new one with 'fedlab run "
-            f"{folder.path / files.SCENARIO} {again}'"
+            f"{origin} {refused[0]}: {', '.join(refused)} cannot change within a run (what may: "
+            f"{', '.join(MAY_CHANGE)}, and where files lie); start a new one with {again}"
         )
     return RunFolder(folder.path, wanted, written=folder.written)
 

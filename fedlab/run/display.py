@@ -175,6 +175,11 @@ class LiveDisplay(PlainLines):
         self._live.update(Group(self._bars, table))
 
 
+def display_for(folder: RunFolder, console: PlainConsole) -> PlainLines:
+    """Return the display that suits a console: live on a terminal, else plain lines."""
+    return (LiveDisplay if console.is_terminal else PlainLines)(folder, console)
+
+
 def introduction(folder: RunFolder, run: RunView) -> str:
     """Return the lines that describe what runs."""
     scenario = run.scenario

@@ -23,6 +23,8 @@ from fedlab.scenario.schema import Scenario
 from fedlab.scenario.toml_text import parsed
 
 SET = "--set"
+ARGUMENT = "argument"
+"""The origin of what a program sets, as :mod:`fedlab.api` hands it over."""
 Origins = dict[str, str]
 Key = tuple[Any, ...]
 
@@ -33,7 +35,7 @@ class Content:
 
     Attributes:
         raw: The content.
-        origins: Where each key was set: a file's name, or ``--set``.
+        origins: Where each key was set: a file's name, ``--set`` or ``argument``.
         inherited: What a table kept when its name changed.
         folders: Those of the files, and the current one: modules that it names may be there.
         beside: The folder in which the relative path begins that a key may hold.
@@ -59,10 +61,10 @@ class Content:
         return self.beside.get(self._set_with(key), here())
 
     def origin_of(self, key: str) -> str | None:
-        """Return what set a key, or the list that it stands in: a file's path, or ``--set``."""
+        """Return what set a key, or the list that it stands in: a file's path, or an option."""
         found = self._set_with(key)
         origin = self.origins.get(found)
-        return origin if origin in (None, SET) else str(self.beside[found] / origin)
+        return origin if origin in (None, SET, ARGUMENT) else str(self.beside[found] / origin)
 
     def _set_with(self, key: str) -> str:
         while key not in self.beside and "." in key:
@@ -77,10 +79,24 @@ def merged(path: Path, overrides: Iterable[str]) -> Content:
         FedlabError: If a file cannot be read or is not valid TOML, or an override is written
             otherwise.
     """
-    content = _read(path, ())
+    return _under(_read(path, ()), overlay(overrides), SET)
+
+
+def merged_table(base: Path | None, table: dict[str, Any]) -> Content:
+    """Return what a file, if any, and all that it extends say, with a program's table laid on it.
+
+    Raises:
+        FedlabError: If a file cannot be read or is not valid TOML.
+    """
+    content = Content({}, {}, set()) if base is None else _read(base, ())
+    return _under(content, table, ARGUMENT)
+
+
+def _under(content: Content, table: dict[str, Any], origin: str) -> Content:
+    """Return a content with a table laid on it whose relative paths begin in the current folder."""
     with suppress(FileNotFoundError):  # the current folder may have been removed
         content.folders.append(str(Path.cwd()))
-    content.lay(_with_whole_folders(overlay(overrides), Path()), SET, here())
+    content.lay(_with_whole_folders(table, Path()), origin, here())
     return content
 
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from fedlab.errors import FedlabError, FedlabErrors
 from fedlab.own_modules import own_modules
 from fedlab.scenario.content import (
+    ARGUMENT,
     SET,
     Content,
     Key,
@@ -21,6 +22,7 @@ from fedlab.scenario.content import (
     leaves,
     merge,
     merged,
+    merged_table,
     module_folders,
     tuples_for_lists,
 )
@@ -65,6 +67,24 @@ def load_with_origins(name_or_path: str, overrides: Iterable[str] = ()) -> Loade
     content = merged(path, overrides)
     scenario = check(content.raw, str(path), content.inherited, content.folders, content)
     return Loaded(scenario, path.stem, content.origins)
+
+
+def from_table(table: dict[str, Any], extends: str | None = None) -> Loaded:
+    """Return the checked scenario that a program's table describes.
+
+    Args:
+        table: The content, nested as in TOML; a :class:`~fedlab.scenario.overrides.Taken` takes a
+            key out.
+        extends: The name or path of the scenario that it is laid on; None: it is complete.
+
+    Raises:
+        FedlabError: If there is no such file, or with every problem of its content, a line each.
+    """
+    path = None if extends is None else find(extends)
+    content = merged_table(path, table)
+    where = "scenario" if path is None else str(path)
+    scenario = check(content.raw, where, content.inherited, content.folders, content)
+    return Loaded(scenario, "scenario" if path is None else path.stem, content.origins)
 
 
 def read_table(name_or_path: str, table: str, overrides: Iterable[str] = ()) -> Any:
@@ -149,15 +169,21 @@ def overridden(raw: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     return content.raw
 
 
-def changed(scenario: Scenario, overrides: Iterable[str]) -> Scenario:
-    """Return a scenario with ``table.key=value`` overrides laid on it, checked.
+def changed(scenario: Scenario, overrides: Iterable[str] | dict[str, Any]) -> Scenario:
+    """Return a scenario with overrides laid on it, checked.
+
+    Args:
+        scenario: The scenario.
+        overrides: ``table.key=value`` each, or a program's table.
 
     Raises:
         FedlabError: If an override is not written so, or with every problem, a line each.
     """
+    over = overrides if isinstance(overrides, dict) else overlay(overrides)
+    origin = ARGUMENT if isinstance(overrides, dict) else SET
     content = Content(scenario.model_dump(mode="json", exclude_none=True), {}, set())
-    content.lay(overlay(overrides), SET, Path.cwd())
-    return check(content.raw, SET, content.inherited, (), content)
+    content.lay(over, origin, Path.cwd())
+    return check(content.raw, origin, content.inherited, (), content)
 
 
 def check(
@@ -208,7 +234,9 @@ def check(
 def _placed(problem: str, where: str, origins: Content | None) -> str:
     """Return a problem with the file or option that set its key."""
     origin = origins and origins.origin_of(problem.partition(": ")[0])
-    return f"{SET} {problem}" if origin == SET else f"{origin or where}: {problem}"
+    if origin in (SET, ARGUMENT):
+        return f"{origin} {problem}"
+    return f"{origin or where}: {problem}"
 
 
 def _evaluate_at_sites(raw: dict[str, Any]) -> None:

@@ -117,10 +117,31 @@ def predict(
         for argument in reader.arguments(arguments):
             yield continuation(trained, argument, drawn)
         return
-    if task.kind not in ("classification", "regression"):
-        raise FedlabError(f"predict does not serve {task.kind} tasks yet; evaluate and export do")
+    _check_served(task)
     for batch in in_batches(reader.read(arguments), BATCH):
         yield from _of_batch(trained, batch, top, on_error)
+
+
+def of_stored(trained: Trained, stored: torch.Tensor, top: int = 3) -> Iterator[Prediction]:
+    """Yield one prediction per stored input, which is named by its number, from 0.
+
+    Args:
+        trained: The network.
+        stored: (N, ...) inputs, as the data set stores them.
+        top: Number of classes to report.
+
+    Raises:
+        FedlabError: If the task is not supported.
+    """
+    _check_served(trained.task)
+    for start in range(0, len(stored), BATCH):
+        for number, outputs in enumerate(trained.outputs(stored[start : start + BATCH]), start):
+            yield _prediction(trained.task, Item(str(number)), outputs, top)
+
+
+def _check_served(task: Task) -> None:
+    if task.kind not in ("classification", "regression"):
+        raise FedlabError(f"predict does not serve {task.kind} tasks yet; evaluate and export do")
 
 
 def _of_batch(

@@ -36,6 +36,7 @@ from fedlab.engine.worker.of_process import worker_of
 from fedlab.engine.worker.time_limit import hard_limit
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
+from fedlab.own_classes import own_classes
 from fedlab.process import set_torch_threads
 from fedlab.scenario import Scenario, dumps
 from fedlab.wire import flower_internals
@@ -69,9 +70,10 @@ class _WorkerFromText:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._classes = own_classes.packed(text)
 
     def __call__(self, context: Context, config: Mapping[str, Any]) -> Worker:
-        return worker_of(self._text, phase_of(config))
+        return worker_of(self._text, phase_of(config), classes=self._classes)
 
 
 class FlowerGridEngine(Engine):

@@ -60,6 +60,7 @@ class RayWorker:
         crash_log: str | None = None,
         device: str | None = None,
         given: Sequence[Given | None] = (),
+        classes: bytes = b"",
     ) -> None:
         """Get ready for a scenario; a failure is raised when work is asked for.
 
@@ -70,10 +71,12 @@ class RayWorker:
             crash_log: The file to write to before this process ends itself; None: a temporary one.
             device: Which of several devices this worker has; None: what the scenario says.
             given: The models' first weights, where this machine has no files of them.
+            classes: The classes that the program itself has defined, packed.
         """
         from fedlab.engine.devices import use_alone
         from fedlab.engine.worker.block_runner import BlockRunner
         from fedlab.engine.worker.worker import Worker
+        from fedlab.own_classes import own_classes
         from fedlab.process import keep_freed_memory, set_torch_threads
         from fedlab.scenario import loads
         from fedlab.wire import flower_internals
@@ -85,6 +88,7 @@ class RayWorker:
         flower_internals.assume_identity()
         self._runner, self._error = None, None
         try:
+            own_classes.unpack(classes)
             worker = Worker(loads(scenario_text), federation, device, given)
             use_alone(worker.device)
             if worker.time_limit.seconds is not None:

@@ -32,6 +32,7 @@ from fedlab.engine.settings import EngineSettings
 from fedlab.engine.totals import joined
 from fedlab.engine.worker.time_limit import hard_limit
 from fedlab.errors import FedlabError
+from fedlab.own_classes import own_classes
 from fedlab.scenario import Scenario, dumps
 from fedlab.wire import flower_internals
 from fedlab.wire.mailbox import Mailbox, Slot
@@ -56,10 +57,11 @@ class RayEngine(Engine):
     ) -> None:
         super().__init__(settings, scenario, federation)
         flower_internals.assume_identity()
+        self._text = dumps(self.scenario)
+        self._classes = own_classes.packed(self._text)
         address = address_of(settings)
         self._ray, early = ensure_started(address, is_forked=not settings.gpus_per_worker)
         self._mailbox = Mailbox()
-        self._text = dumps(self.scenario)
         self._on_cluster = address is not None
         self._shared_features = SharedFeatures(self._ray, not self._on_cluster)
         self._cluster: ClusterRun | None = None
@@ -132,7 +134,9 @@ class RayEngine(Engine):
             worker.look_in.remote(self.scenario.module_folders)
         device = self._devices[place.slot % len(self._devices)] if self._devices else None
         threads = self.settings.threads
-        worker.prepare.remote(self._text, self._data, threads, place.crash_log, device)
+        worker.prepare.remote(
+            self._text, self._data, threads, place.crash_log, device, classes=self._classes
+        )
         self._shared_features.give(worker)
         return worker
 
@@ -144,13 +148,14 @@ class RayEngine(Engine):
             worker.look_in.remote(folders)
         text, data = cluster.text_at(node, self.scenario), cluster.data_at(node)
         threads, given = self.settings.threads, cluster.weights()
-        worker.prepare.remote(text, data, threads, None, None, given)
+        worker.prepare.remote(text, data, threads, None, None, given, self._classes)
         self._shared_features.give(worker)
         return worker
 
     def _prepare_workers(self) -> None:
         self._text = dumps(self.scenario)
         self._shared_features.forget()
+        self._classes = own_classes.packed(self._text)
         if self._measures():
             # A phase may take more memory than the one before it.
             self._is_to_measure = True

@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -88,19 +89,27 @@ _early: list[RayStart] = []
 _running: list[RayStart] = []
 
 
-def start_early(engine: Any) -> None:
+def start_early(engine: Any, forks_this_process: bool = True) -> None:
     """Begin to start Ray in the background, if the raw table ``[engine]`` asks for it.
 
     Call it before anything starts a thread: workers are forked off this process, where that is
     possible. Mistakes in the table are reported when the scenario is checked.
+
+    Args:
+        engine: The table.
+        forks_this_process: False in a program that is not fedlab's own, of whose threads, files
+            and devices nothing is known: workers are forked off another process.
     """
     table = engine if isinstance(engine, dict) else {}
     if table.get("name", "ray") != "ray" or _early:
         return
+    if not forks_this_process and _runs():
+        return
     address = address_of(table)
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
-    server = fork_server.start() if plain else None
+    begin = fork_server.start if forks_this_process else fork_server.spawn
+    server = begin() if plain else None
     # The table is not checked yet: a number that no machine has starts nothing. How many workers
     # share an accelerator is not known yet, either.
     is_known = bool(table.get("workers")) or table.get("device", "cpu") == "cpu"
@@ -120,8 +129,7 @@ def ensure_started(address: str | None, is_forked: bool = True) -> tuple[Any, li
     """
     import ray
 
-    own = own_ray()
-    if not _early and ray.is_initialized() and not (own and own.is_lost()):
+    if not _early and _runs():
         return ray, []
     start = _early.pop() if _early else _begun_late(address, is_forked)
     _wait_for(start)
@@ -152,6 +160,13 @@ def _wait_for(start: RayStart) -> None:
             f"engine.address: the Ray cluster at {start.address} accepts connections and does not "
             f"answer within {limit:.0f} s; 'ray status --address {start.address}' there shows why"
         )
+
+
+def _runs() -> bool:
+    """Return whether Ray runs already, which then serves this run, too."""
+    ray = sys.modules.get("ray")
+    own = own_ray()
+    return ray is not None and ray.is_initialized() and not (own and own.is_lost())
 
 
 def own_ray() -> OwnRay | None:

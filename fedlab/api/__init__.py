@@ -1,0 +1,7 @@
+"""Python's interface, thin over what the command line calls: the names of ``import fedlab``."""
+
+from fedlab.api.run import Run, load_run
+from fedlab.api.running import run
+from fedlab.api.scenario import Scenario
+
+__all__ = ["Run", "Scenario", "load_run", "run"]

@@ -1,0 +1,77 @@
+"""Parts that a program defines itself run on every engine of one machine, without a main guard."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fedlab
+
+PROGRAM = Path(__file__).with_name("own_parts.py")
+
+
+def weights(folder: Path, engine: str, *, stdin: bool = False) -> str:
+    """Run the program in a process of its own, elsewhere; return what it prints of the weights."""
+    done = subprocess.run(
+        [sys.executable, "-" if stdin else str(PROGRAM), engine, str(folder / "run")],
+        cwd=folder,
+        input=PROGRAM.read_text() if stdin else None,
+        env={**os.environ, "PYTHONPATH": str(Path(fedlab.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    word, digest, status, failures = done.stdout.split()[-4:]
+    assert (word, status, failures) == ("weights", "finished", "0"), done.stdout + done.stderr
+    return digest
+
+
+@pytest.mark.timeout(300)
+def test_parts_of_a_script_give_the_same_bits_inline_and_on_ray(tmp_path: Path) -> None:
+    (tmp_path / "inline").mkdir()
+    (tmp_path / "ray").mkdir()
+    assert weights(tmp_path / "inline", "inline") == weights(tmp_path / "ray", "ray")
+    with pytest.raises(fedlab.FedlabError, match="module '__main__' has no 'Blobs', which is the"):
+        fedlab.load_run(tmp_path / "ray" / "run").resume()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("engine", ["ray", "flower"])
+def test_parts_of_a_program_on_standard_input_do_too(tmp_path: Path, engine: str) -> None:
+    weights(tmp_path, engine, stdin=True)
+
+
+@pytest.mark.timeout(300)
+def test_what_no_other_process_can_have_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "locked.py").write_text(
+        "import threading, fedlab\n"
+        "from fedlab.algorithm.client import ClientAlgorithm\n"
+        "lock = threading.Lock()\n"
+        "class Locked(ClientAlgorithm):\n"
+        "    def train(self, task):\n"
+        "        with lock:\n"
+        "            return super().train(task)\n"
+        "try:\n"
+        "    fedlab.run('fedavg', client=Locked, rounds=1, engine={'workers': 1})\n"
+        "except fedlab.FedlabError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "locked.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(fedlab.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("class '__main__:Locked' cannot be taken to the workers")
+    assert "set engine.name = 'inline'" in line
+    assert not list(tmp_path.glob("runs/*"))
