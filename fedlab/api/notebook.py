@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import logging
 import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,13 @@ def _shell() -> Any:
     """Return IPython's shell, or None where this process has none."""
     module = sys.modules.get("IPython")
     return module.get_ipython() if module is not None else None
+
+
+def without_hints_at_widgets() -> None:
+    """Let no library hint at widgets in a notebook, which fedlab shows nothing with."""
+    if in_notebook():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
 
 
 def show_figures() -> None:

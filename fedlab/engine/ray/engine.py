@@ -19,6 +19,7 @@ from fedlab.engine.ray import capacity
 from fedlab.engine.ray.capacity import workers_of
 from fedlab.engine.ray.cluster import ClusterRun
 from fedlab.engine.ray.features import SharedFeatures
+from fedlab.engine.ray.fork_server import NO_WORDS
 from fedlab.engine.ray.outcomes import WorkerLost
 from fedlab.engine.ray.places import OneMachine, Places
 from fedlab.engine.ray.pool import Call, RayPool
@@ -320,6 +321,7 @@ class RayEngine(Engine):
     def close(self) -> None:
         """End the workers; Ray itself serves the next run until this process ends."""
         super().close()
+        self.keep_last_words(NO_WORDS)
         self._pool.close()
         if self._cluster is not None:
             self._cluster.close()
