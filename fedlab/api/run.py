@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fedlab.api.trained import Inputs, TrainedModel
     from fedlab.run.callbacks import Callback
+    from fedlab.run.replay import Replay
 
 _SUMMARISED = "everything else of the run can be read"
 
@@ -201,6 +202,25 @@ class Run:
         execute(folder, Watching(progress, callbacks, stop))
         self.__dict__.pop("scenario", None)
         return self
+
+    def replay(self, round: int, client: int, alone: bool = False) -> Replay:  # noqa: A002
+        """Run one client's training step again, in this process, where breakpoints stop it.
+
+        Args:
+            round: The round, from 1; those before it are run again from the nearest checkpoint on.
+            client: The client.
+            alone: Train the client by itself also where the run trained several at once.
+
+        Returns:
+            Its update, and whether it is that of the run, bit for bit (``agrees``).
+
+        Raises:
+            FedlabError: If the client did not train in that round, or the data are not the run's.
+            Exception: Whatever the client's own code raises.
+        """
+        from fedlab.run.replay import replay
+
+        return replay(RunFolder.open(self.path), round, client, alone)
 
     def _record(self) -> RunRecord:
         return RunRecord.load(self.path)

@@ -89,6 +89,7 @@ def _add_commands() -> None:
         metrics,
         paper,
         predict,
+        replay,
         report,
         resume,
         run,
@@ -99,6 +100,7 @@ def _add_commands() -> None:
 
     app.command("run")(_running(run.run))
     app.command("resume")(_running(resume.resume))
+    app.command("replay")(_running(replay.replay))
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)

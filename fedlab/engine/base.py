@@ -263,6 +263,11 @@ class Engine(Grid):
         stacked = self.stacking.length(len(clients)) if combine else 0
         return plan(clients, self._size, stacked or (0 if wanted == "auto" else wanted))
 
+    def block_of(self, client: int, cohort: Sequence[int]) -> list[int]:
+        """Return the clients, itself included, that a client of a cohort is trained with."""
+        blocks = [[cohort[i] for i in block] for block in self._plan(cohort, True)]
+        return next(block for block in blocks if client in block)
+
     def _size(self, client: int) -> int:
         """Return how many examples a client holds; the server's own count as none."""
         is_root = client == len(self.federation) and self.federation.root_examples

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.engine.reports import Failure, Report
+from fedlab.wire.digest import digest_of
 from fedlab.wire.mailbox import LeftSum
 from fedlab.wire.protocol import EXAMPLES, WEIGHT, node_of
-from fedlab.wire.records import array_bytes, records_of
+from fedlab.wire.records import array_bytes, records_of, without_copying
 from fedlab.wire.sums import WeightedSum
 
 BLOCKS_PER_COHORT = 20
@@ -90,4 +91,19 @@ def report_of(client: int, phase: str, reply: Message, seconds: float | None = N
     if phase == "evaluate":
         # What a client's examples do not define, as AUROC of one class, is NaN; a loss may be, too.
         metrics = {n: v for n, v in metrics.items() if "loss" in n or v == v}
-    return Report(client, phase, examples, metrics, array_bytes(reply.content))
+    digest = _digest(reply) if phase == MessageType.TRAIN else None
+    return Report(client, phase, examples, metrics, array_bytes(reply.content), digest=digest)
+
+
+def _digest(reply: Message) -> int | None:
+    """Return the digest of what a client sent, or None where that cannot be read as arrays."""
+    try:
+        return digest_of(
+            {
+                key if len(record) == 1 else f"{key}.{name}": without_copying(array)
+                for key, record in records_of(reply.content, ArrayRecord).items()
+                for name, array in record.items()
+            }
+        )
+    except Exception:  # the reply is somebody else's; whoever uses it says what is wrong with it
+        return None

@@ -34,6 +34,11 @@ class InlineEngine(Engine):
         keep_freed_memory()
         self._runner = BlockRunner(Worker(self.scenario, federation), dumps(self.scenario))
 
+    @property
+    def worker(self) -> Worker:
+        """Return what runs clients."""
+        return self._runner.worker
+
     def _prepare_workers(self) -> None:
         worker = Worker(self.scenario, self.federation)
         self._runner = BlockRunner(worker, dumps(self.scenario))

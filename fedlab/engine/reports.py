@@ -45,6 +45,8 @@ class Report:
         metrics: What it reported.
         bytes_up: Bytes of the arrays that it sent.
         bytes_saved: How many bytes update processors spared it.
+        digest: Of what it sent after training (:mod:`fedlab.wire.digest`); None where that stayed
+            on an accelerator.
     """
 
     client: int
@@ -53,6 +55,7 @@ class Report:
     metrics: dict[str, float]
     bytes_up: int
     bytes_saved: int = 0
+    digest: int | None = None
 
 
 @dataclass(frozen=True)

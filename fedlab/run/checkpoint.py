@@ -116,16 +116,20 @@ def newest(folder: Path) -> tuple[int, Path] | None:
     return known[-1] if known else None
 
 
-def load_latest(folder: Path) -> Checkpoint | None:
+def load_latest(folder: Path, until: int | None = None) -> Checkpoint | None:
     """Return the newest checkpoint below ``folder``, or None where there is none.
+
+    Args:
+        folder: The folder of checkpoints.
+        until: The last round that counts; None: all do.
 
     Raises:
         FedlabError: If the newest one cannot be read.
     """
-    found = newest(folder)
-    if found is None:
+    known = [path for number, path in _all(folder) if until is None or number <= until]
+    if not known:
         return None
-    path = found[1]
+    path = known[-1]
     try:
         return _load(path)
     except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pdb
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -129,6 +131,7 @@ class LiveDisplay(PlainLines):
         self._moved = 0
         self._record: dict[str, Any] = {}
         self._began = time.monotonic()
+        self._breakpoint = sys.breakpointhook
 
     def started(self, run: RunView) -> None:
         """Show the bars."""
@@ -138,6 +141,14 @@ class LiveDisplay(PlainLines):
         self._cohort_bar = self._bars.add_task("Cohort", total=None)
         self._live.start()
         self._draw()
+        self._breakpoint, sys.breakpointhook = sys.breakpointhook, self._stop_at_breakpoint
+
+    def _stop_at_breakpoint(self, *arguments: Any, **options: Any) -> Any:
+        """Leave the terminal to the debugger, which begins where ``breakpoint()`` was called."""
+        self._live.stop()
+        if os.environ.get("PYTHONBREAKPOINT") or self._breakpoint is not sys.__breakpointhook__:
+            return self._breakpoint(*arguments, **options)
+        return pdb.Pdb().set_trace(sys._getframe().f_back)
 
     def round_started(self, server_round: int, phase: str, clients: int) -> None:
         """Begin the cohort's bar."""
@@ -164,6 +175,7 @@ class LiveDisplay(PlainLines):
     def ended(self, run: RunView) -> None:
         """Remove the bars; the lines stay."""
         self._live.stop()
+        sys.breakpointhook = self._breakpoint
 
     def _draw(self) -> None:
         table = Table.grid(padding=(0, 2))

@@ -36,6 +36,7 @@ class Recorder(Callback):
                     "client": report.client,
                     "phase": report.phase,
                     "examples": report.examples,
+                    **({} if report.digest is None else {"digest": report.digest}),
                     **{key.removeprefix("train_"): v for key, v in report.metrics.items()},
                 }
                 for report in outcome.reports

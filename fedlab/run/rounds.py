@@ -195,13 +195,21 @@ class Rounds:
         failures = [*trained.failures, *evaluated.failures, *unseen.failures]
         self._end_round(RoundOutcome(server_round, record, reports, failures))
 
-    def _train(self, server_round: int) -> tuple[Exchange, int, int]:
-        """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
+    def asked(self, server_round: int) -> tuple[list[Message], list[Message], list[Message]]:
+        """Return the messages of the round that comes next, to the clients that are to train.
+
+        Returns:
+            All of them, those whose clients answer in time, and those whose clients are dropped.
+        """
+        self._enter(server_round, self.weights)
         arrays = ArrayRecord({WEIGHTS: self._carried(server_round - 1)})
         with self._timed("configure"):
             asked = self._calls.configure("train", server_round, arrays)
-        client = self.phase.client
-        messages, dropped = slow_down(asked, client, self.scenario.seed, server_round)
+        return asked, *slow_down(asked, self.phase.client, self.scenario.seed, server_round)
+
+    def _train(self, server_round: int) -> tuple[Exchange, int, int]:
+        """Train a cohort, and aggregate; return the exchange, how many were asked, and dropped."""
+        asked, messages, dropped = self.asked(server_round)
         with self._timed("train"):
             trained = self._exchange(
                 messages, server_round, "train", traits_of(self.strategy).takes_mean

@@ -31,6 +31,7 @@ from fedlab.training.task import Assignment, Update
 from fedlab.wire import flower_internals
 from fedlab.wire.checks import check_reply
 from fedlab.wire.device_sums import SumOnDevice
+from fedlab.wire.digest import digest_of
 from fedlab.wire.forms import Tally
 from fedlab.wire.protocol import (
     METRICS,
@@ -157,13 +158,15 @@ class BlockRunner:
         sent: Any = sent_vectors if self.worker.sums_on_device else sent_arrays
         arrays, saved, chain = sent(update, key), 0, self.worker.updates
         size = sum(array.nbytes for array in arrays.values())
+        digest = None if self.worker.sums_on_device else digest_of(arrays)
         if update.encoded is not None:
             saved = chain.saved(update.encoded)
             if not chain.decodes_sums:
                 weights = chain.decode(update.encoded, asked)
                 arrays = sent_arrays(replace(update, weights=weights, encoded=None), key)
         keep(job.state, update.state)
-        report = Report(job.client, "train", update.examples, dict(update.metrics), size, saved)
+        metrics = dict(update.metrics)
+        report = Report(job.client, "train", update.examples, metrics, size, saved, digest)
         if update.examples:
             tally.add(
                 job.client,

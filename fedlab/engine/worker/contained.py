@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from bdb import BdbQuit
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -45,6 +46,9 @@ def contained(shared: Iterable[object] = (), *, draws: bool = False) -> Iterator
     versions = [tensor._version for tensor in tensors]
     try:
         yield
+    except BdbQuit as error:
+        # Whoever leaves the debugger wants no further client.
+        raise Interrupted(signal.SIGINT) from error
     except Exception:
         raise
     except BaseException as error:

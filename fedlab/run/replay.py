@@ -1,0 +1,232 @@
+"""One client's step of a run, again, in this process: for a debugger, and for doubts.
+
+A run keeps the weights of its last rounds alone. The rounds between the nearest checkpoint before
+the one that is asked for, or the run's beginning, and that one are run again first: they lead to
+the same bits. Nothing is written to the run folder.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flwr.app import Message, RecordDict
+
+from fedlab import files, registry
+from fedlab.algorithm.strategy import traits_of
+from fedlab.engine.inline import InlineEngine
+from fedlab.engine.settings import EngineSettings
+from fedlab.engine.worker.messages import Decoder, assignment, sent_arrays, weights_key
+from fedlab.engine.worker.worker import Worker
+from fedlab.errors import FedlabError
+from fedlab.results.parsing import read_lines
+from fedlab.results.rows import ClientRow, FailureRow
+from fedlab.run import checkpoint
+from fedlab.run.callbacks import Callback, RoundOutcome, RunView
+from fedlab.run.changes import check_unedited
+from fedlab.run.folder import RunFolder
+from fedlab.run.same_data import check_data
+from fedlab.run.simulation import Simulation
+from fedlab.scenario import Scenario
+from fedlab.training.task import Assignment, Update
+from fedlab.wire.digest import digest_of
+from fedlab.wire.protocol import client_of
+
+TRAIN = "train"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A client's step that was run again.
+
+    Attributes:
+        round, client: Which.
+        update: What the client sent.
+        digest: Of what it sent (:mod:`fedlab.wire.digest`).
+        recorded: The digest that the run recorded; None where it recorded none.
+        stacked: How many clients, itself included, were trained in one stack; 0: it was trained by
+            the plain loop.
+    """
+
+    round: int
+    client: int
+    update: Update
+    digest: int
+    recorded: int | None
+    stacked: int
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether it is the update of the run, bit for bit; None where the run recorded none."""
+        return None if self.recorded is None else self.digest == self.recorded
+
+
+class _StopBefore(Callback):
+    """Ends the rounds before a given one, and tells of each that is done."""
+
+    def __init__(self, server_round: int, tell: Progress) -> None:
+        self._last = server_round - 1
+        self._done = 0
+        self._tell = tell
+
+    def started(self, run: RunView) -> None:
+        """Tell which rounds are run again."""
+        self._done = run.round
+        if self._done < self._last:
+            self._tell(f"rounds {self._done + 1} to {self._last} are run again first")
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Tell of the round."""
+        self._done = outcome.round
+        if 0 < self._done < self._last:
+            self._tell(f"round {self._done} of {self._last}")
+
+    def reason_to_stop(self) -> str | None:
+        """Return why to stop."""
+        return "the round is reached" if self._done >= self._last else None
+
+
+def replay(
+    folder: RunFolder,
+    server_round: int,
+    client: int,
+    alone: bool = False,
+    tell: Progress = lambda sentence: None,
+) -> Replay:
+    """Run one client's training step again, and compare its update with what the run recorded.
+
+    Args:
+        folder: The run folder.
+        server_round: The round, from 1.
+        client: The client.
+        alone: Train the client by itself, also where the run trained several clients at once: its
+            update is then the same but for the last bits.
+        tell: Takes sentences on what is under way.
+
+    Raises:
+        FedlabError: If the client did not train in that round, or the data are not the run's.
+        Exception: Whatever the client's own code raises.
+    """
+    if folder.is_deployed:
+        raise FedlabError(
+            f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
+        )
+    recorded = _recorded(folder, server_round, client)
+    saved = checkpoint.load_latest(folder.checkpoints, server_round - 1)
+    check_unedited(folder, folder.latest())
+    scenario = _in_this_process(folder.scenario)
+    adds_up = registry.engines.get(folder.scenario.engine.name).traits.adds_up
+    with (
+        tempfile.TemporaryDirectory(prefix="fedlab-replay-") as scratch,
+        Simulation(scenario) as simulation,
+    ):
+        check_data(folder, simulation.federation, simulation.network)
+        _place_states(simulation, folder, saved, Path(scratch))
+        rounds = simulation.rounds([_StopBefore(server_round, tell)])
+        if saved is not None:
+            rounds.restore(saved)
+        rounds.run()
+        messages = rounds.asked(server_round)[1]
+        combine = adds_up and traits_of(rounds.strategy).takes_mean
+        update, digest, stacked = _step(simulation, messages, client, combine and not alone)
+    return Replay(server_round, client, update, digest, recorded, stacked)
+
+
+def _recorded(folder: RunFolder, server_round: int, client: int) -> int | None:
+    """Return the digest that the run recorded of a client's update.
+
+    Raises:
+        FedlabError: If the client was not asked to train in that round.
+    """
+    done = checkpoint.newest(folder.checkpoints)
+    last = done[0] if done is not None else 0
+    failed = [
+        row.client
+        for row in read_lines(folder.path / files.FAILURES, FailureRow)
+        if row.round == server_round and row.phase == TRAIN
+    ]
+    trained = {
+        row.client: row.value("digest")
+        for row in read_lines(folder.path / files.CLIENTS, ClientRow)
+        if row.round == server_round and row.phase == TRAIN
+    }
+    if client in trained:
+        found = trained[client]
+        return None if found is None else int(found)
+    if client in failed:
+        return None
+    if not trained and not failed:
+        raise FedlabError(
+            f"--round {server_round}: no client has trained in that round of {folder.path}; it has "
+            f"rounds 1 to {last}"
+        )
+    others = sorted({*trained, *failed})
+    shown = ", ".join(map(str, others[:12])) + (", ..." if len(others) > 12 else "")
+    raise FedlabError(
+        f"--client {client}: it did not train in round {server_round}; these clients did: {shown}"
+    )
+
+
+def _in_this_process(scenario: Scenario) -> Scenario:
+    """Return the scenario on the inline engine, and no limit to how long a client takes."""
+    common = {key: getattr(scenario.engine, key) for key in EngineSettings.model_fields}
+    settings = registry.engines.get("inline").Settings
+    engine = settings(**common | {"name": "inline", "client_timeout": None})
+    return scenario.model_copy(update={"engine": engine})
+
+
+def _place_states(
+    simulation: Simulation, folder: RunFolder, saved: checkpoint.Checkpoint | None, scratch: Path
+) -> None:
+    """Let clients' states be read where the run keeps them, and written elsewhere."""
+    for name in saved.clients if saved is not None else ():
+        os.symlink((folder.client_states / name).absolute(), scratch / name)
+    simulation.engine.states.place(scratch)
+
+
+def _step(
+    simulation: Simulation, messages: Sequence[Message], client: int, combine: bool
+) -> tuple[Update, int, int]:
+    """Train a client as its engine would; return its update, digest, and how many were stacked.
+
+    Args:
+        simulation: The run, right before the round.
+        messages: Those of the round.
+        client: The client.
+        combine: Whether clients may be trained at once.
+    """
+    engine = simulation.engine
+    assert isinstance(engine, InlineEngine)
+    by_client = {client_of(message.metadata.dst_node_id): message for message in messages}
+    if client not in by_client:
+        raise FedlabError(f"--client {client}: it was dropped in this round, and did not train")
+    worker = engine.worker
+    is_stacked = combine and worker.stacking.decision.used
+    members = engine.block_of(client, list(by_client)) if is_stacked else [client]
+    decode = Decoder()
+    asked: dict[int, Assignment] = {}
+    for member in members:
+        state: RecordDict = engine.states.get(member).copy()
+        asked[member] = assignment(worker, decode, member, by_client[member].content, state)
+    if is_stacked:
+        update = _of_stack(worker, list(asked.values()), client)
+    else:
+        update = worker.train(asked[client])
+    arrays = sent_arrays(update, weights_key(by_client[client].content))
+    return update, digest_of(arrays), len(members) if is_stacked else 0
+
+
+def _of_stack(worker: Worker, asked: Sequence[Assignment], client: int) -> Update:
+    """Return the update of a client of a stack.
+
+    Raises:
+        Exception: Whatever the client's own code raises.
+    """
+    outcome = dict(worker.train_block(asked))[client]
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
