@@ -85,6 +85,7 @@ def _add_commands() -> None:
         evaluate,
         export,
         finetune,
+        fork,
         listing,
         metrics,
         paper,
@@ -96,11 +97,14 @@ def _add_commands() -> None:
         show,
         sweep,
         transfer_gain,
+        verify,
     )
 
     app.command("run")(_running(run.run))
     app.command("resume")(_running(resume.resume))
     app.command("replay")(_running(replay.replay))
+    app.command("fork")(_running(fork.fork))
+    app.command("verify")(_running(verify.verify))
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)

@@ -14,10 +14,10 @@ from typer.models import ArgumentInfo
 WIDEST = 100
 """Columns that are used of a wide terminal."""
 SECTIONS = {
-    "Simulate": ("run", "resume", "finetune", "sweep", "transfer-gain", "crossval"),
+    "Simulate": ("run", "resume", "fork", "finetune", "sweep", "transfer-gain", "crossval"),
     "Find and check": ("list", "show", "check", "data", "assets"),
     "Federate": ("deploy",),
-    "Read the results": ("report", "compare", "metrics", "paper", "replay"),
+    "Read the results": ("report", "compare", "metrics", "paper", "replay", "verify"),
     "Use what was trained": ("evaluate", "predict", "export", "compress"),
 }
 """The commands of ``fedlab --help``, in the order in which a new user needs them."""

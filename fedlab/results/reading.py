@@ -21,6 +21,7 @@ from fedlab.results.rows import (
     Confusion,
     DataFile,
     FailureRow,
+    ForkFile,
     Notes,
     PartitionFile,
     RoundRow,
@@ -53,6 +54,7 @@ class RunRecord:
         confusion: The confusion matrix, or None.
         summary: The summary, or None if the run did not finish.
         alias: What is shown in place of the folder's name.
+        fork: Which run it goes on from, or None.
     """
 
     path: Path
@@ -70,6 +72,7 @@ class RunRecord:
     confusion: Confusion | None = None
     summary: Summary | None = None
     alias: str = ""
+    fork: ForkFile | None = None
 
     @classmethod
     def load(cls, path: Path) -> RunRecord:
@@ -104,6 +107,7 @@ class RunRecord:
             baselines=list(read_lines(path / files.BASELINES, BaselineRow, _WITHOUT)),
             confusion=read_object(path / files.CONFUSION, Confusion, _WITHOUT),
             summary=read_object(path / files.SUMMARY, Summary, _WITHOUT),
+            fork=read_object(path / files.FORK, ForkFile, _WITHOUT),
         )
 
     @property

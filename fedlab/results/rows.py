@@ -54,6 +54,8 @@ class RoundRow(Row):
     """A line of ``metrics.jsonl``."""
 
     round: RoundNumber
+    weights: str = ""
+    chain: str = ""
     test: Metrics = {}
     sites: dict[str, Metrics] = {}
     train: dict[str, Spread] = {}
@@ -204,6 +206,20 @@ class Summary(Row):
     unseen: dict[str, Metrics] = {}
     best_by_validation: BestRound | None = None
     weights_sha256: str = ""
+
+
+class ForkFile(Row):
+    """``fork.json``: the run that another goes on from.
+
+    Attributes:
+        of: The folder of the run that it shares its first rounds with.
+        round: The last of them.
+        changed: What is another from then on, by key.
+    """
+
+    of: str
+    round: RoundNumber
+    changed: dict[str, ChangedKey] = {}
 
 
 class Notes(Row):

@@ -11,7 +11,15 @@ from fedlab.errors import one_line
 from fedlab.results.reading import RunRecord
 
 SEED = "seed"
-NOT_SETTINGS = ("title", "description", "engine", "trackers", "module_folders", SEED)
+NOT_SETTINGS = (
+    "title",
+    "description",
+    "engine",
+    "trackers",
+    "module_folders",
+    "keep_checkpoints",
+    SEED,
+)
 """Keys that say how a run is computed, watched and called, and not what is learnt."""
 NAME = "name"
 PLAIN_CLIENT = "supervised"

@@ -57,8 +57,22 @@ class Checkpoint:
     downlink: dict[str, Any] = field(default_factory=dict)
 
 
-def save(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint below ``folder`` and drop all but the last two."""
+def path_of(folder: Path, number: int) -> Path:
+    """Return the folder of a round's checkpoint."""
+    return folder / f"round-{number:05d}"
+
+
+def save(
+    folder: Path, checkpoint: Checkpoint, keep: int | None = KEPT, always: int | None = None
+) -> None:
+    """Write a checkpoint below ``folder`` and drop all but the last ones.
+
+    Args:
+        folder: The folder of checkpoints.
+        checkpoint: The checkpoint.
+        keep: How many stay; None: all.
+        always: The round of one that stays in any case.
+    """
     arrays: Arrays = {}
     content = {
         "round": checkpoint.round,
@@ -72,15 +86,16 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         "downlink": pack(checkpoint.downlink, arrays),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"round-{checkpoint.round:05d}") as draft:
+    with replacing(path_of(folder, checkpoint.round)) as draft:
         draft.mkdir()
         write_arrays(draft / ARRAYS, arrays)
         with (draft / STATE).open("w", encoding="utf-8") as file:
             file.write(json.dumps(content))
             file.flush()
             os.fsync(file.fileno())
-    for _, old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    for number, old in _all(folder)[:-keep] if keep is not None else ():
+        if number != always:
+            shutil.rmtree(old, ignore_errors=True)
     _drop_unnamed(folder)
 
 

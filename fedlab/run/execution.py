@@ -18,6 +18,7 @@ from fedlab.metrics.names import MetricName, headline
 from fedlab.models.network import Network, usable_state
 from fedlab.run.best import Best, BestWeights
 from fedlab.run.callbacks import Callback, StopWhenGoodEnough
+from fedlab.run.chain import Chain
 from fedlab.run.changes import check_unedited, record
 from fedlab.run.device_record import check_device, record_devices
 from fedlab.run.folder import RunFolder, weights_digest
@@ -55,6 +56,7 @@ def run(
     watchers: list[Callback] = [
         best,
         *([StopWhenGoodEnough(stopping, watched_from)] if stopping is not None else []),
+        Chain(folder),
         Recorder(folder),
         interrupts,
         *callbacks,

@@ -23,6 +23,8 @@ from safetensors import SafetensorError
 from fedlab import __version__, files
 from fedlab.errors import FedlabError
 from fedlab.files import replacing, without_home
+from fedlab.results.parsing import read_object
+from fedlab.results.rows import ForkFile
 from fedlab.run import checkpoint
 from fedlab.run.lines import readable_lines, up_to_round, whole_lines
 from fedlab.run.lock import FolderLock
@@ -161,7 +163,15 @@ class RunFolder:
         """Write a checkpoint at once or not at all."""
         state.scenario = content_of(self.scenario)
         with self.writing(self.checkpoints):
-            checkpoint.save(self.checkpoints, state)
+            keep = self.scenario.keep_checkpoints
+            most = None if keep == "all" else keep
+            checkpoint.save(self.checkpoints, state, most, self.fork_round)
+
+    @property
+    def fork_round(self) -> int | None:
+        """Return the round of another run that this one goes on from; None where it began anew."""
+        found = read_object(self.path / files.FORK, ForkFile)
+        return found.round if found is not None else None
 
     def rewind(self, saved: checkpoint.Checkpoint) -> None:
         """Drop every line that came after the checkpoint, so that the run can go on from it.

@@ -22,8 +22,8 @@ from fedlab.engine.settings import EngineSettings
 from fedlab.engine.worker.messages import Decoder, assignment, sent_arrays, weights_key
 from fedlab.engine.worker.worker import Worker
 from fedlab.errors import FedlabError
-from fedlab.results.parsing import read_lines
-from fedlab.results.rows import ClientRow, FailureRow
+from fedlab.results.parsing import read_lines, read_object
+from fedlab.results.rows import ClientRow, FailureRow, ForkFile
 from fedlab.run import checkpoint
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.changes import check_unedited
@@ -65,7 +65,7 @@ class Replay:
         return None if self.recorded is None else self.digest == self.recorded
 
 
-class _StopBefore(Callback):
+class StopBefore(Callback):
     """Ends the rounds before a given one, and tells of each that is done."""
 
     def __init__(self, server_round: int, tell: Progress) -> None:
@@ -77,7 +77,13 @@ class _StopBefore(Callback):
         """Tell which rounds are run again."""
         self._done = run.round
         if self._done < self._last:
-            self._tell(f"rounds {self._done + 1} to {self._last} are run again first")
+            first = self._done + 1
+            some = (
+                f"round {first} is"
+                if first == self._last
+                else f"rounds {first} to {self._last} are"
+            )
+            self._tell(f"{some} run again")
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Tell of the round."""
@@ -115,6 +121,7 @@ def replay(
         raise FedlabError(
             f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
         )
+    check_not_forked(folder, server_round)
     recorded = _recorded(folder, server_round, client)
     saved = checkpoint.load_latest(folder.checkpoints, server_round - 1)
     check_unedited(folder, folder.latest())
@@ -125,8 +132,8 @@ def replay(
         Simulation(scenario) as simulation,
     ):
         check_data(folder, simulation.federation, simulation.network)
-        _place_states(simulation, folder, saved, Path(scratch))
-        rounds = simulation.rounds([_StopBefore(server_round, tell)])
+        place_states(simulation, folder, saved, Path(scratch))
+        rounds = simulation.rounds([StopBefore(server_round, tell)])
         if saved is not None:
             rounds.restore(saved)
         rounds.run()
@@ -134,6 +141,20 @@ def replay(
         combine = adds_up and traits_of(rounds.strategy).takes_mean
         update, digest, stacked = _step(simulation, messages, client, combine and not alone)
     return Replay(server_round, client, update, digest, recorded, stacked)
+
+
+def check_not_forked(folder: RunFolder, server_round: int) -> None:
+    """Check that a round is the run's own, and not of one that it was forked from.
+
+    Raises:
+        FedlabError: If it is not.
+    """
+    found = read_object(folder.path / files.FORK, ForkFile)
+    if found is not None and server_round <= found.round:
+        raise FedlabError(
+            f"round {server_round} is one of {found.of}, from which {folder.path} goes on after "
+            f"round {found.round}; ask for it there"
+        )
 
 
 def _recorded(folder: RunFolder, server_round: int, client: int) -> int | None:
@@ -179,7 +200,7 @@ def _in_this_process(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update={"engine": engine})
 
 
-def _place_states(
+def place_states(
     simulation: Simulation, folder: RunFolder, saved: checkpoint.Checkpoint | None, scratch: Path
 ) -> None:
     """Let clients' states be read where the run keeps them, and written elsewhere."""

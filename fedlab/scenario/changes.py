@@ -13,6 +13,7 @@ from fedlab.scenario.schema import Scenario
 
 MAY_CHANGE = (
     *("title", "description", "group", "rounds", "engine", "trackers", "module_folders"),
+    "keep_checkpoints",
     *("evaluation.every", "evaluation.early_stopping", "evaluation.minimum_replies"),
     "evaluation.keep_best",
     *("evaluation.baselines", "evaluation.tensorboard"),

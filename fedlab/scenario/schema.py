@@ -155,6 +155,11 @@ class Scenario(Settings):
     group: str = Field("", description="where 'fedlab list' shows it; default: its folder")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="every random draw derives from it")
     rounds: RoundCount
+    keep_checkpoints: Literal["all"] | Annotated[int, Field(ge=2, le=10**6)] = Field(
+        2,
+        description="how many rounds' checkpoints a run keeps; with 'all' any round can be run "
+        "again, or forked from, at once",
+    )
     module_folders: tuple[str, ...] | None = Field(
         None,
         description="where modules are looked for that the scenario names (module:Class), before "

@@ -15,6 +15,7 @@ from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LABELS, LocalSpread, baseline_curve, local_spread
 from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
+from fedlab.results.forks import parent_of
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow
 
@@ -40,12 +41,26 @@ def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
         curve = baseline_curve(record, name, metric)
         if curve:
             axes.plot(curve.rounds, curve.values, "--", color=LIGHT[name], label=label)
+    _draw_parent(axes, record, metric)
     rounds = [row.round for row in record.tested]
     values = [row.value(metric.name) for row in record.tested]
     line(axes, rounds, values, "federated", "federated")
     finish(axes, metric, f"test {metric.label}")
     legend(axes, columns=2)
     return figure
+
+
+def _draw_parent(axes: Axes, record: RunRecord, metric: MetricName) -> None:
+    """Draw the run that this one was forked from, from the fork on."""
+    parent = parent_of(record)
+    if record.fork is None or parent is None:
+        return
+    rows = [row for row in parent.tested if row.round >= record.fork.round]
+    rows = [row for row in rows if metric.name in row.test]
+    if rows:
+        label = named(f"not forked ({parent.name})", 40)
+        values = [row.value(metric.name) for row in rows]
+        line(axes, [row.round for row in rows], values, "other", label, ":")
 
 
 def draw_spread(record: RunRecord, phase: str, metric: MetricName) -> Figure:

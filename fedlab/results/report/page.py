@@ -15,6 +15,7 @@ from fedlab.files import DEPLOYED, PLOTS, REPORT, SHARED_REPORT, write_whole
 from fedlab.metrics.quantities import NBSP, bytes_text, count_text, seconds_text
 from fedlab.results.baselines import LABELS, baseline_curve, is_federating_worth_it, local_spread
 from fedlab.results.drawing import style
+from fedlab.results.forks import against_parent
 from fedlab.results.privacy import at_home, shared
 from fedlab.results.reading import RunRecord
 from fedlab.results.report.sections import Picture, Section, sections
@@ -81,6 +82,7 @@ def render(record: RunRecord, parts: list[Section]) -> str:
     environment.filters["draw"] = _draw
     return environment.get_template("report.html.j2").render(
         record=record,
+        fork=against_parent(record),
         sections=parts,
         command="fedlab deploy run" if record.scenario.engine.name == DEPLOYED else "fedlab run",
         subtitle=subtitle(record),
