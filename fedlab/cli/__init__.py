@@ -97,6 +97,7 @@ def _add_commands() -> None:
         show,
         sweep,
         transfer_gain,
+        value,
         verify,
     )
 
@@ -104,6 +105,7 @@ def _add_commands() -> None:
     app.command("resume")(_running(resume.resume))
     app.command("replay")(_running(replay.replay))
     app.command("fork")(_running(fork.fork))
+    app.command("value")(_running(value.value))
     app.command("verify")(_running(verify.verify))
     app.command("list")(listing.listing)
     app.command("show")(show.show)

@@ -21,10 +21,14 @@ SERVERS = ("attack", "processor", "dp-", "fed", "rfa", "krum", "multikrum", "bul
 CLIENTS = ("fedprox", "fednova", "feddyn", "fedmd", "fedper", "fedrep", "fedbabu", "fedbn")
 NORMALISING = ("mimelite, Adam", "mimelite, Adagrad", "simsiam")
 """They divide what is near 0 by its own size, gradients or projections, and enlarge its errors."""
+NOT_IN_FP16 = ("dann",)
+"""A second optimiser takes the gradients of scaled losses: a run with it is refused."""
 OF_CLIENTS = [
     name
     for name in SCENARIOS
-    if "one by one" not in name and (name in CLIENTS or not name.startswith(SERVERS))
+    if name not in NOT_IN_FP16
+    and "one by one" not in name
+    and (name in CLIENTS or not name.startswith(SERVERS))
 ]
 
 

@@ -119,12 +119,14 @@ class RayPool:
         call_of: Callable[[int], Call],
         began: Callable[[int], None],
     ) -> None:
-        """Give calls to the workers that have the fewest."""
+        """Give calls to the workers that have the fewest.
+
+        A call that was lost before has a worker for itself: which of several calls a worker died of
+        is not certain where it did one and did not get round to saying so.
+        """
         free = [member for member in self._workers.members if self._workers.may_work(member)]
-        while free and (call := next((c for c in waiting if c.verdict is None), None)):
-            member = min(free, key=lambda m: len(m.calls))
-            if len(member.calls) >= self._most(len(waiting), len(free)):
-                return
+        while (found := self._next_fit(waiting, free)) is not None:
+            call, member = found
             waiting.remove(call)
             method, arguments = call_of(call.number)
             reference = getattr(member.actor, method).remote(*arguments)
@@ -132,6 +134,18 @@ class RayPool:
                 member.since = time.monotonic()
                 began(call.number)
             member.calls[reference] = call
+
+    def _next_fit(
+        self, waiting: deque[Pending], free: Sequence[Member]
+    ) -> tuple[Pending, Member] | None:
+        """Return the next call and the worker that takes it, or None where none fits."""
+        calls = [call for call in waiting if call.verdict is None]
+        most = 1 if any(call.losses for call in calls) else self._most(len(waiting), len(free))
+        for call in calls:
+            able = [m for m in free if len(m.calls) < most and _may_share(m, call)]
+            if able:
+                return call, min(able, key=lambda member: len(member.calls))
+        return None
 
     def _most(self, waiting: int, free: int) -> int:
         """Return how many calls a worker may hold.
@@ -258,6 +272,11 @@ class RayPool:
     def close(self) -> None:
         """End the workers."""
         self._workers.close(self._lost() is not None)
+
+
+def _may_share(member: Member, call: Pending) -> bool:
+    """Return whether a worker may hold a call beside those that it has."""
+    return not member.calls or not (call.losses or any(c.losses for c in member.calls.values()))
 
 
 def _why(member: Member, lost: Lost) -> str:

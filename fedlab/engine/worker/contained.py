@@ -11,13 +11,17 @@ import os
 import random
 import signal
 from bdb import BdbQuit
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 
 import numpy as np
 import torch
 
 from fedlab.errors import EngineFault, FedlabError, Interrupted, described
+
+STREAMS = (1, 2)
+"""Descriptors of output and error."""
 
 
 class ClientFault(FedlabError):
@@ -41,7 +45,7 @@ def contained(shared: Iterable[object] = (), *, draws: bool = False) -> Iterator
         ClientFault: If the code tries to end the process.
         SharedChanged: If it has changed what is shared.
     """
-    process, before = os.getpid(), _Surroundings(draws)
+    process, before, streams = os.getpid(), _Surroundings(draws), _streams(os.getpid())
     tensors = [tensor for tensor in shared if isinstance(tensor, torch.Tensor)]
     versions = [tensor._version for tensor in tensors]
     try:
@@ -60,6 +64,7 @@ def contained(shared: Iterable[object] = (), *, draws: bool = False) -> Iterator
             # A copy of this process, which the client has forked off, must not go on with the run.
             os._exit(0)
         before.restore()
+        _open_again(streams)
         if [tensor._version for tensor in tensors] != versions:
             raise SharedChanged(
                 "a client's code has changed in place what all clients use (the received weights, "
@@ -73,6 +78,25 @@ def is_from_outside(error: BaseException) -> bool:
         return True
     own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return isinstance(error, KeyboardInterrupt) and own
+
+
+@cache
+def _streams(process: int) -> dict[int, int]:
+    """Return second descriptors of a process's output and error streams, by the first ones."""
+    kept = {}
+    for stream in STREAMS:
+        with suppress(OSError):  # the process has none
+            kept[stream] = os.dup(stream)
+    return kept
+
+
+def _open_again(streams: Mapping[int, int]) -> None:
+    """Open streams that a client has closed: the next one may print."""
+    for stream, kept in streams.items():
+        try:
+            os.fstat(stream)
+        except OSError:
+            os.dup2(kept, stream)
 
 
 class _Surroundings:

@@ -30,12 +30,14 @@ class Actor:
         self._play = play
         self.last_words = Path(last_words)
         self.queue: list[Reference] = []
+        self.unheard: list[Reference] = []
         self.is_dead = False
         self.work, self.ready = self, _Ready(self)
 
     def remote(self, argument: Any) -> Reference:
         reference = Reference(self, argument)
         self.queue.append(reference)
+        self.unheard.append(reference)
         return reference
 
     def step(self) -> None:
@@ -46,7 +48,7 @@ class Actor:
             self.queue.pop(0)
         except RayActorError as error:
             self.is_dead = True
-            for lost in self.queue:
+            for lost in self.unheard if Ray.forgets else self.queue:
                 lost.outcome = error
         except RayTaskError as error:
             reference.outcome = error
@@ -73,6 +75,8 @@ class Ray:
     """Stands for Ray, with actors that act when they are waited for."""
 
     in_order = False
+    forgets = False
+    """Whether a worker that dies takes answers with it that were not fetched yet."""
 
     def wait(
         self, references: Sequence[Reference], num_returns: int, timeout: float | None = None
@@ -86,6 +90,7 @@ class Ray:
         return [reference for reference in told if reference.outcome is not None][:1], []
 
     def get(self, reference: Reference, timeout: float | None = None) -> Any:
+        reference.actor.unheard = [r for r in reference.actor.unheard if r is not reference]
         if isinstance(reference.outcome, Exception):
             raise reference.outcome
         return reference.outcome
@@ -158,6 +163,16 @@ def test_only_the_call_that_kills_every_worker_is_given_up() -> None:
     assert str(outcomes[0]) == f"the worker was lost {TRIES} times: RayActorError"
     assert not outcomes[0].hung
     assert stage.started == 2 + 2 * TRIES
+
+
+def test_a_call_that_was_done_is_not_blamed_for_the_next_one_that_kills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Ray, "forgets", True)
+    stage = Stage({2: 99, 5: 99, 7: 99})
+    outcomes = stage.run(12)
+    lost = {number for number, outcome in outcomes.items() if isinstance(outcome, WorkerLost)}
+    assert lost == {2, 5, 7}
 
 
 def test_a_call_that_hung_is_given_up_with_where_it_stood() -> None:

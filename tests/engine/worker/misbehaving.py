@@ -144,13 +144,13 @@ HARMLESS: dict[str, Any] = {
     "changes threads": _change_threads,
     "writes to its network": _write_to_network,
     "forks and returns": _fork_and_return,
+    "closes streams": _close_streams,
     "prints much": _print_much,
 }
 """What a client does that must not reach the others."""
 DEADLY: dict[str, Any] = {
     "exits for good": lambda t, u: os._exit(0),
     "crashes": lambda t, u: ctypes.string_at(0),
-    "closes streams": _close_streams,
 }
 """What only a process of its own survives."""
 ENDLESS: dict[str, Any] = {"spins": _spin, "sleeps on": _sleep_without_alarm}

@@ -104,7 +104,7 @@ def test_on_ray_they_fail_as_well_and_what_kills_a_worker_too(tmp_path: Path) ->
         assert FAILING[way][1] in reasons[client], way
     assert [client for client in reasons if client >= len(FAILING)] == [dead, dead + 1]
     assert "the worker was lost" in reasons[dead]
-    plain = [*["raise"] * len(FAILING), *[""] * len(HARMLESS), "raise", "raise", ""]
+    plain = [*["raise"] * len(FAILING), *[""] * len(HARMLESS), *["raise"] * len(DEADLY)]
     assert digest == outcome(tmp_path, plain, vectorised=False)[0]
 
 
