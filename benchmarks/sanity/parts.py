@@ -67,6 +67,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "feddyn": {"client": {"name": "feddyn"}},
     "fedex-lora": {"model": {"adapter": {**LORA, "base_travels": True}}},
     "fedexp": {},
+    "fedgkt": {**PERSONAL, "client": {"name": "fedgkt"}},
     "fedgma": {},
     "fedit": {"model": {"adapter": LORA}},
     "fedmd": {

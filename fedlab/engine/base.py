@@ -38,8 +38,8 @@ from fedlab.scenario import Scenario
 from fedlab.scenario.parts import adversary_of, update_chain
 from fedlab.scenario.phases import phases_of
 from fedlab.wire import flower_internals
-from fedlab.wire.protocol import FIRST_NODE, client_of
-from fedlab.wire.records import array_bytes
+from fedlab.wire.protocol import FIRST_NODE, LENGTHS_DIFFER, client_of
+from fedlab.wire.records import array_bytes, config_of
 
 logger = logging.getLogger(__name__)
 ROWS_PER_SHARD = 1024
@@ -245,7 +245,7 @@ class Engine(Grid):
                 total.add(index, result)
                 if progress is not None:
                     progress(result.reports)
-        drop_odd(results, total.tally)
+        drop_odd(results, total.tally, _lengths_differ(sent))
         exchange = self._collect(results)
         combined = total.tally.total
         if combined is not None:
@@ -393,3 +393,8 @@ class Engine(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies to pushed messages."""
         return [self._answered.pop(i) for i in message_ids if i in self._answered]
+
+
+def _lengths_differ(sent: Sequence[Message]) -> bool:
+    """Return whether clients may send vectors of any length beside their weights."""
+    return bool(sent) and bool(config_of(sent[0].content).get(LENGTHS_DIFFER, False))

@@ -60,13 +60,19 @@ def settle(tally: Tally, result: BlockResult) -> None:
         result.drop(Failure(client, "train", str(error)))
 
 
-def drop_odd(results: Sequence[BlockResult], tally: Tally) -> None:
-    """Let clients have failed whose replies, or blocks' sums, are not like those of the others."""
+def drop_odd(results: Sequence[BlockResult], tally: Tally, lengths_differ: bool = False) -> None:
+    """Let clients have failed whose replies, or blocks' sums, are not like those of the others.
+
+    Args:
+        results: All blocks'.
+        tally: What was added up.
+        lengths_differ: Whether vectors beside the weights may be of any length.
+    """
     forms = Forms()
     replies = [reply for result in results for reply in result.replies]
     for reply in sorted(replies, key=lambda reply: reply.metadata.src_node_id):
         client = client_of(reply.metadata.src_node_id)
-        forms.add(form_of_content(reply.content), (client,))
+        forms.add(form_of_content(reply.content, lengths_differ), (client,))
     owner = {report.client: result for result in results for report in result.reports}
     for client, error in (*tally.forms.odd(), *forms.odd()):
         phase = next(r.phase for r in owner[client].reports if r.client == client)

@@ -25,17 +25,21 @@ def form_of(shapes: Iterable[tuple[Name, tuple[int, ...]]], numbers: Iterable[Na
     return tuple(sorted(shapes)), tuple(sorted(numbers))
 
 
-def form_of_content(content: RecordDict) -> Form:
+def form_of_content(content: RecordDict, lengths_differ: bool = False) -> Form:
     """Return the form of a reply's content.
 
     Its first arrays are the weights, whose shape is that of those it was sent: clients may have
     models of different sizes.
+
+    Args:
+        content: The content.
+        lengths_differ: Whether other arrays may be of any length, too.
     """
     records = records_of(content, ArrayRecord)
     weights = next(iter(records), None)
     return form_of(
         (
-            ((key, name), () if key == weights else tuple(array.shape))
+            ((key, name), () if lengths_differ or key == weights else tuple(array.shape))
             for key, record in records.items()
             for name, array in record.items()
         ),

@@ -43,6 +43,8 @@ SQUARED_CHANGE = "squared-change"
 
 The worker adds it, whatever the client algorithm does to what it sends.
 """
+LENGTHS_DIFFER = "lengths-differ"
+"""Config key of a server whose clients send vectors of as many numbers as they have examples."""
 WEIGHTING = "weighting"
 """Config key: "examples", or "clients" where each client weighs 1 in a mean."""
 

@@ -38,6 +38,7 @@ HEAVY = {
     "flora-vit",
     "heterofl",
     "hetlora-vit",
+    "fedgkt",
     "fedmd",
     "fedrolex",
     "fjord",
@@ -45,7 +46,9 @@ HEAVY = {
     "ia3-vit",
     "irm",
     "lora-cnn",
+    "lora-decoder",
     "lora-minilm",
+    "lora-shakespeare",
     "lora-top-k-fedadam",
     "lora-vit",
     "mcmahan-fashion-mnist",
@@ -60,6 +63,7 @@ HEAVY = {
     "quickstart",
     "rotated-mnist",
     "shakespeare",
+    "shakespeare-decoder",
     "text-transformer-head",
 }
 # Their data have no address that fedlab fetches from.

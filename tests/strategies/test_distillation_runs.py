@@ -58,10 +58,17 @@ public_epochs = 1
 private_epochs = 2
 public_batch_size = 16
 """
+FEDGKT_SERVER = """
+name = "fedgkt"
+hidden = [8]
+batch_size = 16
+fraction_train = 0.8
+"""
 # Model, strategy and client.
 ALGORITHMS = {
     "feddf, dropout": (MLP, FEDDF, SUPERVISED),
     "feddf, batch norm": (BATCH_NORM, FEDDF, SUPERVISED),
+    "fedgkt": (f'{BATCH_NORM}\npersonal = "all"', FEDGKT_SERVER, 'name = "fedgkt"'),
     "fedmd": (SEVERAL, FEDMD_SERVER, FEDMD_CLIENT),
 }
 EACH = pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -100,7 +107,9 @@ def outcome(folder: RunFolder) -> dict[str, bytes]:
     rounds = run(folder)
     found = {"weights": rounds.weights.numpy().tobytes()}
     server: dict[str, Any] = rounds.strategy.state_dict()  # type: ignore[attr-defined]
-    found |= {f"server {name}": np.asarray(value).tobytes() for name, value in server.items()}
+    for name, value in server.items():
+        parts = value if isinstance(value, dict) else {"": value}
+        found |= {f"server {name} {n}": np.asarray(v).tobytes() for n, v in parts.items()}
     for client in range(len(rounds.engine.federation)):
         for record in rounds.engine.states.get(client).array_records.values():
             found |= {f"{client} {name}": a.numpy().tobytes() for name, a in record.items()}
@@ -122,6 +131,7 @@ def test_stopped_and_resumed_it_reaches_the_same_bits(tmp_path: Path, algorithm:
     [
         ("feddf, batch norm", 2),
         ("fedmd", 2),
+        ("fedgkt", 2),
         pytest.param("feddf, batch norm", 1, marks=pytest.mark.slow),
         pytest.param("fedmd", 1, marks=pytest.mark.slow),
     ],
