@@ -19,7 +19,7 @@ from fedlab.training.terms import Batch, BatchTerm
 class IrmSettings(ClientSettings):
     """Keys of ``[client]``."""
 
-    penalty: float = Field(1.0, ge=0, description="λ, the weight of the penalty")
+    penalty: float = Field(0.1, ge=0, description="λ, the weight of the penalty")
     penalty_from: int = Field(
         1, ge=1, description="first round with λ; before it the weight of the penalty is at most 1"
     )

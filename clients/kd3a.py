@@ -16,7 +16,7 @@ from fedlab.data.dataset import Task
 from fedlab.errors import FedlabError
 from fedlab.registry import clients
 from fedlab.training.criterion import Criterion
-from fedlab.training.evaluation import predict
+from fedlab.training.evaluation import predict, probabilities_of
 from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask
 from fedlab.training.terms import Objective
@@ -131,7 +131,7 @@ class Kd3a(ClientAlgorithm):
         for teacher in _teachers(task):
             wire.copy_(teacher)
             outputs = predict(task.network, task.examples.inputs, task.prepare)
-            votes.append(confidences(outputs.float()))
+            votes.append(probabilities_of(outputs.float()))
         wire.copy_(own)
         return torch.stack(votes) if votes else torch.empty(0)
 
@@ -142,12 +142,6 @@ def _teachers(task: LocalTask) -> list[torch.Tensor]:
     while (vector := task.arrays.get(f"teacher-{len(found)}")) is not None:
         found.append(vector)
     return found
-
-
-def confidences(outputs: torch.Tensor) -> torch.Tensor:
-    """Return (N, classes) probabilities; a single score is that of class 1 against class 0."""
-    scores = functional.pad(outputs, (1, 0)) if outputs.shape[1] == 1 else outputs
-    return scores.softmax(1)
 
 
 def vote(votes: torch.Tensor, gate: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -38,8 +38,9 @@ PRETRAINED: dict[str, Any] = {
 PRIVATE = {"noise_multiplier": 0.02, "num_sampled_clients": CLIENTS, "inner": {"name": "fedavg"}}
 ADAPTIVE = {**PRIVATE, "initial_clipping_norm": 1.0, "clipped_count_stddev": 0.3}
 PUBLIC = {"data": {"public": {"examples": 100}}}
-LORA = {"name": "lora", "rank": 2, "alpha": 2.0}
-LORA4 = {"name": "lora", "rank": 4, "alpha": 4.0}
+LORA = {"name": "lora", "rank": 4, "alpha": 4.0}
+ADAPTED = {"trainable": "adapter+head", "adapter": LORA}
+WITH_BASE = {"trainable": "adapter+head", "adapter": {**LORA, "base_travels": True}}
 PERSONAL = {"model": {"personal": "all"}, "evaluation": {"federated": True}}
 
 STRATEGIES: dict[str, dict[str, Any]] = {
@@ -65,11 +66,11 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedavgm": {"strategy": {"server_momentum": 0.5}},
     "feddf": {**PUBLIC, "strategy": {"distillation_steps": 20, "distillation_batch_size": 32}},
     "feddyn": {"client": {"name": "feddyn"}},
-    "fedex-lora": {"model": {"adapter": {**LORA, "base_travels": True}}},
+    "fedex-lora": {"model": WITH_BASE},
     "fedexp": {},
     "fedgkt": {**PERSONAL, "client": {"name": "fedgkt"}},
     "fedgma": {},
-    "fedit": {"model": {"adapter": LORA}},
+    "fedit": {"model": ADAPTED},
     "fedmd": {
         "data": PUBLIC["data"],
         **PERSONAL,
@@ -85,12 +86,12 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fedrolex": {"client": {"name": "heterofl", "widths": [0.5, 0.25]}},
     "fedyogi": {},
     "fjord": {"client": {"name": "fjord"}},
-    "flora": {"client": {"name": "hetlora"}, "model": {"adapter": {**LORA4, "base_travels": True}}},
+    "flora": {"client": {"name": "hetlora"}, "model": WITH_BASE},
     "fl+hc": {"strategy": {"clusters": 2, "warm_up": 1}},
     "fltrust": {"strategy": {"root_examples": 60}},
     "gradual-pruning": {"strategy": {"first": 1, "last": 2, "inner": {"name": "fedavg"}}},
     "heterofl": {"client": {"name": "heterofl"}},
-    "hetlora": {"client": {"name": "hetlora"}, "model": {"adapter": LORA4}},
+    "hetlora": {"client": {"name": "hetlora"}, "model": ADAPTED},
     "ifca": {"client": {"name": "ifca"}},
     "kd3a": {"client": {"name": "kd3a"}, "data": {"unlabelled": [5]}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
@@ -102,6 +103,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "pfedme": {"client": {"name": "pfedme", "outer_rate": 0.05}},
     "qfedavg": {"strategy": {"client_learning_rate": 0.05}},
     "rfa": {},
+    "semifl": {"client": {"name": "semifl"}, "data": {"unlabelled": [4, 5]}},
     "scaffold": {"client": {"name": "scaffold"}},
 }
 """What each strategy needs beside its own defaults."""

@@ -92,6 +92,9 @@ def gini(values: npt.ArrayLike) -> float:
 def _label_skew(counts: IntArray) -> dict[str, float]:
     """Return the mean total variation distance to the pooled labels, and mean exp(entropy)."""
     counts = counts[counts.sum(axis=1) > 0]
+    if not len(counts):
+        # Nobody holds labels that are known.
+        return {}
     shares = counts / counts.sum(axis=1, keepdims=True)
     pooled = counts.sum(axis=0) / counts.sum()
     logarithms = np.log(shares, where=shares > 0, out=np.zeros_like(shares))

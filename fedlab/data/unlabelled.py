@@ -37,7 +37,7 @@ def without_labels(named: Sequence[int | str], federation: Federation) -> Federa
         return federation
     clients = clients_named(federation.partition, named, KEY)
     dataset = federation.dataset
-    if len(clients) == len(federation):
+    if len(clients) == len(federation) and not federation.root_examples:
         raise FedlabError(f"{KEY}: no client with labels is left; name fewer")
     if isinstance(dataset.train, GeneratedExamples | AbsentExamples):
         raise FedlabError(

@@ -124,8 +124,16 @@ def _random(scenario: Scenario, federation: Federation) -> Iterator[Line]:
 
 
 def _source_only(scenario: Scenario, federation: Federation) -> Iterator[Line]:
-    """Train the clients with labels by a plain average; test as the run is tested."""
-    yield from _rounds(_plain(scenario, _as_much), of_clients(federation, federation.labelled))
+    """Train those with labels by a plain average; test as the run is tested.
+
+    They are clients or, where none of these has labels, the server.
+    """
+    labelled = of_clients(federation, federation.labelled)
+    if not federation.labelled:
+        own, _ = federation.rows(len(federation))
+        server = Partition.of([own])
+        labelled = replace(federation, partition=server, unlabelled=frozenset(), validation=0.0)
+    yield from _rounds(_plain(scenario, _as_much), labelled)
 
 
 def _target_supervised(scenario: Scenario, federation: Federation) -> Iterator[Line]:

@@ -216,6 +216,11 @@ def _unlabelled(setup: Setup) -> Iterator[str]:
             f"evaluation.baselines: '{min(bounds)}' is a bound of adaptation to clients without "
             "labels, and all have some; name those without in data.unlabelled"
         )
+    if len(missing) == setup.population and not setup.algorithm.learns_without_labels:
+        yield (
+            f"data.unlabelled: client '{scenario.client.name}' learns by labels, and no client has "
+            "any; name fewer, or set client.name to one that learns without"
+        )
     if missing and "local" in scenario.evaluation.baselines:
         yield (
             "evaluation.baselines: 'local' lets each client learn alone by its labels, and some "

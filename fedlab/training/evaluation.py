@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from fedlab.data.dataset import Examples, IntArray, Task
 from fedlab.metrics.evaluation import Evaluation
@@ -33,6 +34,12 @@ def predict(
 def classes_of(outputs: torch.Tensor) -> torch.Tensor:
     """Return (N,) the predicted classes; a single score is that of class 1 against class 0."""
     return (outputs[:, 0] > 0).long() if outputs.shape[1] == 1 else outputs.argmax(1)
+
+
+def probabilities_of(outputs: torch.Tensor) -> torch.Tensor:
+    """Return (N, classes) probabilities; a single score is that of class 1 against class 0."""
+    scores = functional.pad(outputs, (1, 0)) if outputs.shape[1] == 1 else outputs
+    return scores.softmax(1)
 
 
 @torch.no_grad()

@@ -51,13 +51,15 @@ ALGORITHMS = {
     "tent": ("fedavg", "tent"),
     "irm": ("fedgma", "irm"),
     "kd3a": ("kd3a", "kd3a"),
+    "semifl": ("semifl", "semifl"),
 }
 EACH = pytest.mark.parametrize("algorithm", ALGORITHMS)
 
 
 def scenario(algorithm: str, *changes: Changes) -> Any:
     strategy, client = ALGORITHMS[algorithm]
-    names = {"strategy": {"name": strategy}, "client": {"name": client}}
+    root = {"root_examples": 20} if strategy == "semifl" else {}
+    names = {"strategy": {"name": strategy, **root}, "client": {"name": client}}
     return scenario_with(BASE, names, *changes)
 
 
