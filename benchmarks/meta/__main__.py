@@ -20,6 +20,8 @@ from fedlab.run.folder import RunFolder
 from fedlab.scenario import load
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
+FAR_OFF = 1000.0
+"""A squared error beyond this, of waves of amplitude 5 at most, says no more than that it is."""
 FIVE_SHOTS = ("client.shots=5", "evaluation.unseen_shots=5")
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "sinusoids-untrained": (
@@ -130,6 +132,8 @@ def text(kind: str, value: float | None) -> str:
     """Return a value as the table has it."""
     if value is None:
         return "not finite"
+    if kind == "sinusoids" and value > FAR_OFF:
+        return "diverges"
     return f"{value:.2f}" if kind == "sinusoids" else f"{100 * value:.1f} %"
 
 
