@@ -264,38 +264,92 @@ def test_protonet_is_judged_by_the_nearest_prototype_of_its_training_part() -> N
     assert metrics["accuracy"] == pytest.approx((nearest == test.targets.numpy()).mean())
 
 
+Weights = dict[str, torch.Tensor]
+Pair = tuple[torch.Tensor, torch.Tensor]
+OTHERS = {
+    "fedmeta, first order": ("fedmeta", "first_order = true"),
+    "fedmeta": ("fedmeta", "first_order = false"),
+    "anil": ("anil", ""),
+    "meta-sgd": ("meta-sgd", ""),
+    "per-fedavg": ("per-fedavg", ""),
+    "reptile": ("reptile", "outer_rate = 0.25"),
+    "protonet": ("protonet", ""),
+}
+BATCH_NORM = {"model": {"hidden": [6], "batch_norm_layers": True}}
+
+
+class Functional:
+    """A client's network as functions of its trained weights, in double precision."""
+
+    def __init__(self, client: Client) -> None:
+        network = client.network
+        network.train_mode()
+        self.module = copy.deepcopy(network.model.module).double()
+        # In training batch norm looks at the batch alone, so that a copy may forget its statistics.
+        if client.worker.scenario.model.batch_norm == "train":
+            torch.func.replace_all_batch_norm_modules_(self.module)
+        self.head = network.head
+        self.names = [entry.name for entry, _ in network.model.trained]
+        found = dict(self.module.named_parameters())
+        self.start = {name: found[name].detach().clone() for name in self.names}
+
+    def outputs(self, weights: Weights, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the outputs, and what enters the head."""
+        entered: list[torch.Tensor] = []
+        hook = self.module.get_submodule(self.head).register_forward_pre_hook(
+            lambda _, given: entered.append(given[0])
+        )
+        outputs = torch.func.functional_call(self.module, weights, (inputs.double(),))
+        hook.remove()
+        return outputs, entered[0].flatten(1)
+
+    def loss(self, weights: Weights, pair: Pair) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(self.outputs(weights, pair[0])[0], pair[1])
+
+    def near(self, weights: Weights, support: Pair, part: str = "", rate: float = ALPHA) -> Weights:
+        """Return where a step leads those whose names begin with ``part``."""
+        slope = torch.func.grad(self.loss)(weights, support)
+        return {n: w - rate * slope[n] * n.startswith(part) for n, w in weights.items()}
+
+    def by_prototypes(self, weights: Weights, support: Pair, query: Pair) -> torch.Tensor:
+        """Return the query's loss by the nearest mean of the support, all as one batch."""
+        _, found = self.outputs(weights, torch.cat([support[0], query[0]]))
+        known, asked = found[: len(support[1])], found[len(support[1]) :]
+        classes = support[1].unique()
+        means = torch.stack([known[support[1] == k].mean(0) for k in classes])
+        scores = -(asked[:, None] - means).square().sum(-1)
+        return torch.nn.functional.cross_entropy(scores, torch.searchsorted(classes, query[1]))
+
+
 @pytest.mark.parametrize("kind", ["batch norm", pytest.param("pretrained", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("order", [1, 2])
-def test_a_step_on_other_networks_is_that_of_torch_func(kind: str, order: int) -> None:
-    changes: Any = PRETRAINED
-    if kind == "batch norm":
-        changes = {"model": {"hidden": [6], "batch_norm_layers": True}}
-    client = Client("fedmeta", f"first_order = {str(order == 1).lower()}", changes)
-    task = client.task()
-    shots = client.worker.algorithm.settings.shots
-    episode = next(iter(episodes(task, 16, shots, 1)))
-    task.network.train_mode()
-    module = copy.deepcopy(task.network.model.module).double()
-    if kind == "batch norm":
-        # In training it looks at the batch alone, so that a copy may forget its statistics.
-        torch.func.replace_all_batch_norm_modules_(module)
-    names = [entry.name for entry, _ in task.network.model.trained]
-    start = {n: p.detach().clone() for n, p in module.named_parameters() if n in names}
-
-    def loss(weights: dict[str, torch.Tensor], pair: Any) -> torch.Tensor:
-        outputs = torch.func.functional_call(module, weights, (pair[0].double(),))
-        return torch.nn.functional.cross_entropy(outputs, pair[1])
-
-    def near(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        slope = torch.func.grad(loss)(weights, episode.support)
-        return {n: w - ALPHA * slope[n] for n, w in weights.items()}
-
-    if order == 1:
-        found = torch.func.grad(loss)(near(start), episode.query)
+@pytest.mark.parametrize("algorithm", OTHERS)
+def test_a_step_on_other_networks_is_that_of_torch_func(kind: str, algorithm: str) -> None:
+    name, keys = OTHERS[algorithm]
+    changes: list[Any] = [BATCH_NORM if kind == "batch norm" else PRETRAINED]
+    if name == "reptile":
+        changes.append({"client": {"batch_size": 1000, "shots": None, "inner_rate": None}})
+    client = Client(name, keys, *changes, strategy="meta-sgd" if name == "meta-sgd" else "fedavg")
+    network, task = Functional(client), client.task()
+    start, gradient = network.start, torch.func.grad
+    if name == "reptile":
+        examples = task.examples
+        everything = task.prepare(examples.inputs), examples.targets
+        far = network.near(start, everything, rate=BETA)
+        ends = {n: start[n] + 0.25 * (far[n] - start[n]) for n in start}
     else:
-        found = torch.func.grad(lambda weights: loss(near(weights), episode.query))(start)
-    wanted = torch.cat([(start[n] - BETA * found[n]).flatten() for n in names])
+        episode = next(iter(episodes(task, 16, client.worker.algorithm.settings.shots, 1)))
+        support, query = episode.support, episode.query
+        if name == "protonet":
+            slope = gradient(network.by_prototypes)(start, support, query)
+        elif name == "per-fedavg" or algorithm == "fedmeta, first order":
+            slope = gradient(network.loss)(network.near(start, support), query)
+        else:
+            part = network.head if name == "anil" else ""
+            slope = gradient(lambda w: network.loss(network.near(w, support, part), query))(start)
+        ends = {n: start[n] - BETA * slope[n] for n in start}
+    wanted = torch.cat([ends[n].flatten() for n in network.names])
     reached = client.trained().weights[: client.layout.wire_parameters].double()
+    assert not torch.allclose(reached, torch.cat([w.flatten() for w in start.values()]), atol=1e-3)
     np.testing.assert_allclose(reached, wanted, rtol=1e-3, atol=1e-4)
 
 
