@@ -45,33 +45,3 @@ def test_parts_of_a_script_give_the_same_bits_inline_and_on_ray(tmp_path: Path) 
 @pytest.mark.parametrize("engine", ["ray", "flower"])
 def test_parts_of_a_program_on_standard_input_do_too(tmp_path: Path, engine: str) -> None:
     weights(tmp_path, engine, stdin=True)
-
-
-@pytest.mark.timeout(300)
-def test_what_no_other_process_can_have_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "locked.py").write_text(
-        "import threading, fedlab\n"
-        "from fedlab.algorithm.client import ClientAlgorithm\n"
-        "lock = threading.Lock()\n"
-        "class Locked(ClientAlgorithm):\n"
-        "    def train(self, task):\n"
-        "        with lock:\n"
-        "            return super().train(task)\n"
-        "try:\n"
-        "    fedlab.run('fedavg', client=Locked, rounds=1, engine={'workers': 1})\n"
-        "except fedlab.FedlabError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "locked.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(fedlab.__file__).parent.parent)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    (line,) = done.stdout.splitlines()
-    assert line.startswith("class '__main__:Locked' cannot be taken to the workers")
-    assert "set engine.name = 'inline'" in line
-    assert not list(tmp_path.glob("runs/*"))

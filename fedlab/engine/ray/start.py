@@ -103,9 +103,9 @@ def start_early(engine: Any, forks_this_process: bool = True) -> None:
     table = engine if isinstance(engine, dict) else {}
     if table.get("name", "ray") != "ray" or _early:
         return
-    if not forks_this_process and _runs():
-        return
     address = address_of(table)
+    if not forks_this_process and _serves(address):
+        return
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
     begin = fork_server.start if forks_this_process else fork_server.spawn
@@ -129,7 +129,7 @@ def ensure_started(address: str | None, is_forked: bool = True) -> tuple[Any, li
     """
     import ray
 
-    if not _early and _runs():
+    if not _early and _serves(address):
         return ray, []
     start = _early.pop() if _early else _begun_late(address, is_forked)
     _wait_for(start)
@@ -162,11 +162,13 @@ def _wait_for(start: RayStart) -> None:
         )
 
 
-def _runs() -> bool:
-    """Return whether Ray runs already, which then serves this run, too."""
+def _serves(address: str | None) -> bool:
+    """Return whether Ray runs already where a run wants it; one of somebody else's serves all."""
     ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return False
     own = own_ray()
-    return ray is not None and ray.is_initialized() and not (own and own.is_lost())
+    return not (own and own.is_lost()) and (not _running or _running[-1].address == address)
 
 
 def own_ray() -> OwnRay | None:
@@ -193,9 +195,12 @@ def _begun_late(address: str | None, is_forked: bool) -> RayStart:
 def _end() -> None:
     """End the Ray of this process, within seconds."""
     while _running:
-        own = _running.pop().own
-        if own is not None:
-            own.end()
+        start = _running.pop()
+        if start.own is not None:
+            start.own.end()
+        elif start.address is not None and start.ready.is_set():
+            # What this process was attached to goes on.
+            sys.modules["ray"].shutdown()
 
 
 def _take_signals_back() -> None:

@@ -65,6 +65,19 @@ def test_early_workers_serve_one_engine_only(started: Started) -> None:
     assert len(started.inits) == 1
 
 
+def test_for_another_place_it_is_started_anew_and_for_the_same_one_it_is_not(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach(ray: Any, address: str, options: dict[str, Any]) -> None:
+        ray.init(address=address, **options)
+
+    monkeypatch.setattr(ray_process, "attach", attach)
+    start_early({"workers": 1})
+    for address in (None, "head:6379", "head:6379", None):
+        ensure_started(address, is_forked=False)
+    assert [options["address"] for options in started.inits] == ["local", "head:6379", "local"]
+
+
 def test_it_is_begun_once(started: Started) -> None:
     start_early({"workers": 1})
     start_early({"workers": 2})
