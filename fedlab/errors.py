@@ -9,8 +9,12 @@ from collections.abc import Iterable
 class FedlabError(Exception):
     """Something the user can mend: one sentence that says what is wrong, where, what is right.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2; so does a notebook.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class FedlabErrors(FedlabError):

@@ -10,11 +10,14 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from fedlab.errors import FedlabError, described
 
 MAIN = "__main__"
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders whose modules every process of this machine finds."""
 
 
 class OwnClasses:
@@ -76,6 +79,22 @@ class OwnClasses:
         """Make classes known that :meth:`packed` has packed in the process that sends the work."""
         if packed:
             self.give_all(pickle.loads(packed))
+
+
+def folder_of(cls: type[Any]) -> str | None:
+    """Return the folder in which another process finds the file of a class of a program's own.
+
+    None: it is installed, or another process cannot import it.
+    """
+    module = sys.modules.get(cls.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None or not _is_importable(cls) or INSTALLED.intersection(Path(file).parts):
+        return None
+    return str(Path(file).absolute().parents[cls.__module__.count(".") + _is_package(module)])
+
+
+def _is_package(module: object) -> bool:
+    return hasattr(module, "__path__")
 
 
 def _is_importable(cls: type[Any]) -> bool:

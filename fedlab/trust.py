@@ -13,23 +13,28 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from fedlab.errors import FedlabError, shortened
+from fedlab.own_classes import MAIN, own_classes
 
 Allowed = bool | Collection[str]
+ON_THE_COMMAND_LINE = "pass --trust if you know it"
 _ALLOWED: ContextVar[Allowed] = ContextVar("own code may be imported", default=True)
+_HINT: ContextVar[str] = ContextVar("how to allow it", default=ON_THE_COMMAND_LINE)
 
 
 @contextmanager
-def own_code(allowed: Allowed) -> Iterator[None]:
+def own_code(allowed: Allowed, hint: str = ON_THE_COMMAND_LINE) -> Iterator[None]:
     """Allow, or refuse, to import classes named as ``module:Class`` within the block.
 
     Args:
         allowed: Whether it is allowed; or the modules from which it is, and no others.
+        hint: How the user may allow it, where it is refused.
     """
-    before = _ALLOWED.set(allowed)
+    before, hint_before = _ALLOWED.set(allowed), _HINT.set(hint)
     try:
         yield
     finally:
         _ALLOWED.reset(before)
+        _HINT.reset(hint_before)
 
 
 def require_trust(name: str) -> None:
@@ -46,8 +51,9 @@ def require_trust(name: str) -> None:
                 "file lists what it does: permissions.modules"
             )
         return
-    if not allowed:
+    # Of what this program has defined itself nothing is imported.
+    is_known = name.partition(":")[0] == MAIN or own_classes.get(name) is not None
+    if not allowed and not is_known:
         raise FedlabError(
-            f"'{shortened(name)}' is code outside fedlab, which this command does not import; "
-            "pass --trust if you know it"
+            f"'{shortened(name)}' is code outside fedlab, which is not imported here; {_HINT.get()}"
         )

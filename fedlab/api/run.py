@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,6 +18,7 @@ from fedlab.errors import FedlabError, unknown
 from fedlab.results.parsing import Anything, read_object
 from fedlab.results.reading import RunRecord
 from fedlab.run.folder import RunFolder
+from fedlab.trust import own_code
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,13 +31,18 @@ if TYPE_CHECKING:
 _SUMMARISED = "everything else of the run can be read"
 
 
-def load_run(path: str | PathLike[str]) -> Run:
+def load_run(path: str | PathLike[str], trust: bool = False) -> Run:
     """Return the run in a folder, whether finished, stopped, killed or still in progress.
+
+    Args:
+        path: The run folder.
+        trust: Whether its scenario, model and predictions may import classes that the run names as
+            ``module:Class``; the folder may be a stranger's. Those of this program are known.
 
     Raises:
         FedlabError: If this is not a run folder.
     """
-    return Run(path)
+    return Run(path, trust)
 
 
 class Run:
@@ -45,8 +52,9 @@ class Run:
         path: The run folder.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], trust: bool = True) -> None:
         self.path = Path(path).absolute()
+        self._trust = trust
         if not (self.path / files.SCENARIO).is_file():
             RunRecord.load(self.path)
 
@@ -57,7 +65,8 @@ class Run:
         Raises:
             FedlabError: If it names classes that cannot be imported here.
         """
-        return Scenario.of(RunFolder.open(self.path).scenario, self.path.name)
+        with self._trusted():
+            return Scenario.of(RunFolder.open(self.path).scenario, self.path.name)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -150,7 +159,8 @@ class Run:
         """
         from fedlab.api.trained import trained_model
 
-        return trained_model(self.path, best)
+        with self._trusted():
+            return trained_model(self.path, best)
 
     def predict(self, inputs: Inputs, top: int = 3, best: bool = False) -> pd.DataFrame:
         """Return predictions for new inputs, a row each.
@@ -167,7 +177,8 @@ class Run:
         """
         from fedlab.api.trained import predictions
 
-        return predictions(self.path, inputs, top, best)
+        with self._trusted():
+            return predictions(self.path, inputs, top, best)
 
     def resume(
         self,
@@ -221,6 +232,9 @@ class Run:
         from fedlab.run.replay import replay
 
         return replay(RunFolder.open(self.path), round, client, alone)
+
+    def _trusted(self) -> AbstractContextManager[None]:
+        return own_code(self._trust, "fedlab.load_run(path, trust=True) does, if you know it")
 
     def _record(self) -> RunRecord:
         return RunRecord.load(self.path)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlab.errors import FedlabError, shortened
-from fedlab.own_classes import own_classes
+from fedlab.own_classes import folder_of, own_classes
 from fedlab.registry import name_of
 from fedlab.scenario.overrides import Taken
 
@@ -35,6 +35,13 @@ class Table:
         self.classes: dict[str, type[Any]] = {}
         for mapping in said:
             self._lay(self.content, mapping, "")
+        folders = dict.fromkeys(filter(None, map(folder_of, self.classes.values())))
+        if folders:
+            # So that workers, and who resumes the run elsewhere, find the files of these classes.
+            self.content["module_folders"] = [
+                *self.content.get("module_folders", []),
+                *folders,
+            ]
 
     def _lay(self, table: dict[str, Any], mapping: Mapping[str, Any], prefix: str) -> None:
         """Lay a mapping on a table; dots, and double underscores, in its keys lead to tables."""

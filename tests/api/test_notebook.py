@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 import fedlab
 from fedlab.api.notebook import run_html
@@ -81,6 +82,12 @@ def test_a_run_shows_itself_and_an_interrupted_cell_stops_after_the_round(
     (result,) = notebook.run("run")
     assert "<Run run: stopped" in result["data"]["text/plain"]
     assert result["data"]["text/html"].count("<svg") == 2
+    with pytest.raises(CellExecutionError):
+        notebook.run("fedlab.Scenario('fedavg', round=3)")
+    (refused,) = notebook.notebook.cells[-1].outputs
+    assert refused["traceback"] == [
+        "FedlabErrors: argument round: there is no such key. Did you mean 'rounds'?"
+    ]
     (plot,) = notebook.run("run.plot()")
     assert "image/png" in plot["data"]
     done = int(notebook.said("print(run.summary['rounds'])"))

@@ -19,7 +19,7 @@ print("imported")
 class Visitor(ClientAlgorithm):
     "Trains as usual."
 """
-SENTENCE = "is code outside fedlab, which this command does not import; pass --trust if you know it"
+SENTENCE = "is code outside fedlab, which is not imported here; pass --trust if you know it"
 
 
 @pytest.fixture(scope="module")
