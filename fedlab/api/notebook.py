@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from fedlab.engine.reports import Report
 from fedlab.run.callbacks import RoundOutcome, RunView
-from fedlab.run.display import PlainLines, introduction, phase_line, round_line
+from fedlab.run.display import (
+    PlainLines,
+    baseline_line,
+    introduction,
+    phase_line,
+    round_line,
+)
 from fedlab.run.folder import RunFolder
 from fedlab.scenario import Scenario
 from fedlab.terminal import PlainConsole
@@ -86,6 +92,7 @@ class NotebookDisplay(PlainLines):
         self._handle: Any = None
         self._lines: list[str] = []
         self._now = "getting ready"
+        self._beside = ""
         self._rounds = (0, 1)
         self._cohort = (0, 0)
         self._drawn = 0.0
@@ -129,6 +136,15 @@ class NotebookDisplay(PlainLines):
         self._cohort = (0, 0)
         self._draw()
 
+    def baseline(self, name: str, line: dict[str, Any]) -> None:
+        """Show a baseline's figures in place of those before."""
+        self._beside = baseline_line(name, line)
+        self._draw(soon=True)
+
+    def closed(self) -> None:
+        """Show all that has come."""
+        self._draw()
+
     def _draw(self, soon: bool = False) -> None:
         """Show the present state; ``soon``: unless it has just been shown."""
         from IPython import display
@@ -150,7 +166,8 @@ class NotebookDisplay(PlainLines):
         bars = _bar(f"round {done} of {rounds}", done, rounds)
         if self._cohort[1]:
             bars += _bar(f"client {self._cohort[0]} of {self._cohort[1]}", *self._cohort)
-        return _card(f"{lines}{bars}<div>{_text(self._now)}</div>")
+        beside = f"<div style='{_MUTED}'>{_text(self._beside)}</div>" if self._beside else ""
+        return _card(f"{lines}{bars}<div>{_text(self._now)}</div>{beside}")
 
 
 def run_html(record: RunRecord) -> str:

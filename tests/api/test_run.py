@@ -173,3 +173,15 @@ def test_a_failed_client_is_listed(tmp_path: Path) -> None:
     (failure,) = run.failures.to_dict("records")
     assert (failure["round"], failure["client"]) == (1, 1)
     assert failure["reason"] == "ValueError: no luck"
+
+
+def test_the_room_that_is_called_has_the_functions_signature() -> None:
+    import inspect
+
+    from fedlab.api import run
+
+    called, function = inspect.signature(fedlab.run), inspect.signature(run)
+    assert list(called.parameters) == list(function.parameters)
+    for name, parameter in called.parameters.items():
+        assert parameter.default == function.parameters[name].default
+        assert parameter.kind == function.parameters[name].kind
