@@ -34,6 +34,12 @@ IRIS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let MLflow write its artifacts, which go into the current folder, elsewhere."""
+    monkeypatch.chdir(tmp_path)
+
+
 class StopAfter(Callback):
     """Ends a run after a round."""
 
