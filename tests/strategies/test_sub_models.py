@@ -282,3 +282,15 @@ def test_a_pretrained_model_is_what_narrower_clients_begin_with(tmp_path: Path) 
     ]
     assert lines[1][0]["test"]["loss"] == pytest.approx(lines[0][1]["test"]["loss"], rel=1e-5)
     assert lines[1][1]["test"]["loss"] < lines[1][0]["test"]["loss"]
+
+
+@pytest.mark.slow
+def test_flowers_engine_reaches_what_inline_does(tmp_path: Path) -> None:
+    losses = []
+    for engine in ("inline", "flower"):
+        scenario = scenario_with(BASE, {"engine": {"name": engine}, "rounds": 2})
+        run(folder := RunFolder.create(tmp_path, engine, scenario))
+        assert not (folder.path / "failures.jsonl").read_text()
+        line = (folder.path / "metrics.jsonl").read_text().splitlines()[-1]
+        losses.append(json.loads(line)["test"]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

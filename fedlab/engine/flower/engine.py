@@ -161,6 +161,7 @@ class FlowerGridEngine(Engine):
             Message(e.message.content, self._nodes[e.client], e.message.metadata.message_type)
             for e in block
         ]
+        contents = {job.client: job.message.content for job in block}
         phase = sent[0].metadata.message_type
         result = BlockResult()
         asked = {}
@@ -178,10 +179,11 @@ class FlowerGridEngine(Engine):
             report = report_of(client, phase, reply)
             try:
                 if self.updates and phase == MessageType.TRAIN:
-                    saved = decode_reply(self.updates, reply.content, sent[0].content)
+                    saved = decode_reply(self.updates, reply.content, contents[client])
                     report = replace(report, bytes_saved=saved)
                 if phase != MessageType.QUERY:
-                    check_reply(reply.content, sent[0].content, phase == MessageType.TRAIN)
+                    is_training = phase == MessageType.TRAIN
+                    check_reply(reply.content, contents[client], is_training)
             except BadReply as error:
                 result.failures.append(Failure(client, phase, str(error)))
                 continue
