@@ -76,6 +76,7 @@ def _running(command: Callable[P, R]) -> Callable[P, R]:
 def _add_commands() -> None:
     from fedlab.cli import (
         assets,
+        bisect,
         check,
         compare,
         compress,
@@ -105,6 +106,7 @@ def _add_commands() -> None:
     app.command("resume")(_running(resume.resume))
     app.command("replay")(_running(replay.replay))
     app.command("fork")(_running(fork.fork))
+    app.command("bisect")(_running(bisect.bisect))
     app.command("value")(_running(value.value))
     app.command("verify")(_running(verify.verify))
     app.command("list")(listing.listing)

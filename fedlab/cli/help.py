@@ -17,7 +17,16 @@ SECTIONS = {
     "Simulate": ("run", "resume", "fork", "finetune", "sweep", "transfer-gain", "crossval"),
     "Find and check": ("list", "show", "check", "data", "assets"),
     "Federate": ("deploy",),
-    "Read the results": ("report", "compare", "metrics", "paper", "replay", "verify", "value"),
+    "Read the results": (
+        "report",
+        "compare",
+        "metrics",
+        "paper",
+        "replay",
+        "verify",
+        "bisect",
+        "value",
+    ),
     "Use what was trained": ("evaluate", "predict", "export", "compress"),
 }
 """The commands of ``fedlab --help``, in the order in which a new user needs them."""

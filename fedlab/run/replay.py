@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from fedlab.run import checkpoint
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.changes import check_unedited
 from fedlab.run.folder import RunFolder
+from fedlab.run.rounds import Rounds
 from fedlab.run.same_data import check_data
 from fedlab.run.simulation import Simulation
 from fedlab.scenario import Scenario
@@ -117,19 +119,34 @@ def replay(
         FedlabError: If the client did not train in that round, or the data are not the run's.
         Exception: Whatever the client's own code raises.
     """
+    check_not_forked(folder, server_round)
+    recorded = _recorded(folder, server_round, client)
+    with reached(folder, server_round, tell) as (simulation, rounds, messages):
+        adds_up = registry.engines.get(folder.scenario.engine.name).traits.adds_up
+        combine = adds_up and traits_of(rounds.strategy).takes_mean
+        update, digest, stacked = _step(simulation, messages, client, combine and not alone)
+    return Replay(server_round, client, update, digest, recorded, stacked)
+
+
+@contextmanager
+def reached(
+    folder: RunFolder, server_round: int, tell: Progress = lambda sentence: None
+) -> Iterator[tuple[Simulation, Rounds, list[Message]]]:
+    """Yield a run right before a round, in this process, with the round's messages.
+
+    Raises:
+        FedlabError: If the run cannot be repeated here, or the round is of another run.
+    """
     if folder.is_deployed:
         raise FedlabError(
             f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
         )
     check_not_forked(folder, server_round)
-    recorded = _recorded(folder, server_round, client)
     saved = checkpoint.load_latest(folder.checkpoints, server_round - 1)
     check_unedited(folder, folder.latest())
-    scenario = _in_this_process(folder.scenario)
-    adds_up = registry.engines.get(folder.scenario.engine.name).traits.adds_up
     with (
         tempfile.TemporaryDirectory(prefix="fedlab-replay-") as scratch,
-        Simulation(scenario) as simulation,
+        Simulation(_in_this_process(folder.scenario)) as simulation,
     ):
         check_data(folder, simulation.federation, simulation.network)
         place_states(simulation, folder, saved, Path(scratch))
@@ -137,10 +154,21 @@ def replay(
         if saved is not None:
             rounds.restore(saved)
         rounds.run()
-        messages = rounds.asked(server_round)[1]
-        combine = adds_up and traits_of(rounds.strategy).takes_mean
-        update, digest, stacked = _step(simulation, messages, client, combine and not alone)
-    return Replay(server_round, client, update, digest, recorded, stacked)
+        yield simulation, rounds, rounds.asked(server_round)[1]
+
+
+def one_step(simulation: Simulation, messages: Sequence[Message], client: int) -> Update:
+    """Train a client by itself, and return its update.
+
+    Args:
+        simulation: A run right before a round.
+        messages: Those of the round.
+        client: The client.
+
+    Raises:
+        Exception: Whatever the client's own code raises.
+    """
+    return _step(simulation, messages, client, combine=False)[0]
 
 
 def check_not_forked(folder: RunFolder, server_round: int) -> None:

@@ -101,6 +101,8 @@ def fit(
                 steps.set_rates(rates, taken, batches.steps)
                 loss = step(task, objective, steps, inputs, targets, is_fused)
                 losses.add(loss, len(targets))
+                if task.watch is not None:
+                    task.watch(float(loss))
                 taken += 1
             epoch += 1
             if stopping is not None and validate is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ class LocalTask:
         micro_batch: How many examples of a batch are computed at once; None: all.
         is_labelled: Whether the targets of ``examples`` are known (``data.unlabelled``).
         has_target: Whether any client of the run is without labels, as a target domain is.
+        watch: Called with the loss before each step, where somebody looks on.
     """
 
     client: int
@@ -91,6 +92,7 @@ class LocalTask:
     micro_batch: int | None = None
     is_labelled: bool = True
     has_target: bool = False
+    watch: Callable[[float], None] | None = None
 
     def cuts(self, batch_size: int) -> bool:
         """Return whether batches of a size are computed in pieces."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -92,6 +92,7 @@ class Worker:
         updates: What happens to updates on their way.
         stacking: Whether and how clients are trained at once.
         time_limit: How long one client may take.
+        watch: Called with the loss before each step of a client, where somebody looks on.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Worker:
     ) -> None:
         task = federation.dataset.task
         self.scenario = scenario
+        self.watch: Callable[[float], None] | None = None
         own: str = getattr(scenario.engine, "device", "cpu")
         self.device = resolved(own if device is None else device)
         seeding.seed_also(self.device)
@@ -428,6 +430,7 @@ class Worker:
             public=self.federation.public,
             scale=LossScale() if scales_losses(self.scenario.engine) else None,
             micro_batch=micro_batch(self.scenario.engine),
+            watch=self.watch,
             is_labelled=assignment.client not in self.federation.unlabelled,
             has_target=bool(self.federation.unlabelled),
         )
