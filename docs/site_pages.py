@@ -1,7 +1,9 @@
 """Pages of the site that are no files of ``docs/``, and Markdown as GitHub reads it.
 
 MkDocs calls the functions ``on_...`` (``hooks`` in mkdocs.yml). Notebooks become pages, the
-project's own pages (``CHANGELOG.md`` and others beside the README) are taken in.
+project's own pages (``CHANGELOG.md`` and others beside the README) are taken in, and each algorithm
+has a page written from the registries. These are made with the site and kept in no commit, so that
+they cannot differ from the code.
 """
 
 from __future__ import annotations
@@ -16,10 +18,25 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from fedlab.scenario.algorithm_pages import algorithms, groups, pages
+
 DOCS = Path(__file__).parent
 PROJECT = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md")
 _FENCE = re.compile(r"(?P<indent> *)```(?P<language>\w*)(?: (?P<file>[\w.]+))?$")
 _ITEM = re.compile(r"([-*]|\d+\.) \S")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Add the algorithms' pages to the navigation, by group, before the results."""
+    listed = {
+        title: [f"algorithms/{one.file}" for one in members]
+        for title, members in groups(algorithms()).items()
+    }
+    entry = ["algorithms/index.md", *({title: files} for title, files in listed.items())]
+    navigation = list(config.nav or [])
+    place = next(i for i, part in enumerate(navigation) if "Results" in part)
+    config.nav = [*navigation[:place], {"Algorithms": entry}, *navigation[place:]]
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -41,6 +58,8 @@ def _pages() -> Iterator[tuple[str, str]]:
     """Yield the path below ``docs/`` and the Markdown of each page."""
     for notebook in sorted((DOCS / "tutorials").glob("*.ipynb")):
         yield f"tutorials/{notebook.stem}.md", notebook_page(notebook)
+    for file, content in pages().items():
+        yield f"algorithms/{file}", content
     for name in PROJECT:
         text = (DOCS.parent / name).read_text(encoding="utf-8")
         yield name, text.replace("](docs/", "](")

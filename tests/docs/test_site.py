@@ -108,3 +108,10 @@ def test_search_finds_a_key_a_command_and_a_notebook(site: Path) -> None:
 def test_files_of_code_blocks_are_titles(site: Path) -> None:
     page = (site / "writing-a-strategy" / "index.html").read_text()
     assert '<span class="filename">fedcm.py</span>' in page
+
+
+def test_each_algorithm_has_its_page_in_the_navigation(site: Path) -> None:
+    assert (site / "algorithms" / "scaffold" / "index.html").exists()
+    index = (site / "algorithms" / "index.html").read_text()
+    assert 'href="scaffold/"' in index
+    assert "Algorithms" in (site / "index.html").read_text()
