@@ -137,7 +137,13 @@ class OwnModules(MetaPathFinder):
         if isinstance(error, SyntaxError) and error.filename:
             return f" ({error.filename}, line {error.lineno})"
         frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if any(_is_below(f.filename, folder) for folder in self._folders)]
+        # What is installed is not the user's, also where the environment lies in their folder.
+        own = [
+            frame
+            for frame in frames
+            if "site-packages" not in Path(frame.filename).parts
+            and any(_is_below(frame.filename, folder) for folder in self._folders)
+        ]
         shown = own or [frame for frame in frames if not _is_import_machinery(frame.filename)]
         return f" ({shown[-1].filename}, line {shown[-1].lineno})" if shown else ""
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,9 +95,9 @@ def test_a_folder_that_may_not_be_written_is_reported(refused, monkeypatch) -> N
 def test_a_file_where_a_checkpoint_belongs_is_reported(typed, monkeypatch) -> None:
     save = checkpoint.save
 
-    def obstructed(folder: Path, state: checkpoint.Checkpoint) -> None:
+    def obstructed(folder: Path, *rest: Any) -> None:
         folder.write_text("in the way")
-        save(folder, state)
+        save(folder, *rest)
 
     monkeypatch.setattr(checkpoint, "save", obstructed)
     outcome = typed("run", "scenario.toml")

@@ -45,6 +45,7 @@ HEAVY = {
     "ffa-lora-vit",
     "ia3-vit",
     "irm",
+    "kd3a",
     "lora-cnn",
     "lora-decoder",
     "lora-minilm",
@@ -68,7 +69,7 @@ HEAVY = {
 }
 # Their data have no address that fedlab fetches from.
 UNFETCHED = {
-    *("coral", "dann", "mmd", "mnist-usps"),
+    *("coral", "dann", "kd3a", "mmd", "mnist-usps"),
     *("fed-heart-disease", "fed-heart-disease-alone", "spoken-digits"),
     *("omniglot-anil", "omniglot-fedavg", "omniglot-maml", "omniglot-protonet"),
 }

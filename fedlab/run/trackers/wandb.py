@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -73,6 +74,7 @@ class WeightsAndBiases(Tracker):
         import wandb
 
         # The same folder is the same run there, also after a resume.
+        hooks = sys.exit, sys.excepthook
         own = hashlib.sha256(f"{self.folder.resolve()}|{name}".encode()).hexdigest()[:16]
         try:
             return wandb.init(
@@ -93,6 +95,9 @@ class WeightsAndBiases(Tracker):
                 f"trackers: Weights & Biases cannot be used: {described(error)}; log in with "
                 "'wandb login', or set mode = 'offline'"
             ) from error
+        finally:
+            # It would see every exit of this process from now on; how the run ends it is told.
+            sys.exit, sys.excepthook = hooks
 
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Send a round's figures."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,17 @@ def records_in(path: Path) -> list[Any]:
         record.ParseFromString(data)
         found.append(record)
     return found
+
+
+def whole_records_in(path: Path) -> list[Any]:
+    """Return the records of a file that its process, another one, has ended."""
+    until = time.monotonic() + 60
+    while True:
+        found = records_in(path)
+        kinds = {record.WhichOneof("record_type") for record in found}
+        if {"run", "exit"} <= kinds or time.monotonic() > until:
+            return found
+        time.sleep(0.2)
 
 
 def log_records(content: bytes) -> Iterator[bytes]:
@@ -74,15 +87,17 @@ def test_offline_files_hold_the_run_and_its_baseline(tmp_path: Path) -> None:
     )
     folder = RunFolder.create_at(tmp_path / "one", scenario)
     callbacks = trackers_of(scenario, folder.path)
+    hooks = sys.exit, sys.excepthook
     run(folder, callbacks)
     run_baselines(folder, callbacks)
     for callback in callbacks:
         callback.closed()
+    assert (sys.exit, sys.excepthook) == hooks
     record = RunRecord.load(folder.path)
     files = list((folder.path / "wandb").glob("offline-run-*/*.wandb"))
     found = {}
     for file in files:
-        records = records_in(file)
+        records = whole_records_in(file)
         (about,) = [r.run for r in records if r.WhichOneof("record_type") == "run"][:1]
         assert about.project == "flowers"
         assert about.run_group == "one"
