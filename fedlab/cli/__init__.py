@@ -83,6 +83,7 @@ def _add_commands() -> None:
         crossval,
         data,
         deploy,
+        doctor,
         evaluate,
         export,
         finetune,
@@ -112,6 +113,7 @@ def _add_commands() -> None:
     app.command("list")(listing.listing)
     app.command("show")(show.show)
     app.command("check")(check.check)
+    app.command("doctor")(doctor.doctor)
     app.command("crossval")(_running(crossval.crossval))
     app.command("finetune")(_running(finetune.finetune))
     app.command("transfer-gain")(_running(transfer_gain.transfer_gain))

@@ -15,7 +15,7 @@ WIDEST = 100
 """Columns that are used of a wide terminal."""
 SECTIONS = {
     "Simulate": ("run", "resume", "fork", "finetune", "sweep", "transfer-gain", "crossval"),
-    "Find and check": ("list", "show", "check", "data", "assets"),
+    "Find and check": ("list", "show", "check", "doctor", "data", "assets"),
     "Federate": ("deploy",),
     "Read the results": (
         "report",

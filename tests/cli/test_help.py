@@ -17,6 +17,7 @@ COMMANDS = [
     ["list"],
     ["show"],
     ["check"],
+    ["doctor"],
     ["crossval"],
     ["transfer-gain"],
     ["finetune"],
