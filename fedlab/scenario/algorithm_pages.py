@@ -218,7 +218,7 @@ def _index(known: list[Algorithm]) -> str:
         "built-in scenario measured. [Sanity](../results/sanity.md) has each strategy on one task.",
     ]
     for title, members in groups(known).items():
-        lines += [f"\n## {title}\n", "| | |", "| --- | --- |"]
+        lines += [f"\n## {title}\n", "| name | what it does |", "| --- | --- |"]
         lines += [f"| [{one.name}]({one.file}) | {_cell(one.summary)} |" for one in members]
     return "\n".join(lines) + "\n"
 
