@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.sanity import parts
 from benchmarks.speed.table import machine
-from fedlab.errors import FedlabError
+from fedlab.errors import FedlabError, one_line
 from fedlab.files import write_whole
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.simulation import Simulation
@@ -124,7 +124,7 @@ def outcome(scenario: Scenario) -> dict[str, Any]:
 def text_of(cell: Mapping[str, Any]) -> str:
     """Return a cell's text."""
     if "refused" in cell:
-        return f"refused: {cell['refused']}"
+        return f"refused: {one_line(cell['refused'])}"
     first, last = ("none" if loss is None else f"{loss:.2f}" for loss in cell["loss"])
     mark = "°" if cell.get("own") else ""
     broken = "" if cell["learns"] else " **does not learn**"
