@@ -80,6 +80,7 @@ def _add_commands() -> None:
         check,
         compare,
         compress,
+        cross_site,
         crossval,
         data,
         deploy,
@@ -107,6 +108,7 @@ def _add_commands() -> None:
     app.command("resume")(_running(resume.resume))
     app.command("replay")(_running(replay.replay))
     app.command("fork")(_running(fork.fork))
+    app.command("cross-site")(_running(cross_site.cross_site))
     app.command("bisect")(_running(bisect.bisect))
     app.command("value")(_running(value.value))
     app.command("verify")(_running(verify.verify))

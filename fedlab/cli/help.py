@@ -26,6 +26,7 @@ SECTIONS = {
         "verify",
         "bisect",
         "value",
+        "cross-site",
     ),
     "Use what was trained": ("evaluate", "predict", "export", "compress"),
 }

@@ -19,6 +19,7 @@ from fedlab.results.rows import (
     ChangesFile,
     ClientRow,
     Confusion,
+    CrossSite,
     DataFile,
     FailureRow,
     ForkFile,
@@ -55,6 +56,7 @@ class RunRecord:
         summary: The summary, or None if the run did not finish.
         alias: What is shown in place of the folder's name.
         fork: Which run it goes on from, or None.
+        cross_site: What every client's model reaches on every client's part, or None.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class RunRecord:
     summary: Summary | None = None
     alias: str = ""
     fork: ForkFile | None = None
+    cross_site: CrossSite | None = None
 
     @classmethod
     def load(cls, path: Path) -> RunRecord:
@@ -108,6 +111,7 @@ class RunRecord:
             confusion=read_object(path / files.CONFUSION, Confusion, _WITHOUT),
             summary=read_object(path / files.SUMMARY, Summary, _WITHOUT),
             fork=read_object(path / files.FORK, ForkFile, _WITHOUT),
+            cross_site=read_object(path / files.CROSS_SITE, CrossSite, _WITHOUT),
         )
 
     @property

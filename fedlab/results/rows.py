@@ -139,6 +139,31 @@ class Confusion(Row):
         return self
 
 
+class CrossSite(Row):
+    """``cross-site.json``: every client's model on every client's own part.
+
+    Attributes:
+        round: After which round of training.
+        metric: What was measured.
+        clients: Which clients.
+        whole: What the model that all were sent reaches on each client's part; None: it has none.
+        matrix: What each client's model (a row) reaches on each client's part (a column).
+    """
+
+    round: RoundNumber
+    metric: str
+    clients: list[Count]
+    whole: list[float | None]
+    matrix: list[list[float | None]]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        count = len(self.clients)
+        if len(self.whole) != count or [len(row) for row in self.matrix] != [count] * count:
+            raise ValueError(f"matrix: not {count} rows of {count} numbers, one for each client")
+        return self
+
+
 class Described(Row):
     """Which clients of a large population ``partition.json`` describes."""
 

@@ -157,6 +157,25 @@ def reached(
         yield simulation, rounds, rounds.asked(server_round)[1]
 
 
+def asked_of(simulation: Simulation, messages: Sequence[Message]) -> dict[int, Assignment]:
+    """Return what is asked of each client, by its number.
+
+    Args:
+        simulation: A run right before a round.
+        messages: Those of the round.
+    """
+    engine = simulation.engine
+    assert isinstance(engine, InlineEngine)
+    by_client = {client_of(message.metadata.dst_node_id): message for message in messages}
+    decode = Decoder()
+    return {
+        client: assignment(
+            engine.worker, decode, client, message.content, engine.states.get(client).copy()
+        )
+        for client, message in by_client.items()
+    }
+
+
 def one_step(simulation: Simulation, messages: Sequence[Message], client: int) -> Update:
     """Train a client by itself, and return its update.
 

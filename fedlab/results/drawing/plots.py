@@ -10,14 +10,14 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedlab.metrics.names import MetricName, steps_text
+from fedlab.metrics.names import MetricName, metric_name, steps_text
 from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LABELS, LocalSpread, baseline_curve, local_spread
 from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
 from fedlab.results.forks import parent_of
 from fedlab.results.reading import RunRecord
-from fedlab.results.rows import RoundRow
+from fedlab.results.rows import CrossSite, RoundRow
 
 MARKED_UP_TO = 30
 BARS_UP_TO = 60
@@ -197,6 +197,32 @@ def draw_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Fi
         tilt = 45 if max(map(len, names)) > 2 else 0
         axes.set_xticks(range(classes), names, rotation=tilt, ha="right" if tilt else "center")
         axes.set_yticks(range(classes), names)
+    return figure
+
+
+def draw_cross_site(found: CrossSite) -> Figure:
+    """Draw clients' models (rows) on clients' parts (columns), the best values darkest."""
+    metric = metric_name(found.metric)
+    values = np.array([[np.nan if v is None else v for v in row] for row in found.matrix], float)
+    shown = values if metric.higher_is_better else -values
+    figure, (axes,) = new_figure(size=(4.8, 4.2))
+    low, high = np.nanmin(shown), np.nanmax(shown)
+    shares = np.nan_to_num((shown - low) / max(high - low, 1e-12))
+    image = np.empty((*values.shape, 4))
+    image[..., :3] = to_rgb(LIGHT["federated"])
+    image[..., 3] = 0.9 * shares
+    axes.imshow(image, interpolation="none", aspect="auto")
+    axes.grid(visible=False)
+    axes.set(xlabel=f"{metric.label} on the part of client", ylabel="model of client")
+    if len(found.clients) <= CLASSES_WITH_NUMBERS:
+        for (row, column), value in np.ndenumerate(values):
+            color = LIGHT["on_federated" if shares[row, column] > 0.6 else "ink"]
+            text = "–" if np.isnan(value) else metric.text(value).replace(f"{NBSP}%", "")
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+    if len(found.clients) <= CLASSES_WITH_NAMES:
+        names = [str(client) for client in found.clients]
+        axes.set_xticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names)
     return figure
 
 

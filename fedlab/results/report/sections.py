@@ -13,6 +13,7 @@ from fedlab.metrics.names import MetricName, headline, metric_name
 from fedlab.metrics.quantities import NBSP, bytes_text, rounds_text, seconds_text
 from fedlab.metrics.spread import describe
 from fedlab.results.baselines import LABELS, baseline_curve, local_spread
+from fedlab.results.cross_site import sentence_of, table_of
 from fedlab.results.drawing import plots
 from fedlab.results.drawing.partition import draw_partition
 from fedlab.results.own_parts import own_parts, part_name
@@ -61,6 +62,7 @@ def sections(record: RunRecord) -> list[Section]:
         learning,
         sites,
         clients,
+        cross_site,
         unseen,
         partition,
         confusion,
@@ -199,6 +201,24 @@ def partition(record: RunRecord) -> Section | None:
     alt = "Who holds what: " + lead
     pictures = [Picture("partition", draw_partition(found), alt, wide=True)]
     return Section("partition", "Partition", lead, "partition.json", pictures, facts)
+
+
+def cross_site(record: RunRecord) -> Section | None:
+    """Every client's model on every client's own part, where it was measured."""
+    found = record.cross_site
+    if found is None:
+        return None
+    table = table_of(found)
+    picture = Picture("cross-site", plots.draw_cross_site(found), sentence_of(found))
+    rows = [list(row) for row in table.rows]
+    return Section(
+        "cross-site",
+        "Client by client",
+        sentence_of(found),
+        f"cross-site.json, round {found.round}",
+        [picture],
+        tables=[Table(list(table.headers), rows, f"Each client's model ({len(found.clients)})")],
+    )
 
 
 def confusion(record: RunRecord) -> Section | None:
