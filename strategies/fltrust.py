@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
-    ServerContext,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
@@ -40,31 +38,10 @@ class FlTrust(VectorStrategy):
     The server trains on a small root data set as a client would: g₀. Trust TSᵢ =
     max(0, cos(gᵢ, g₀)), then w ← w + α / Σ TSᵢ · Σ TSᵢ (‖g₀‖ / ‖gᵢ‖) gᵢ (Algorithm 2). If nobody
     is trusted, the weights stay as they are. Examples and ``weighting`` have no effect.
-
-    Attributes:
-        train_on_root: Returns the weights after training on the root data, given the round and the
-            initial weights.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = FlTrustSettings
     traits = Traits(needs_root=True, statistics="median")
-    train_on_root: Callable[[int, Vector], Vector]
-
-    def begin(self, context: ServerContext) -> None:
-        """Store the function that trains on the root data."""
-        super().begin(context)
-        assert context.train_on_root is not None
-        self.train_on_root = context.train_on_root
-
-    def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield an objection if the engine cannot train on the server's own data."""
-        yield from super().objections(setup)
-        if not setup.engine.holds_root:
-            yield (
-                f"engine.name: the nodes of engine '{setup.scenario.engine.name}' are all clients, "
-                "and strategy 'fltrust' trains on the server's own data; use engine 'ray' or "
-                "'inline'"
-            )
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the weights moved by the trusted part of the updates."""

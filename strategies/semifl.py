@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import Traits
 from fedlab.algorithm.vector_strategy import (
     Reply,
-    ServerContext,
     Vector,
     VectorStrategy,
     VectorStrategySettings,
@@ -42,31 +40,10 @@ class SemiFl(VectorStrategy):
     for as many epochs or steps as a client: one after the other, and not side by side, is what the
     paper calls alternate training. Running statistics of batch norm are those of the server's
     training; the paper estimates them anew over all clients ("static batch norm").
-
-    Attributes:
-        train_on_root: Returns the weights after training on the server's examples, given the round
-            and the weights to begin with.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = SemiFlSettings
     traits = Traits(client="semifl", needs_root=True, statistics="own")
-    train_on_root: Callable[[int, Vector], Vector]
-
-    def begin(self, context: ServerContext) -> None:
-        """Store the function that trains on the server's examples."""
-        super().begin(context)
-        assert context.train_on_root is not None
-        self.train_on_root = context.train_on_root
-
-    def objections(self, setup: Setup) -> Iterator[str]:
-        """Yield an objection if the engine cannot train on the server's own data."""
-        yield from super().objections(setup)
-        if not setup.engine.holds_root:
-            yield (
-                f"engine.name: the nodes of engine '{setup.scenario.engine.name}' are all clients, "
-                "and strategy 'semifl' trains on the server's own data; use engine 'ray' or "
-                "'inline'"
-            )
 
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
         """Return the mean of the replies, trained on the server's examples."""

@@ -104,11 +104,14 @@ class VectorStrategy(CohortSampling):
         traits: What it takes and needs; with ``takes_mean``, :meth:`step` gets one reply, the
             weighted mean, instead of each client's.
         context: What the server has for it; set by :meth:`begin`.
+        train_on_root: Returns the weights after training on the root data, given the round and the
+            initial weights; set by :meth:`begin`, with ``needs_root`` among the traits.
         cohort, population: How many clients the round was sent to, of how many.
     """
 
     Settings: ClassVar[type[VectorStrategySettings]] = VectorStrategySettings
     traits: Traits = Traits()
+    train_on_root: Callable[[int, Vector], Vector]
 
     def __init__(self, settings: Any) -> None:
         sampling = {name: getattr(settings, name) for name in StrategySettings.model_fields}
@@ -130,6 +133,9 @@ class VectorStrategy(CohortSampling):
         """Take what the server has for the algorithm; called once, before the first round."""
         self.context = context
         self.layout = context.layout
+        if self.traits.needs_root:
+            assert context.train_on_root is not None
+            self.train_on_root = context.train_on_root
 
     @property
     def device(self) -> torch.device:
@@ -144,6 +150,12 @@ class VectorStrategy(CohortSampling):
         """
         if self.traits.needs_public:
             yield from _public(setup)
+        if self.traits.needs_root and not setup.engine.holds_root:
+            yield (
+                f"engine.name: the nodes of engine '{setup.scenario.engine.name}' are all clients, "
+                f"and strategy '{self.settings.name}' trains on the server's own data; use engine "
+                "'ray' or 'inline'"
+            )
 
     @abstractmethod
     def step(self, server_round: int, weights: Vector, replies: Sequence[Reply]) -> Vector:
