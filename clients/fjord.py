@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
+from fedlab.models.narrow import Width
 from fedlab.models.network import Network
 from fedlab.models.selection import BatchNorm
 from fedlab.registry import clients
 from fedlab.training.task import LocalTask, Update
-
-Width = Annotated[float, Field(gt=0, le=1)]
 
 
 class FjordSettings(ClientSettings):

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import nn
 
 from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
+from fedlab.models.narrow import Width
 from fedlab.models.network import Network
 from fedlab.registry import clients
 from fedlab.training.loop import Fit
 from fedlab.training.task import Arrays, LocalTask, Update
 from fedlab.training.terms import Objective, TaskLoss
-
-Width = Annotated[float, Field(gt=0, le=1)]
 
 
 class HeteroFlSettings(ClientSettings):

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Annotated
 
 import torch
+from pydantic import Field
 
 from fedlab.errors import FedlabError
 from fedlab.models.layout import Layout
 from fedlab.models.settings import ModelSettings
+
+Width = Annotated[float, Field(gt=0, le=1)]
+"""Of a model: which part it has of the units of each hidden layer."""
 
 
 def narrowed(settings: ModelSettings, width: float) -> ModelSettings:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from fedlab import files
@@ -62,6 +63,7 @@ class Chain(Callback):
         self._link = state[LINK]
 
 
+@cache
 def source_digest() -> str:
     """Return a digest of fedlab's own source, its strategies and clients."""
     return str(host_class()().facts()["fedlab"])

@@ -43,7 +43,7 @@ def cross_site(folder: RunFolder, tell: Progress = lambda sentence: None) -> Cro
         engine = simulation.engine
         assert isinstance(engine, InlineEngine)
         clients = sorted(client_of(m.metadata.dst_node_id) for m in messages)[:MOST]
-        asked = asked_of(simulation, messages)
+        asked = asked_of(simulation, messages, clients)
         held = {c: len(simulation.federation.evaluation_examples(c)) for c in clients}
         if not any(held.values()):
             raise FedlabError(

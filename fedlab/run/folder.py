@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ class RunFolder:
             most = None if keep == "all" else keep
             checkpoint.save(self.checkpoints, state, most, self.fork_round)
 
-    @property
+    @cached_property
     def fork_round(self) -> int | None:
         """Return the round of another run that this one goes on from; None where it began anew."""
         found = read_object(self.path / files.FORK, ForkFile)

@@ -21,7 +21,7 @@ from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.lines import up_to_round
 from fedlab.run.rehearsal import rehearse
-from fedlab.run.replay import StopBefore
+from fedlab.run.replay import StopBefore, check_here
 from fedlab.scenario import Scenario, dumps
 from fedlab.scenario.changes import Change, content_of, differences, leaves
 from fedlab.scenario.loading import changed
@@ -92,10 +92,7 @@ def _wanted(
     parent: RunFolder, at: int, overrides: Sequence[str]
 ) -> tuple[Scenario, dict[str, Change]]:
     """Return the scenario from the fork on, checked, and what is changed."""
-    if parent.is_deployed:
-        raise FedlabError(
-            f"{parent.path} is the run of a deployment, whose clients' data are at the sites"
-        )
+    check_here(parent)
     done = checkpoint.newest(parent.checkpoints)
     last = done[0] if done is not None else 0
     if not 0 <= at <= last:

@@ -137,19 +137,9 @@ def reached(
     Raises:
         FedlabError: If the run cannot be repeated here, or the round is of another run.
     """
-    if folder.is_deployed:
-        raise FedlabError(
-            f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
-        )
     check_not_forked(folder, server_round)
     saved = checkpoint.load_latest(folder.checkpoints, server_round - 1)
-    check_unedited(folder, folder.latest())
-    with (
-        tempfile.TemporaryDirectory(prefix="fedlab-replay-") as scratch,
-        Simulation(_in_this_process(folder.scenario)) as simulation,
-    ):
-        check_data(folder, simulation.federation, simulation.network)
-        place_states(simulation, folder, saved, Path(scratch))
+    with repeated(folder, _in_this_process(folder.scenario), saved) as simulation:
         rounds = simulation.rounds([StopBefore(server_round, tell)])
         if saved is not None:
             rounds.restore(saved)
@@ -157,23 +147,68 @@ def reached(
         yield simulation, rounds, rounds.asked(server_round)[1]
 
 
-def asked_of(simulation: Simulation, messages: Sequence[Message]) -> dict[int, Assignment]:
-    """Return what is asked of each client, by its number.
+@contextmanager
+def repeated(
+    folder: RunFolder, scenario: Scenario, saved: checkpoint.Checkpoint | None = None
+) -> Iterator[Simulation]:
+    """Yield a run's simulation, on the run's data, whose rounds write nothing to its folder.
+
+    Args:
+        folder: The run folder.
+        scenario: The run's, on whichever engine.
+        saved: Where its rounds will begin; None: at the beginning.
+
+    Raises:
+        FedlabError: If the run cannot be repeated here.
+    """
+    check_here(folder)
+    check_unedited(folder, folder.latest())
+    with (
+        tempfile.TemporaryDirectory(prefix="fedlab-repeated-") as scratch,
+        Simulation(scenario) as simulation,
+    ):
+        check_data(folder, simulation.federation, simulation.network)
+        _place_states(simulation, folder, saved, Path(scratch))
+        yield simulation
+
+
+def check_here(folder: RunFolder) -> None:
+    """Check that a run's clients have their data here.
+
+    Raises:
+        FedlabError: If they are sites elsewhere.
+    """
+    if folder.is_deployed:
+        raise FedlabError(
+            f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
+        )
+
+
+def asked_of(
+    simulation: Simulation, messages: Sequence[Message], clients: Sequence[int]
+) -> dict[int, Assignment]:
+    """Return what is asked of each of some clients, by its number.
 
     Args:
         simulation: A run right before a round.
         messages: Those of the round.
+        clients: Who is asked.
     """
     engine = simulation.engine
     assert isinstance(engine, InlineEngine)
-    by_client = {client_of(message.metadata.dst_node_id): message for message in messages}
+    contents = _contents(messages)
     decode = Decoder()
     return {
         client: assignment(
-            engine.worker, decode, client, message.content, engine.states.get(client).copy()
+            engine.worker, decode, client, contents[client], engine.states.get(client).copy()
         )
-        for client, message in by_client.items()
+        for client in clients
     }
+
+
+def _contents(messages: Sequence[Message]) -> dict[int, RecordDict]:
+    """Return the contents of messages by client."""
+    return {client_of(message.metadata.dst_node_id): message.content for message in messages}
 
 
 def one_step(simulation: Simulation, messages: Sequence[Message], client: int) -> Update:
@@ -247,7 +282,7 @@ def _in_this_process(scenario: Scenario) -> Scenario:
     return scenario.model_copy(update={"engine": engine})
 
 
-def place_states(
+def _place_states(
     simulation: Simulation, folder: RunFolder, saved: checkpoint.Checkpoint | None, scratch: Path
 ) -> None:
     """Let clients' states be read where the run keeps them, and written elsewhere."""
@@ -269,22 +304,18 @@ def _step(
     """
     engine = simulation.engine
     assert isinstance(engine, InlineEngine)
-    by_client = {client_of(message.metadata.dst_node_id): message for message in messages}
-    if client not in by_client:
+    contents = _contents(messages)
+    if client not in contents:
         raise FedlabError(f"--client {client}: it was dropped in this round, and did not train")
     worker = engine.worker
     is_stacked = combine and worker.stacking.decision.used
-    members = engine.block_of(client, list(by_client)) if is_stacked else [client]
-    decode = Decoder()
-    asked: dict[int, Assignment] = {}
-    for member in members:
-        state: RecordDict = engine.states.get(member).copy()
-        asked[member] = assignment(worker, decode, member, by_client[member].content, state)
+    members = engine.block_of(client, list(contents)) if is_stacked else [client]
+    asked = asked_of(simulation, messages, members)
     if is_stacked:
         update = _of_stack(worker, list(asked.values()), client)
     else:
         update = worker.train(asked[client])
-    arrays = sent_arrays(update, weights_key(by_client[client].content))
+    arrays = sent_arrays(update, weights_key(contents[client]))
     return update, digest_of(arrays), len(members) if is_stacked else 0
 
 

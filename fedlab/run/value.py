@@ -12,11 +12,9 @@ what approximate unlearning is to be compared with: a model that has never seen 
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from flwr.app import Message
@@ -26,11 +24,9 @@ from fedlab.engine.reports import Exchange
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.results.shapley import shapley_values
-from fedlab.run.changes import check_unedited
 from fedlab.run.folder import RunFolder
-from fedlab.run.replay import place_states
+from fedlab.run.replay import repeated
 from fedlab.run.rounds import Rounds
-from fedlab.run.same_data import check_data
 from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import new_weights
 from fedlab.wire.protocol import client_of
@@ -155,13 +151,8 @@ def value(
 
 
 def _check(folder: RunFolder) -> None:
-    if folder.is_deployed:
-        raise FedlabError(
-            f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
-        )
     if folder.fork_round is not None:
         raise FedlabError(f"{folder.path} is a fork, whose first rounds another scenario made")
-    check_unedited(folder, folder.latest())
 
 
 def _leave_one_out(folder: RunFolder, clients: Sequence[int], tell: Progress) -> Values:
@@ -193,14 +184,9 @@ def _last(folder: RunFolder, client: int | None) -> tuple[MetricName, float]:
 @contextmanager
 def _again(folder: RunFolder) -> Iterator[Simulation]:
     """Yield a run's simulation, from its beginning; nothing is written to its folder."""
-    with (
-        tempfile.TemporaryDirectory(prefix="fedlab-value-") as scratch,
-        Simulation(folder.scenario) as simulation,
-    ):
-        check_data(folder, simulation.federation, simulation.network)
+    with repeated(folder, folder.scenario) as simulation:
         if not len(simulation.federation.dataset.test):
             raise FedlabError("the server has no test set that clients could be measured by")
-        place_states(simulation, folder, None, Path(scratch))
         yield simulation
 
 

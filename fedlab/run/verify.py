@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from fedlab import files
@@ -15,11 +13,8 @@ from fedlab.results.parsing import Anything, read_object
 from fedlab.run import checkpoint
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView
 from fedlab.run.chain import LINK, WEIGHTS, first_link, next_link, source_digest
-from fedlab.run.changes import check_unedited
 from fedlab.run.folder import RunFolder, environment, weights_digest
-from fedlab.run.replay import StopBefore, place_states
-from fedlab.run.same_data import check_data
-from fedlab.run.simulation import Simulation
+from fedlab.run.replay import StopBefore, repeated
 
 Progress = Callable[[str], None]
 
@@ -88,16 +83,11 @@ def verify(
     Raises:
         FedlabError: If the folder has no rounds, or its data are not here.
     """
-    if folder.is_deployed:
-        raise FedlabError(
-            f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
-        )
     lines = {line["round"]: line for line in folder.lines(files.METRICS)}
     forked = folder.fork_round or 0
     done = [number for number in sorted(lines) if number > forked and WEIGHTS in lines[number]]
     if not done:
         raise FedlabError(f"{folder.path} holds no rounds with digests of their weights")
-    check_unedited(folder, folder.latest())
     result = _chain(folder, [lines[number] for number in sorted(lines)])
     chosen = set(done)
     if rounds is not None and rounds < len(done):
@@ -176,12 +166,7 @@ def _run_again(
 ) -> dict[int, dict[str, Any]]:
     """Return the lines of the rounds after a checkpoint, up to a last one; nothing is written."""
     collected = _Collected()
-    with (
-        tempfile.TemporaryDirectory(prefix="fedlab-verify-") as scratch,
-        Simulation(folder.scenario) as simulation,
-    ):
-        check_data(folder, simulation.federation, simulation.network)
-        place_states(simulation, folder, start, Path(scratch))
+    with repeated(folder, folder.scenario, start) as simulation:
         rounds = simulation.rounds([collected, StopBefore(last + 1, tell)])
         if start is not None:
             rounds.restore(start)
