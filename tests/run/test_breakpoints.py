@@ -63,7 +63,7 @@ def test_on_a_terminal_the_bars_give_way_and_leaving_ends_the_run(tmp_path: Path
     )
     os.close(theirs)
     said = b""
-    while b"(Pdb)" not in said:
+    while not said.endswith(b"(Pdb) "):
         said += os.read(ours, 4096)
     quiet, _, _ = select.select([ours], [], [], 1.5)
     assert not quiet, os.read(ours, 4096)
