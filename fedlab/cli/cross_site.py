@@ -9,7 +9,7 @@ from fedlab.cli.options import RunFolderPath
 
 def cross_site(run: RunFolderPath) -> None:
     """Evaluate every client's model on every client's own part, for a table and the report."""
-    from fedlab.cli.compare import print_table
+    from fedlab.cli.tables import print_table
     from fedlab.results.cross_site import table_of
     from fedlab.results.report.page import write_report
     from fedlab.run.cross_site import cross_site as measure

@@ -100,7 +100,7 @@ def sweep(
     wanted = search_of(search, trials, sampler, pruner) if search else None
     described, base = load_sweep(name, grid or [], seeds, told, wanted)
     folder = output or Path("runs") / f"{base}-sweep"
-    run = SweepRun(folder, described, jobs)
+    run = SweepRun(folder, described, jobs, against)
     typer.echo(_begins(run, folder))
     progress = _Progress()
     if not run.run(progress.ended):
@@ -146,7 +146,7 @@ class _Progress:
 
 
 def _show(run: SweepRun, folder: Path, target: float | None, against: str) -> None:
-    from fedlab.cli.compare import say_settings
+    from fedlab.cli.tables import say_settings
     from fedlab.terminal import PlainConsole
     from fedlab.use.sweep.running import OUTPUTS, compared, write_outputs
 

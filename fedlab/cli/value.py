@@ -35,7 +35,7 @@ def value(
     folder = RunFolder.open(run)
     start_early(folder.scenario.engine.model_dump())
 
-    from fedlab.cli.compare import print_table
+    from fedlab.cli.tables import print_table
     from fedlab.files import write_whole
     from fedlab.results.text_tables import TextTable
     from fedlab.run.value import ranked

@@ -14,14 +14,11 @@ from matplotlib.figure import Figure
 from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import NBSP, bytes_text, seconds_text
-from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
-from fedlab.results.drawing.style import SERIES, named, new_figure, shared_legend
+from fedlab.results.drawing.bands import draw_bands
 from fedlab.results.reading import RunRecord
 from fedlab.results.run_groups import RunGroup, groups_of, seed_of
 from fedlab.results.sweep_folder import records_in
 from fedlab.results.text_tables import TextTable
-
-LINE_STYLES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -37,15 +34,19 @@ class Comparison:
     metric: MetricName
 
     @classmethod
-    def load(cls, paths: Sequence[Path]) -> Comparison:
+    def load(cls, paths: Sequence[Path], fewest: int = 2) -> Comparison:
         """Read the runs in these folders, of which each may be a run's or a sweep's.
 
+        Args:
+            paths: The folders.
+            fewest: How many runs there have to be.
+
         Raises:
-            FedlabError: If there are fewer than two, one is not a run or was never evaluated, or
+            FedlabError: If there are fewer, one is not a run or was never evaluated, or
                 their tasks differ.
         """
         records = records_in(paths)
-        if len(records) < 2:
+        if len(records) < fewest:
             raise FedlabError("compare needs two or more run folders")
         for record in records:
             if record.metric is None:
@@ -152,20 +153,10 @@ class Comparison:
 
     def draw(self) -> Figure:
         """Draw the test metric of every run over rounds, and over megabytes transferred."""
-        figure, (over_rounds, over_megabytes) = new_figure(panels=2, size=(9.6, 4.2))
-        for place, (name, record) in enumerate(zip(self.names, self.records, strict=True)):
-            role = SERIES[place % len(SERIES)]
-            style = LINE_STYLES[place // len(SERIES) % len(LINE_STYLES)]
-            megabytes, values = communication(record, self.metric)
-            # Of a long path its end tells runs apart.
-            label = name if len(name) <= 50 else f"…{name[-49:]}"
-            shown = named(label, 60)
-            line(over_rounds, [r.round for r in record.tested], values, role, shown, style)
-            line(over_megabytes, megabytes, values, role, shown, style)
-        finish(over_rounds, self.metric, f"test {self.metric.label}")
-        finish(over_megabytes, self.metric, "", MEGABYTES)
-        shared_legend(figure, over_rounds)
-        return figure
+        pairs = zip(self.names, self.records, strict=True)
+        # Of a long path its end tells runs apart.
+        labelled = [(n if len(n) <= 50 else f"…{n[-49:]}", record) for n, record in pairs]
+        return draw_bands([RunGroup(name, {}, [record]) for name, record in labelled], self.metric)
 
     def _fairness(self, name: str, record: RunRecord) -> list[str] | None:
         rows = [row for row in record.rounds if self.metric.name in row.clients]

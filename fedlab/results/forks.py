@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-from fedlab.errors import FedlabError
-from fedlab.results.reading import RunRecord
-
-
-def parent_of(record: RunRecord) -> RunRecord | None:
-    """Return the run that another goes on from; None where it began anew, or that one has gone."""
-    if record.fork is None:
-        return None
-    path = Path(record.fork.of)
-    if not path.is_dir():
-        # Both may have been moved together.
-        path = record.path.resolve().parent / path.name
-    try:
-        return RunRecord.load(path)
-    except FedlabError:
-        return None
+from fedlab.results.reading import RunRecord, value_text
 
 
 def changes_of(record: RunRecord) -> str:
     """Return what is another from the fork on, in words."""
     assert record.fork is not None
     return ", ".join(
-        f"{key} {_shown(change.after)} in place of {_shown(change.before)}"
+        f"{key} {value_text(change.after)} in place of {value_text(change.before)}"
         for key, change in record.fork.changed.items()
     )
 
@@ -37,7 +19,7 @@ def against_parent(record: RunRecord) -> str:
 
     Both are compared in the last round that both were tested in.
     """
-    parent, metric = parent_of(record), record.metric
+    parent, metric = record.parent, record.metric
     if record.fork is None or parent is None or metric is None:
         return ""
     own = {row.round: row.value(metric.name) for row in record.tested}
@@ -54,7 +36,3 @@ def against_parent(record: RunRecord) -> str:
         f"test {metric.label} is {metric.text(own[last])}, and {metric.text(other[last])} "
         f"there: {sign}{metric.difference(difference)}"
     )
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False)

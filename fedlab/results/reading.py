@@ -151,6 +151,20 @@ class RunRecord:
                 found = row
         return found
 
+    @cached_property
+    def parent(self) -> RunRecord | None:
+        """Return the run that this one goes on from; None where it began anew, or that is gone."""
+        if self.fork is None:
+            return None
+        path = Path(self.fork.of)
+        if not path.is_dir():
+            # Both may have been moved together.
+            path = self.path.resolve().parent / path.name
+        try:
+            return RunRecord.load(path)
+        except FedlabError:
+            return None
+
     @property
     def bytes_moved(self) -> int:
         """Return the bytes transferred in all rounds, down and up."""
@@ -197,12 +211,13 @@ def _changes(path: Path) -> list[str]:
     """Return what was changed of the scenario while the run went on, a sentence each."""
     found = read_object(path, ChangesFile, _WITHOUT)
     return [
-        f"{key}: {_value(change.after)} from round {entry.round + 1} on, {_value(change.before)} "
-        "before"
+        f"{key}: {value_text(change.after)} from round {entry.round + 1} on, "
+        f"{value_text(change.before)} before"
         for entry in (found.changes if found is not None else [])
         for key, change in entry.changed.items()
     ]
 
 
-def _value(value: JsonValue) -> str:
+def value_text(value: JsonValue) -> str:
+    """Return a key's value as text."""
     return "not set" if value is None else json.dumps(value, ensure_ascii=False)

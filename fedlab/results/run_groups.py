@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ class RunGroup:
 
 def seed_of(record: RunRecord) -> int:
     """Return the seed of a run."""
-    return int(tomllib.loads(record.scenario_text).get(SEED, 0))
+    return record.scenario.seed
 
 
 def groups_of(records: Sequence[RunRecord]) -> list[RunGroup]:
@@ -119,22 +120,29 @@ def _leaves(value: Any, key: str) -> Iterable[tuple[str, Any]]:
 
 
 def _name(content: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return what tells a setting from others: names as they are, other keys with their values."""
-    lasts = [key.rpartition(".")[2] for key in keys]
-    parts = []
-    for key, last in zip(keys, lasts, strict=True):
-        if key not in content:
-            continue
-        if last == NAME:
-            parts += [] if content[key] == PLAIN_CLIENT else [str(content[key])]
-        else:
-            label = last if lasts.count(last) == 1 else ".".join(key.split(".")[-2:])
-            parts.append(f"{label}={_value(content[key])}")
+    """Return what tells a setting from others."""
+    words = words_for({key: content[key] for key in keys if key in content}, keys)
     # An algorithm's two sides have the same name.
-    return ", ".join(dict.fromkeys(parts))
+    return ", ".join(dict.fromkeys(word for word in words if word != PLAIN_CLIENT))
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def words_for(keys: Mapping[str, Any], among: Iterable[str] | None = None) -> list[str]:
+    """Return what a setting goes by: names as they are, other keys with their values.
+
+    Args:
+        keys: What it sets, by dotted keys.
+        among: All keys that settings are told apart by; a last part that several have is not
+            enough to name one. None: those of this setting.
+
+    Example:
+        >>> words_for({"strategy.name": "fedadam", "client.optimizer.lr": 0.1})
+        ['fedadam', 'lr=0.1']
+    """
+    lasts = Counter(key.rpartition(".")[2] for key in (keys if among is None else among))
+    words = []
+    for key, value in keys.items():
+        last = key.rpartition(".")[2]
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        label = last if lasts[last] == 1 else ".".join(key.split(".")[-2:])
+        words.append(text if last == NAME else f"{label}={text}")
+    return words

@@ -43,6 +43,19 @@ def reached(record: RunRecord, metric: MetricName, target: float) -> RoundRow | 
     return None
 
 
+def check_reference(against: str, names: Sequence[str]) -> None:
+    """Check that a setting to compare with is one of some settings; "" is the first of them.
+
+    Raises:
+        FedlabError: If it is not.
+    """
+    if against and against not in names:
+        raise FedlabError(
+            f"--against: '{against}' is none of the settings {', '.join(names)}."
+            + nearest(against, names)
+        )
+
+
 @dataclass(frozen=True)
 class SettingsComparison:
     """Settings of one task, each run with several seeds.
@@ -60,12 +73,7 @@ class SettingsComparison:
     against: str = ""
 
     def __post_init__(self) -> None:
-        names = [group.name for group in self.groups]
-        if self.against and self.against not in names:
-            raise FedlabError(
-                f"--against: '{self.against}' is none of the settings {', '.join(names)}."
-                + nearest(self.against, names)
-            )
+        check_reference(self.against, [group.name for group in self.groups])
 
     @property
     def reference(self) -> RunGroup:

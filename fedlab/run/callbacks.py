@@ -164,7 +164,7 @@ class Tracker(Callback):
     Settings: ClassVar[type[TrackerSettings]] = TrackerSettings
 
     @classmethod
-    def objections(cls, settings: Any) -> Iterator[str]:
+    def missing(cls, settings: Any) -> Iterator[str]:
         """Yield why it cannot be used here, such as a package that is missing."""
         yield from ()
 
@@ -181,7 +181,7 @@ def trackers_of(scenario: Scenario, folder: Path) -> list[Tracker]:
 def objections_of_trackers(scenario: Scenario) -> Iterator[str]:
     """Yield why trackers that a scenario asks for cannot be used here."""
     for table in _tables(scenario):
-        yield from registry.trackers.get(table.name).objections(table)
+        yield from registry.trackers.get(table.name).missing(table)
 
 
 def _tables(scenario: Scenario) -> list[Any]:

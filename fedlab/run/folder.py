@@ -95,6 +95,31 @@ class RunFolder:
         return cls._made_in(path.parent, make, scenario)
 
     @classmethod
+    def at(cls, path: Path, scenario: Scenario, engine_may_differ: bool = False) -> RunFolder:
+        """Return the run folder of exactly this path, a new one where there is none.
+
+        Args:
+            path: The folder.
+            scenario: What is run there.
+            engine_may_differ: Whether a run that is there may go on with the engine that it has.
+
+        Raises:
+            FedlabError: If it holds a run of another scenario, or cannot be made.
+        """
+        if not path.exists():
+            return cls.create_at(path, scenario)
+        found = cls.open(path)
+        own = found.scenario
+        if engine_may_differ:
+            own = own.model_copy(update={"engine": scenario.engine})
+        if dumps(own) != dumps(scenario):
+            raise FedlabError(
+                f"{path} holds a run of another scenario than is asked for; name another "
+                "--output, or remove it"
+            )
+        return found
+
+    @classmethod
     def _made_in(cls, parent: Path, make: Callable[[], Path], scenario: Scenario) -> RunFolder:
         made = [path for path in (parent, *parent.parents) if not path.exists()]
         try:

@@ -177,7 +177,7 @@ def run_all(
         FedlabError: If a folder holds a run of another scenario, or one cannot be run.
     """
     for name, scenario in wanted.items():
-        own = _opened(folder / name, scenario)
+        own = RunFolder.at(folder / name, scenario)
         # None stops early: what has not finished was interrupted, or has failed.
         if RunRecord.load(own.path).status != "finished":
             run(own, callbacks(name))
@@ -185,15 +185,3 @@ def run_all(
         if record.status != "finished":
             return
         yield replace(record, alias=name)
-
-
-def _opened(path: Path, scenario: Scenario) -> RunFolder:
-    if not path.exists():
-        return RunFolder.create_at(path, scenario)
-    found = RunFolder.open(path)
-    if dumps(found.scenario) != dumps(scenario):
-        raise FedlabError(
-            f"{path} holds a run of another scenario than is asked for; name another --output, or "
-            "remove it"
-        )
-    return found

@@ -1,10 +1,12 @@
 """Runs are grouped by what is learnt, and named by what differs."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from fedlab.results.reading import RunRecord
+from fedlab.results.rows import ScenarioOutline
 from fedlab.results.run_groups import distinguishing, groups_of
 
 BASE = """seed = {seed}
@@ -25,7 +27,9 @@ def record(place: int, **keys: object) -> RunRecord:
         **{"seed": 1, "title": f"run {place}", "strategy": "fedavg", "strategy_keys": ""},
         **{"lr": 0.1, "engine": "ray", **keys},
     }
-    return RunRecord(path=Path(f"run-{place}"), scenario_text=BASE.format(**filled))
+    text = BASE.format(**filled)
+    outline = ScenarioOutline.model_validate(tomllib.loads(text))
+    return RunRecord(path=Path(f"run-{place}"), scenario_text=text, scenario=outline)
 
 
 def test_runs_that_differ_by_seed_title_and_engine_are_one_setting() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fedlab.metrics.names import MetricName
-from fedlab.results.drawing.plots import MEGABYTES, finish, line
+from fedlab.results.drawing.plots import MEGABYTES, communication, finish, line
 from fedlab.results.drawing.style import LIGHT, SERIES, named, new_figure, shared_legend
 from fedlab.results.intervals import Estimate, estimate
 from fedlab.results.run_groups import RunGroup
@@ -26,7 +27,7 @@ def draw_bands(groups: Sequence[RunGroup], metric: MetricName) -> Figure:
         rounds, found = curve(group, metric)
         label = named(group.name, 60)
         _band(over_rounds, rounds, found, role, label, style)
-        _band(over_megabytes, _megabytes(group, rounds), found, role, label, style)
+        _band(over_megabytes, _megabytes(group, metric, rounds), found, role, label, style)
     finish(over_rounds, metric, f"test {metric.label}")
     finish(over_megabytes, metric, "", MEGABYTES)
     shared_legend(figure, over_rounds)
@@ -40,16 +41,13 @@ def curve(group: RunGroup, metric: MetricName) -> tuple[list[int], list[Estimate
     return rounds, [estimate([values[number] for values in tested]) for number in rounds]
 
 
-def _megabytes(group: RunGroup, rounds: Sequence[int]) -> list[float]:
+def _megabytes(group: RunGroup, metric: MetricName, rounds: Sequence[int]) -> list[float]:
     """Return the mean megabytes that runs have moved by each of some rounds."""
-    means = []
-    for last in rounds:
-        moved = [
-            sum(row.bytes_down + row.bytes_up for row in record.rounds if row.round <= last)
-            for record in group.records
-        ]
-        means.append(sum(moved) / len(moved) / 1e6)
-    return means
+    moved = []
+    for record in group.records:
+        megabytes, _ = communication(record, metric)
+        moved.append(dict(zip((row.round for row in record.tested), megabytes, strict=True)))
+    return [fmean(by_round[number] for by_round in moved) for number in rounds]
 
 
 def _band(

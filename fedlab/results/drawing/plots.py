@@ -15,7 +15,6 @@ from fedlab.metrics.quantities import NBSP
 from fedlab.metrics.spread import FloatArray, describe
 from fedlab.results.baselines import LABELS, LocalSpread, baseline_curve, local_spread
 from fedlab.results.drawing.style import LIGHT, SERIES, legend, named, new_figure
-from fedlab.results.forks import parent_of
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import CrossSite, RoundRow
 
@@ -52,7 +51,7 @@ def draw_curves(record: RunRecord, metric: MetricName) -> Figure:
 
 def _draw_parent(axes: Axes, record: RunRecord, metric: MetricName) -> None:
     """Draw the run that this one was forked from, from the fork on."""
-    parent = parent_of(record)
+    parent = record.parent
     if record.fork is None or parent is None:
         return
     rows = [row for row in parent.tested if row.round >= record.fork.round]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,6 @@ def sweep_of(folder: Path) -> str:
     """Return the name of the sweep that a run is a member of; "" for none."""
     above = folder.resolve().parent.parent
     return above.name if (above / files.SWEEP).is_file() else ""
-
-
-def flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a scenario's values by dotted keys; an entry of a list of tables by its place."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{key}.")
-        elif isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value):
-            yield from flat({str(n): v for n, v in enumerate(value)}, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
 
 
 class Outbox:

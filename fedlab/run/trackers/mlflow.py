@@ -23,7 +23,8 @@ from fedlab.run.callbacks import (
     TrackerSettings,
     package_missing,
 )
-from fedlab.run.trackers.live import Outbox, flat, sweep_of
+from fedlab.run.trackers.live import Outbox, sweep_of
+from fedlab.scenario.changes import content_of, leaves
 
 LONGEST_VALUE = 500
 MOST_AT_ONCE = 100
@@ -70,7 +71,7 @@ class MLflow(Tracker):
         self._outbox = Outbox("MLflow", self._send)
 
     @classmethod
-    def objections(cls, settings: MLflowSettings) -> Iterator[str]:
+    def missing(cls, settings: MLflowSettings) -> Iterator[str]:
         """Yield that the package is missing, if it is."""
         yield from package_missing("mlflow", "mlflow", "MLflow")
 
@@ -105,7 +106,7 @@ class MLflow(Tracker):
             return
         self._run_id = self._new_run(self.folder.resolve().name, {})
         (self.folder / RUN_FILE).write_text(self._run_id + "\n")
-        self._send_parameters(run.scenario.model_dump(mode="json", exclude_none=True))
+        self._send_parameters(content_of(run.scenario))
 
     def _is_there(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException
@@ -123,7 +124,7 @@ class MLflow(Tracker):
     def _send_parameters(self, scenario: dict[str, Any]) -> None:
         from mlflow.entities import Param
 
-        values = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in flat(scenario)]
+        values = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in leaves(scenario).items()]
         for start in range(0, len(values), MOST_AT_ONCE):
             self._client.log_batch(self._run_id, params=values[start : start + MOST_AT_ONCE])
 

@@ -18,7 +18,7 @@ class TensorBoard(Tracker):
     """
 
     @classmethod
-    def objections(cls, settings: TrackerSettings) -> Iterator[str]:
+    def missing(cls, settings: TrackerSettings) -> Iterator[str]:
         """Yield that the package is missing, if it is."""
         yield from package_missing("tensorboard", "tensorboard", "TensorBoard")
 

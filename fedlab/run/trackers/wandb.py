@@ -22,6 +22,7 @@ from fedlab.run.callbacks import (
     package_missing,
 )
 from fedlab.run.trackers.live import Outbox, sweep_of
+from fedlab.scenario.changes import content_of
 
 
 class WandbSettings(TrackerSettings):
@@ -57,7 +58,7 @@ class WeightsAndBiases(Tracker):
         self._outbox = Outbox("Weights & Biases", self._send)
 
     @classmethod
-    def objections(cls, settings: WandbSettings) -> Iterator[str]:
+    def missing(cls, settings: WandbSettings) -> Iterator[str]:
         """Yield that the package is missing, if it is."""
         yield from package_missing("wandb", "wandb", "Weights & Biases' package")
 
@@ -67,8 +68,7 @@ class WeightsAndBiases(Tracker):
         Raises:
             FedlabError: If it cannot be begun.
         """
-        config = run.scenario.model_dump(mode="json", exclude_none=True)
-        self._run = self._begin(self.folder.resolve().name, config)
+        self._run = self._begin(self.folder.resolve().name, content_of(run.scenario))
 
     def _begin(self, name: str, config: dict[str, Any]) -> Any:
         import wandb

@@ -15,7 +15,7 @@ from fedlab.errors import FedlabError
 from fedlab.files import write_whole
 from fedlab.results.reading import RunRecord
 from fedlab.run.folder import RunFolder
-from fedlab.scenario import Scenario, dumps, load_with_origins
+from fedlab.scenario import Scenario, load_with_origins
 from fedlab.use.sweep.description import Sweep
 from fedlab.use.sweep.points import Point, folder_name
 from fedlab.use.sweep.values import as_override
@@ -61,16 +61,7 @@ class Member:
         Raises:
             FedlabError: If it holds a run of another scenario.
         """
-        if not self.path.exists():
-            return RunFolder.create_at(self.path, self.scenario)
-        found = RunFolder.open(self.path)
-        engine = {"engine": self.scenario.engine}
-        if dumps(found.scenario.model_copy(update=engine)) != dumps(self.scenario):
-            raise FedlabError(
-                f"{self.path} holds a run of another scenario than is asked for; name another "
-                "--output, or remove it"
-            )
-        return found
+        return RunFolder.at(self.path, self.scenario, engine_may_differ=True)
 
 
 class SweepFolder:
@@ -104,7 +95,9 @@ class SweepFolder:
             for place in range(len(seeds))
             for point, scenario in scenarios
         ]
-        self.members += added
+        # A search may come back to a setting.
+        known = {member.path for member in self.members}
+        self.members += [member for member in added if member.path not in known]
         return added
 
     def _member(self, point: Point, scenario: Scenario, place: int) -> Member:

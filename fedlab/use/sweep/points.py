@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy as np
 
 from fedlab import seeding
 from fedlab.errors import FedlabError
+from fedlab.results.run_groups import words_for
 from fedlab.use.sweep.description import MOST_RUNS, Range, Search, Sweep
 from fedlab.use.sweep.values import as_override
 
+LONGEST_FOLDER = 80
 ALONE = "scenario"
 """The name of the setting of a sweep that only has seeds."""
 
@@ -44,10 +47,10 @@ def points_of(sweep: Sweep) -> list[Point]:
     """Return a sweep's settings, as far as they are known before anything is run.
 
     Raises:
-        FedlabError: If they are too many, or two have the same name.
+        FedlabError: If they are too many, or two are the same.
     """
     if sweep.search is not None:
-        return list(drawn(sweep.search)) if sweep.search.sampler == "random" else []
+        return drawn(sweep.search) if sweep.search.sampler == "random" else []
     count = math.prod(len(values) for values in sweep.grid.values()) * max(1, len(sweep.setting))
     if count > MOST_RUNS:
         raise FedlabError(f"the grid has {count} settings; at most {MOST_RUNS} are run")
@@ -56,19 +59,46 @@ def points_of(sweep: Sweep) -> list[Point]:
         for values in itertools.product(*sweep.grid.values()):
             keys = dict(zip(sweep.grid, values, strict=True))
             words = [setting.name] if setting is not None else []
-            name = ", ".join([*words, *([called(keys)] if keys else [])]) or ALONE
+            name = ", ".join([*words, *words_for(keys)]) or ALONE
             own = setting.keys if setting is not None else {}
             scenario = setting.scenario if setting is not None else None
             points.append(Point(name, {**own, **keys}, scenario))
+    _check_apart(points)
     return points
 
 
-def drawn(search: Search) -> Iterator[Point]:
-    """Yield settings drawn at random, the same ones for the same seed."""
+def _check_apart(points: Sequence[Point]) -> None:
+    """Check that each setting has a name and a folder of its own.
+
+    Raises:
+        FedlabError: If two have not.
+    """
+    known: dict[str, Point] = {}
+    for point in points:
+        other = known.setdefault(folder_name(point.name, 0), point)
+        if other is not point:
+            same = point.name == other.name
+            raise FedlabError(
+                f"'{point.name}' is among the settings twice; give each value once"
+                if same
+                else f"settings '{other.name}' and '{point.name}' would have one folder; name one "
+                "otherwise"
+            )
+
+
+def drawn(search: Search) -> list[Point]:
+    """Return settings drawn at random, the same ones for the same seed; what comes twice, once."""
+    points = {}
     for number in range(search.trials):
         generator = seeding.numpy_generator(search.seed, "sweep", number)
-        keys = {key: _draw(space, generator) for key, space in search.space.items()}
-        yield Point(called(keys), keys)
+        point = point_of({k: _draw(space, generator) for k, space in search.space.items()})
+        points[point.name] = point
+    return list(points.values())
+
+
+def point_of(keys: dict[str, Any]) -> Point:
+    """Return the setting that sets these keys, which it is called after."""
+    return Point(", ".join(words_for(keys)), keys)
 
 
 def _draw(space: Range, generator: np.random.Generator) -> Any:
@@ -84,23 +114,12 @@ def _draw(space: Range, generator: np.random.Generator) -> Any:
     return round(value) if space.is_whole else float(f"{value:.6g}")
 
 
-def called(keys: Mapping[str, Any]) -> str:
-    """Return what to call a setting: names as they are, other keys with their values.
-
-    Example:
-        >>> called({"strategy.name": "fedadam", "client.optimizer.lr": 0.1})
-        'fedadam, lr=0.1'
-    """
-    lasts = [key.rpartition(".")[2] for key in keys]
-    words = []
-    for (key, value), last in zip(keys.items(), lasts, strict=True):
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        label = last if lasts.count(last) == 1 else ".".join(key.split(".")[-2:])
-        words.append(text if last == "name" else f"{label}={text}")
-    return ", ".join(words)
-
-
 def folder_name(name: str, seed: int) -> str:
-    """Return the name of a run's folder: letters that every file system and shell takes."""
-    plain = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", name).strip("-.")[:80] or "setting"
+    """Return the name of a run's folder: letters that every file system and shell takes.
+
+    What is cut off a long name is told apart by a digest.
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", name).strip("-.") or "setting"
+    if len(plain) > LONGEST_FOLDER:
+        plain = f"{plain[:LONGEST_FOLDER]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return f"{plain}-seed{seed}"

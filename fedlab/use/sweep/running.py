@@ -10,7 +10,7 @@ from fedlab import files
 from fedlab.errors import FedlabError
 from fedlab.results.comparison import Comparison
 from fedlab.results.comparison_files import write_comparison
-from fedlab.results.settings_comparison import SettingsComparison
+from fedlab.results.settings_comparison import SettingsComparison, check_reference
 from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import load_with_origins
 from fedlab.use.sweep.description import Sweep
@@ -32,6 +32,7 @@ class SweepRun:
         path: Its folder, which is gone on with where it is there.
         sweep: What is run.
         jobs: How many members at a time; None: as many as suit this machine.
+        against: The setting that others will be compared with; "" for the first.
 
     Attributes:
         folder: Its folder.
@@ -41,7 +42,9 @@ class SweepRun:
         FedlabError: If a setting cannot be run.
     """
 
-    def __init__(self, path: Path, sweep: Sweep, jobs: int | None = None) -> None:
+    def __init__(
+        self, path: Path, sweep: Sweep, jobs: int | None = None, against: str = ""
+    ) -> None:
         points = points_of(sweep)
         base = load_with_origins(sweep.scenario, SweepFolder(path, sweep, False).overrides(_ALL))
         seeds = sweep.seeds if isinstance(sweep.seeds, int) else len(sweep.seeds)
@@ -52,6 +55,8 @@ class SweepRun:
         self.folder = SweepFolder(path, sweep, is_inline)
         self._sweep = sweep
         members = self.folder.add(points)
+        if points:
+            check_reference(against, [point.name for point in points])
         self._check(members[: len(points)])
         self.source: Listed | OptunaSource = Listed(members)
         if search is not None and search.sampler != "random":
@@ -97,9 +102,9 @@ def compared(
     """Return the comparison of a sweep's settings.
 
     Raises:
-        FedlabError: If fewer than two of its runs can be compared.
+        FedlabError: If none of its runs was evaluated, or their tasks differ.
     """
-    comparison = Comparison.load([path])
+    comparison = Comparison.load([path], fewest=1)
     settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
     return comparison, settings
 

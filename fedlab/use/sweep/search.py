@@ -16,14 +16,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from fedlab import files
+from fedlab import files, seeding
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.results.rows import RoundRow
 from fedlab.use.sweep.description import Range, Search
 from fedlab.use.sweep.jobs import INTERRUPTED, Outcome
 from fedlab.use.sweep.members import Member, SweepFolder
-from fedlab.use.sweep.points import Point, called
+from fedlab.use.sweep.points import Point, point_of
 from fedlab.use.sweep.worker import PRUNED
 
 STUDY = "sweep"
@@ -69,6 +69,7 @@ class OptunaSource:
         self._by_path: dict[Path, Trial] = {}
         self._metric: MetricName | None = None
         self._is_over = False
+        self._failed = 0
         self._take_up()
 
     def _take_up(self) -> None:
@@ -84,41 +85,53 @@ class OptunaSource:
 
     @property
     def left(self) -> int:
-        """Return how many settings are still to be drawn."""
+        """Return how many settings are still to be drawn; those that fail now count, too."""
         from optuna.trial import TrialState
 
         counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
         done = len(self._study.get_trials(deepcopy=False, states=counted))
-        return max(0, self._search.trials - done)
+        return max(0, self._search.trials - done - self._failed)
 
     def next(self) -> Member | None:
         """Return the next seed of a trial under way, or the first one of a new setting."""
         if self._is_over:
             return None
-        for trial in self._trials:
-            # Seeds of one trial wait for the first, which may be ended early.
-            if trial.waiting and (trial.values or trial.waiting[0] is trial.watched):
-                return self._begun(trial)
+        for trial in list(self._trials):
+            if (member := self._next_of(trial)) is not None:
+                return member
         while self.left:
             trial = self._drawn()
-            if trial.waiting:
-                return self._begun(trial)
-            self._settle(trial)
+            if (member := self._next_of(trial)) is not None:
+                return member
+            if trial in self._trials:
+                # Another trial runs the same setting: both end with that.
+                return None
         return None
 
-    def _begun(self, trial: Trial) -> Member:
-        member = trial.waiting.popleft()
+    def _next_of(self, trial: Trial) -> Member | None:
+        """Return the next run of a trial; what has been run already is taken, and a trial settled.
+
+        Seeds wait for the first, which may be ended early.
+        """
+        while trial.waiting and trial.waiting[0].is_finished:
+            value = self._reached(trial.waiting.popleft())
+            trial.values += [] if value is None else [value]
+        if not trial.waiting:
+            if trial not in self._by_path.values():
+                self._settle(trial)
+            return None
+        member = trial.waiting[0]
+        if member.path in self._by_path or not (trial.values or member is trial.watched):
+            return None
         self._by_path[member.path] = trial
-        return member
+        return trial.waiting.popleft()
 
     def _drawn(self) -> Trial:
         handle = self._study.ask()
         params = {key: _suggest(handle, key, space) for key, space in self._search.space.items()}
         members = self._folder.add([_point(self._search, params)])
         self._added()
-        done = [member for member in members if member.is_finished]
-        trial = Trial(handle, deque(m for m in members if m not in done), members[0])
-        trial.values = [value for member in done if (value := self._reached(member)) is not None]
+        trial = Trial(handle, deque(members), members[0])
         self._trials.append(trial)
         return trial
 
@@ -133,26 +146,39 @@ class OptunaSource:
 
     def take(self, outcome: Outcome) -> None:
         """Tell Optuna of a trial whose runs have ended."""
+        from optuna.trial import TrialState
+
         if outcome.reason == INTERRUPTED:
             self._is_over = True
             return
         trial = self._by_path.pop(outcome.member.path)
+        if trial not in self._trials:
+            return  # another of its seeds has failed
         value = self._reached(outcome.member)
         if outcome.status == "finished" and value is not None:
             trial.values.append(value)
-            if trial.waiting or trial in self._by_path.values():
-                return
-            self._settle(trial)
+            if not trial.waiting and trial not in self._by_path.values():
+                self._settle(trial)
             return
-        from optuna.trial import TrialState
-
-        pruned = outcome.reason == PRUNED
-        self._trials.remove(trial)
-        self._study.tell(trial.handle, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        if outcome.reason == PRUNED:
+            self._trials.remove(trial)
+            self._study.tell(trial.handle, state=TrialState.PRUNED)
+        else:
+            self._fail(trial)
 
     def _settle(self, trial: Trial) -> None:
+        if not trial.values:
+            self._fail(trial)
+            return
         self._trials.remove(trial)
         self._study.tell(trial.handle, fmean(trial.values))
+
+    def _fail(self, trial: Trial) -> None:
+        from optuna.trial import TrialState
+
+        self._failed += 1
+        self._trials.remove(trial)
+        self._study.tell(trial.handle, state=TrialState.FAIL)
 
     def _reached(self, member: Member) -> float | None:
         """Return the value of a run's last round, greater being better."""
@@ -187,7 +213,7 @@ def _means(row: RoundRow) -> dict[str, float]:
 
 def _point(search: Search, params: dict[str, Any]) -> Point:
     keys = {key: _plain(params[key], space) for key, space in search.space.items()}
-    return Point(called(keys), keys)
+    return point_of(keys)
 
 
 def _plain(value: Any, space: Range) -> Any:
@@ -213,24 +239,34 @@ def _study(folder: Path, search: Search) -> Any:
         ) from error
     optuna.logging.set_verbosity(logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    return optuna.create_study(
+    study = optuna.create_study(
         storage=f"sqlite:///{folder / files.SWEEP_STUDY}",
         study_name=STUDY,
         load_if_exists=True,
         direction="maximize",
-        sampler=_sampler(optuna, search),
         pruner=_pruner(optuna, search),
     )
+    study.sampler = _sampler(optuna, search, len(study.get_trials(deepcopy=False)))
+    return study
 
 
-def _sampler(optuna: Any, search: Search) -> Any:
+def _sampler(optuna: Any, search: Search, done: int) -> Any:
+    """Return the sampler.
+
+    Args:
+        optuna: The module.
+        search: How settings are drawn.
+        done: How many trials there are: with one seed it would draw the first ones again.
+    """
+    if search.sampler == "qmc":
+        # Its place in the sequence is kept with the trials.
+        return optuna.samplers.QMCSampler(seed=search.seed)
     kinds = {
         "tpe": optuna.samplers.TPESampler,
         "gp": optuna.samplers.GPSampler,
         "cmaes": optuna.samplers.CmaEsSampler,
-        "qmc": optuna.samplers.QMCSampler,
     }
-    return kinds[search.sampler](seed=search.seed)
+    return kinds[search.sampler](seed=seeding.derive(search.seed, "sampler", done) % 2**32)
 
 
 def _pruner(optuna: Any, search: Search) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedlab.results.scalars import Scalar
-from fedlab.run.trackers.live import Outbox, flat, sweep_of
+from fedlab.run.trackers.live import Outbox, sweep_of
+from fedlab.scenario.changes import leaves
 
 
 def test_what_could_not_be_sent_is_sent_with_the_next_round(
@@ -30,7 +31,7 @@ def test_what_could_not_be_sent_is_sent_with_the_next_round(
 
 def test_a_scenarios_values_have_dotted_keys() -> None:
     table = {"a": {"b": 1, "c": [1, 2]}, "d": [{"e": 3}, {"e": 4}]}
-    assert dict(flat(table)) == {"a.b": 1, "a.c": [1, 2], "d.0.e": 3, "d.1.e": 4}
+    assert leaves(table) == {"a.b": 1, "a.c": [1, 2], "d.0.e": 3, "d.1.e": 4}
 
 
 def test_a_member_of_a_sweep_knows_it(tmp_path: Path) -> None:

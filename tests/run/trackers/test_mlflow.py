@@ -18,11 +18,12 @@ import pytest
 from fedlab.errors import FedlabError
 from fedlab.results.reading import RunRecord
 from fedlab.run.baselines import run_baselines
-from fedlab.run.callbacks import Callback, RoundOutcome, RunView, trackers_of
+from fedlab.run.callbacks import Callback, trackers_of
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rehearsal import rehearse
 from tests.shared import scenario_with
+from tests.stopping import StopAfter
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -38,19 +39,6 @@ IRIS = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let MLflow write its artifacts, which go into the current folder, elsewhere."""
     monkeypatch.chdir(tmp_path)
-
-
-class StopAfter(Callback):
-    """Ends a run after a round."""
-
-    def __init__(self, last: int) -> None:
-        self.last, self.round = last, 0
-
-    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
-        self.round = outcome.round
-
-    def reason_to_stop(self) -> str | None:
-        return "enough" if self.round >= self.last else None
 
 
 def tracked(path: Path, uri: str, last: int = 99, **keys: Any) -> RunRecord:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from fedlab.errors import FedlabError
+from fedlab.results.run_groups import words_for
 from fedlab.scenario.overrides import overlay
 from fedlab.use.sweep.description import load_sweep
 from fedlab.use.sweep.members import SweepFolder
 from fedlab.use.sweep.options import search_of, split_values
-from fedlab.use.sweep.points import called, folder_name, points_of
+from fedlab.use.sweep.points import folder_name, points_of
 from fedlab.use.sweep.values import as_override
 
 SWEEP = """scenario = "own.toml"
@@ -177,7 +178,29 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, line: str, reason: str) -
 
 
 def test_names_are_short_and_folders_plain() -> None:
-    assert called({"a.lr": 0.1, "b.lr": 1, "model.pretrained": True}) == (
-        "a.lr=0.1, b.lr=1, pretrained=true"
-    )
+    words = words_for({"a.lr": 0.1, "b.lr": 1, "model.pretrained": True})
+    assert ", ".join(words) == "a.lr=0.1, b.lr=1, pretrained=true"
     assert folder_name("FedProx, µ=0.1/α", 3) == "FedProx-=0.1-seed3"
+    first, second = (folder_name("x" * 90 + end, 3) for end in "ab")
+    assert first != second
+    assert len(first) < 100
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('grid = {"client.epochs" = [1, 2, 1]}', "'epochs=1' is among the settings twice"),
+        ('setting = [{name = "A B"}, {name = "A-B"}]', "'A B' and 'A-B' would have one folder"),
+    ],
+)
+def test_settings_that_are_the_same_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "twice.toml"
+    path.write_text(f'scenario = "quickstart"\n{text}\n')
+    with pytest.raises(FedlabError, match=reason):
+        points_of(load_sweep(str(path))[0])
+
+
+def test_what_is_drawn_twice_is_run_once() -> None:
+    search = search_of(["client.epochs=1|2"], 30, "random", "none")
+    points = points_of(load_sweep("quickstart", search=search)[0])
+    assert sorted(point.name for point in points) == ["epochs=1", "epochs=2"]

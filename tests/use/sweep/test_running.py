@@ -88,6 +88,41 @@ def test_a_setting_that_cannot_be_run_is_named_before_the_first_run(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_one_run_is_a_sweep_and_a_reference_is_checked_before_any(
+    scenario: Path, tmp_path: Path
+) -> None:
+    sweep = sweep_of(scenario, seeds=1)
+    with pytest.raises(FedlabError, match="--against: 'other' is none of the settings scenario"):
+        SweepRun(tmp_path / "sweep", sweep, against="other")
+    assert not (tmp_path / "sweep").exists()
+    assert SweepRun(tmp_path / "sweep", sweep).run()
+    comparison, settings = compared(tmp_path / "sweep")
+    write_outputs(tmp_path / "sweep", comparison, settings)
+    assert [row[:2] for row in settings.table().rows] == [["scenario", "1"]]
+
+
+def test_a_search_that_comes_back_to_a_setting_runs_it_once(scenario: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    wanted = search_of(["client.optimizer.lr=0.05|0.5"], 6, "tpe", "none")
+    run = SweepRun(tmp_path / "search", sweep_of(scenario, seeds=2, search=wanted), jobs=2)
+    outcomes: list[Outcome] = []
+    assert run.run(outcomes.append)
+    assert {outcome.status for outcome in outcomes} == {"finished"}
+    assert len(outcomes) == len(records_in([tmp_path / "search"])) == 4
+    assert run.source.left == 0
+
+
+def test_a_search_whose_trials_all_fail_ends(scenario: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    wanted = search_of(["client.epochs=1:3"], 3, "tpe", "none")
+    overrides = ["client.optimizer.lr=1e30", "model.name=mlp"]
+    sweep = sweep_of(scenario, seeds=2, search=wanted, overrides=overrides)
+    outcomes: list[Outcome] = []
+    assert SweepRun(tmp_path / "search", sweep, jobs=2).run(outcomes.append)
+    assert {outcome.status for outcome in outcomes} == {"failed"}
+    assert 1 <= len(outcomes) <= 3
+
+
 def test_one_runs_fault_is_not_the_others(scenario: Path, tmp_path: Path) -> None:
     outcomes: list[Outcome] = []
     sweep = SweepRun(tmp_path / "sweep", sweep_of(scenario, "rounds=1,2", seeds=1), jobs=2)
