@@ -28,6 +28,8 @@ NOT_STARTED = (
     f"Ray did not start within {SECONDS_TO_START:.0f} s; this machine may have too little memory "
     "left; engine.name = 'inline' needs none"
 )
+NO_RECORDS = {"task_events_report_interval_ms": 0}
+"""Ray would keep records of a hundred thousand calls, for a dashboard that is not there."""
 SECONDS_TO_END = 10.0
 SECONDS_TO_END_LOST = 2.0
 """Without one of its processes Ray may wait a minute for an answer."""
@@ -66,6 +68,7 @@ class OwnRay:
                 address="local",
                 include_dashboard=False,
                 _temp_dir=str(self.folder.ray),
+                _system_config=NO_RECORDS,
                 **private,
                 **options,
             )
