@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from fedlab.errors import one_line
 from fedlab.metrics.quantities import NBSP
 
+TOO_LONG = 1e12
+"""From here on a number is written with an exponent."""
+
 
 @dataclass(frozen=True)
 class MetricName:
@@ -31,17 +34,24 @@ class MetricName:
         """Return a value of this metric as text, with its unit."""
         if not math.isfinite(value):
             return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
-        return f"{100 * value:.1f}{NBSP}%" if self.is_fraction else f"{value:.4g}"
+        return f"{100 * value:.1f}{NBSP}%" if self.is_fraction else _number(value, 4)
 
     def difference(self, value: float) -> str:
         """Return the size of a difference between two values as text, without its sign."""
-        return f"{abs(100 * value):.1f}{NBSP}points" if self.is_fraction else f"{abs(value):.3g}"
+        return f"{abs(100 * value):.1f}{NBSP}points" if self.is_fraction else _number(abs(value), 3)
 
     def better(self, first: float, second: float) -> bool:
         """Return whether ``first`` is better than ``second``; a number beats what is none."""
         if math.isnan(first) or math.isnan(second):
             return math.isnan(second) and not math.isnan(first)
         return first > second if self.higher_is_better else first < second
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number with so many digits, and a large one as people write it: 21,330."""
+    rounded = float(f"{value:.{digits - 1}e}")
+    is_long = 10 ** (digits - 1) <= abs(rounded) < TOO_LONG
+    return f"{rounded:,.0f}" if is_long else f"{value:.{digits}g}"
 
 
 # The first of these that a run has is the one it is judged by.
