@@ -175,7 +175,7 @@ def run_html(record: RunRecord) -> str:
     from fedlab.metrics.names import metric_name
     from fedlab.results.drawing.plots import draw_curves
     from fedlab.results.drawing.style import inline_svg
-    from fedlab.results.report.page import subtitle, tiles
+    from fedlab.results.headings import subtitle, tiles
 
     parts = [
         f"<div style='font-size: 15px; font-weight: 600'>{_text(record.title)}</div>",

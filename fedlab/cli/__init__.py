@@ -100,6 +100,7 @@ def _add_commands() -> None:
         show,
         sweep,
         transfer_gain,
+        ui,
         value,
         verify,
     )
@@ -128,6 +129,7 @@ def _add_commands() -> None:
     app.command("compress")(compress.compress)
     app.command("report")(report.report)
     app.command("compare")(compare.compare)
+    app.command("ui")(ui.ui)
     app.add_typer(assets.app, name="assets")
     app.add_typer(data.app, name="data")
     app.add_typer(deploy.app, name="deploy")

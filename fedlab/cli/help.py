@@ -19,6 +19,7 @@ SECTIONS = {
     "Federate": ("deploy",),
     "Read the results": (
         "report",
+        "ui",
         "compare",
         "metrics",
         "paper",

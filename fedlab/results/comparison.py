@@ -8,17 +8,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from fedlab.errors import FedlabError, one_line
 from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import NBSP, bytes_text, seconds_text
-from fedlab.results.drawing.bands import draw_bands
 from fedlab.results.reading import RunRecord
 from fedlab.results.run_groups import RunGroup, groups_of, seed_of
 from fedlab.results.sweep_folder import records_in
 from fedlab.results.text_tables import TextTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,19 @@ class Comparison:
             FedlabError: If there are fewer, one is not a run or was never evaluated, or
                 their tasks differ.
         """
-        records = records_in(paths)
+        return cls.of(records_in(paths), fewest)
+
+    @classmethod
+    def of(cls, records: Sequence[RunRecord], fewest: int = 2) -> Comparison:
+        """Return the comparison of runs that have been read.
+
+        Args:
+            records: The runs.
+            fewest: How many there have to be.
+
+        Raises:
+            FedlabError: If there are fewer, one was never evaluated, or their tasks differ.
+        """
         if len(records) < fewest:
             raise FedlabError("compare needs two or more run folders")
         for record in records:
@@ -153,6 +166,9 @@ class Comparison:
 
     def draw(self) -> Figure:
         """Draw the test metric of every run over rounds, and over megabytes transferred."""
+        # Drawing takes seconds to import, and who reads the figures alone has no need of it.
+        from fedlab.results.drawing.bands import draw_bands
+
         pairs = zip(self.names, self.records, strict=True)
         # Of a long path its end tells runs apart.
         labelled = [(n if len(n) <= 50 else f"…{n[-49:]}", record) for n, record in pairs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 
 CONFIDENCE = 0.95
@@ -80,6 +81,7 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     return estimate([first[seed] - second[seed] for seed in seeds])
 
 
+@cache
 def _student(freedom: int) -> float:
     """Return the quantile of Student's t distribution that bounds a two-sided interval."""
     from scipy.stats import t

@@ -55,20 +55,38 @@ def read_lines(path: Path, kind: type[M], without: str = "") -> Iterator[M]:
     Raises:
         FedlabError: If the file cannot be read or a line holds anything else; see `read_object`.
     """
-    file = _open(path)
+    file = open_regular(path)
     if file is None:
         return
-    hint = f"; without that file {without}" if without else ""
     with file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError as error:
-                if not line.endswith(b"\n") and _is_no_json(error):
-                    return  # the run was killed, or the disk was full, while it was written
-                raise FedlabError(f"{_described(error, str(path), number)}{hint}") from error
+            found = parsed_line(line, kind, path, number, without)
+            if found is not None:
+                yield found
+
+
+def parsed_line(line: bytes, kind: type[M], path: Path, number: int, without: str = "") -> M | None:
+    """Return what a line of a JSON Lines file says; None of an empty or a half-written one.
+
+    Args:
+        line: The line, with its end unless it is the file's last one.
+        kind: Its model.
+        path: The file.
+        number: The line's number, from 1 on.
+        without: What is possible without the file, for the error's last half-sentence.
+
+    Raises:
+        FedlabError: If the line holds anything else.
+    """
+    if not line.strip():
+        return None
+    try:
+        return kind.model_validate_json(line)
+    except ValidationError as error:
+        if not line.endswith(b"\n") and _is_no_json(error):
+            return None  # the run was killed, or the disk was full, while it was written
+        hint = f"; without that file {without}" if without else ""
+        raise FedlabError(f"{_described(error, str(path), number)}{hint}") from error
 
 
 def read_toml(path: Path, kind: type[M]) -> tuple[str, M]:
@@ -103,7 +121,7 @@ def read_bytes(path: Path) -> bytes | None:
     Raises:
         FedlabError: If it cannot be read.
     """
-    file = _open(path)
+    file = open_regular(path)
     if file is None:
         return None
     try:
@@ -113,7 +131,12 @@ def read_bytes(path: Path) -> bytes | None:
         raise FedlabError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _open(path: Path) -> IO[bytes] | None:
+def open_regular(path: Path) -> IO[bytes] | None:
+    """Return a file that is open for reading, or None where there is no such file.
+
+    Raises:
+        FedlabError: If it is no regular file, or cannot be opened.
+    """
     try:
         # A pipe or a device in its place would be waited for, or be read for ever.
         if not stat.S_ISREG(path.stat().st_mode):

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from fedlab import files
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
-from fedlab.results.parsing import Anything, read_lines, read_object, read_toml
+from fedlab.results.parsing import Anything, M, read_lines, read_object, read_toml
 from fedlab.results.rows import (
     BaselineRow,
     ChangesFile,
@@ -33,6 +34,14 @@ from fedlab.results.rows import (
 )
 
 _WITHOUT = "everything else of the run can be read"
+
+
+class LineReader(Protocol):
+    """What reads the lines of a JSON Lines file: `read_lines`, or what remembers earlier ones."""
+
+    def __call__(self, path: Path, kind: type[M], without: str = "", /) -> Iterable[M]:
+        """Return the lines of a file."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,15 @@ class RunRecord:
     cross_site: CrossSite | None = None
 
     @classmethod
-    def load(cls, path: Path) -> RunRecord:
+    def load(cls, path: Path, lines: LineReader = read_lines) -> RunRecord:
         """Read the run folder at ``path``.
 
         An incomplete last line is ignored: the run was killed while writing it. The clients' lines
         stay on disk (see :meth:`client_values`), since there may be millions.
+
+        Args:
+            path: The folder.
+            lines: What reads the files that grow with the run.
 
         Raises:
             FedlabError: If this is not a run folder, or a file in it is damaged.
@@ -105,9 +118,9 @@ class RunRecord:
             notes=notes.notes if notes else [],
             changes=_changes(path / files.CHANGES),
             partition=read_object(path / files.PARTITION, PartitionFile, _WITHOUT),
-            rounds=_last_of_each_round(read_lines(path / files.METRICS, RoundRow)),
-            failures=list(read_lines(path / files.FAILURES, FailureRow, _WITHOUT)),
-            baselines=list(read_lines(path / files.BASELINES, BaselineRow, _WITHOUT)),
+            rounds=_last_of_each_round(lines(path / files.METRICS, RoundRow)),
+            failures=list(lines(path / files.FAILURES, FailureRow, _WITHOUT)),
+            baselines=list(lines(path / files.BASELINES, BaselineRow, _WITHOUT)),
             confusion=read_object(path / files.CONFUSION, Confusion, _WITHOUT),
             summary=read_object(path / files.SUMMARY, Summary, _WITHOUT),
             fork=read_object(path / files.FORK, ForkFile, _WITHOUT),

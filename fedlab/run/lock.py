@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 from fedlab.errors import FedlabError
 from fedlab.files import LOCK, LOCK_HOLDER
 
+LOCKS = Path("/proc/locks")
+"""Where Linux lists the locks of all processes."""
+
 
 class FolderLock:
     """The lock of one run folder; whoever holds it may take it again.
@@ -55,6 +58,45 @@ class FolderLock:
             with suppress(OSError):  # the folder may be gone
                 (self._folder / LOCK_HOLDER).unlink(missing_ok=True)
             self._lock.release()
+
+
+def is_written(folder: Path) -> str:
+    """Return which process writes to a folder, or an empty string where none does.
+
+    The lock is not touched: to try it would, for a moment, keep a run from taking it. A process of
+    another machine is believed to be there as long as it has not said that it has ended.
+    """
+    try:
+        text = (folder / LOCK_HOLDER).read_text(errors="replace").strip()
+        inode = (folder / LOCK).stat().st_ino
+    except OSError:
+        return ""
+    process, _, host = text.removeprefix("process ").partition(" on ")
+    if host != socket.gethostname() or not process.isdecimal():
+        return text
+    return text if _is_alive(int(process)) and _is_locked(inode) else ""
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # of another user
+    return True
+
+
+def _is_locked(inode: int) -> bool:
+    """Return whether any process has locked a file, or True where the system does not say.
+
+    A process that was killed leaves its name behind, and another may have got its number since.
+    """
+    try:
+        locks = LOCKS.read_text()
+    except OSError:
+        return True
+    return any(line.rpartition(":")[2].split()[:1] == [str(inode)] for line in locks.splitlines())
 
 
 def _holder(holder: Path) -> str:

@@ -14,7 +14,8 @@ import pytest
 from fedlab.errors import FedlabError
 from fedlab.results.comparison import Comparison
 from fedlab.results.comparison_files import write_comparison
-from fedlab.results.drawing.bands import curve, draw_bands
+from fedlab.results.drawing.bands import draw_bands
+from fedlab.results.group_curves import curve
 from fedlab.results.settings_comparison import SettingsComparison, reached
 from fedlab.results.text_tables import TextTable
 

@@ -1,0 +1,105 @@
+"""A run's figures by round, as columns: what the curves are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fedlab.metrics.names import metric_name, steps_text
+from fedlab.results.baselines import LABELS, baseline_curve
+from fedlab.results.reading import RunRecord
+from fedlab.results.rows import RoundRow, Spread
+
+TEST, CLIENTS, TRAIN, VALIDATION, UNSEEN = "test", "clients", "train", "validation", "unseen"
+MEAN, WORST = "mean", "worst_decile"
+_SPREADS = {CLIENTS: "clients", TRAIN: "clients in training"}
+
+
+def columns(record: RunRecord, begin: int = 0) -> dict[str, Any]:
+    """Return a run's figures from the ``begin``-th of its rounds on.
+
+    Returns:
+        ``rounds``: their numbers; ``begin``; ``columns``: by key, the figures of these rounds, null
+        where there is none. Keys are ``test.accuracy``, ``clients.accuracy.mean``, ``bytes_up``,
+        ``seconds.train`` and so on.
+    """
+    rows = record.rounds[begin:]
+    found: dict[str, list[float | None]] = {}
+    for place, row in enumerate(rows):
+        for key, value in _figures(row):
+            column = found.setdefault(key, [None] * len(rows))
+            column[place] = value
+    return {"begin": begin, "rounds": [row.round for row in rows], "columns": found}
+
+
+def charts(record: RunRecord) -> list[dict[str, Any]]:
+    """Return the metrics that a run has, most telling first, each with its curves.
+
+    Returns:
+        For each metric its name, label and kind, and ``curves``: the key of each one's column, its
+        name in words, the role that gives it its colour, and whether it is drawn dashed. A baseline
+        has its ``rounds`` and ``values`` in place of a column.
+    """
+    names = dict.fromkeys(name for row in record.rounds for name in _metrics(row))
+    headline = record.metric.name if record.metric else None
+    first = [name for name in (headline, "loss") if name in names]
+    ordered = dict.fromkeys([*first, *names])
+    return [_chart(record, name) for name in ordered]
+
+
+def _figures(row: RoundRow) -> Iterator[tuple[str, float]]:
+    for name, value in row.test.items():
+        yield f"{TEST}.{name}", value
+    for name, value in row.validation.items():
+        yield f"{VALIDATION}.{name}", value
+    for phase in _SPREADS:
+        for name, spread in getattr(row, phase).items():
+            yield f"{phase}.{name}.{MEAN}", spread.mean
+            yield f"{phase}.{name}.{WORST}", spread.worst_decile
+    for steps, metrics in row.unseen.items():
+        for name, spread in metrics.items():
+            yield f"{UNSEEN}.{steps}.{name}.{MEAN}", spread.mean
+    yield "bytes_down", row.bytes_down
+    yield "bytes_up", row.bytes_up
+    yield "replies", row.replies
+    yield "failures", row.failures
+    for phase, value in row.seconds.items():
+        yield f"seconds.{phase}", value
+
+
+def _metrics(row: RoundRow) -> Iterator[str]:
+    yield from row.test
+    yield from row.clients
+    yield from row.train
+    yield from row.validation
+    for metrics in row.unseen.values():
+        yield from metrics
+
+
+def _chart(record: RunRecord, name: str) -> dict[str, Any]:
+    metric = metric_name(name)
+    rows = record.rounds
+    curves: list[dict[str, Any]] = []
+
+    def add(key: str, label: str, role: str, dashed: bool = False) -> None:
+        curves.append({"key": key, "label": label, "role": role, "dashed": dashed})
+
+    if any(name in row.test for row in rows):
+        add(f"{TEST}.{name}", "test set", "federated")
+    if any(name in row.validation for row in rows):
+        add(f"{VALIDATION}.{name}", "validation parts", "centralised")
+    for phase, who in _SPREADS.items():
+        spreads: list[dict[str, Spread]] = [getattr(row, phase) for row in rows]
+        if any(name in found for found in spreads):
+            dashed = phase == TRAIN
+            add(f"{phase}.{name}.{MEAN}", f"{who}, mean", "local", dashed)
+            add(f"{phase}.{name}.{WORST}", f"{who}, worst tenth", "worst", dashed)
+    for steps in dict.fromkeys(steps for row in rows for steps in row.unseen):
+        if any(name in row.unseen.get(steps, {}) for row in rows):
+            add(f"{UNSEEN}.{steps}.{name}.{MEAN}", f"new, {steps_text(steps)}", "random", True)
+    for baseline, label in LABELS.items():
+        curve = baseline_curve(record, baseline, metric)
+        if curve is not None:
+            add(f"baseline.{baseline}.{name}", label, baseline, dashed=True)
+            curves[-1] |= {"rounds": curve.rounds, "values": curve.values}
+    return {"name": name, "label": metric.label, "fraction": metric.is_fraction, "curves": curves}
