@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Outline:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for the page."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Outlines:

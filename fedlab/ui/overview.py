@@ -17,6 +17,7 @@ from fedlab.results.text_tables import TextTable
 from fedlab.ui.outline import state_of
 from fedlab.ui.rounds import table_json
 from fedlab.ui.series import charts
+from fedlab.ui.watching import WatchedRun
 
 SHOWN_FILES = (
     *(files.REPORT, files.SHARED_REPORT, files.SCENARIO, files.ENVIRONMENT, files.PARTITION),
@@ -30,13 +31,17 @@ MOST_ERROR = 20_000
 """Letters of a traceback that are shown."""
 
 
-def overview(record: RunRecord, writer: str) -> dict[str, Any]:
+def overview(run: WatchedRun, writer: str) -> dict[str, Any]:
     """Return what the page shows of a run.
 
     Args:
-        record: The run.
+        run: The run.
         writer: Which process writes it, or an empty string.
+
+    Raises:
+        FedlabError: If it is gone, or a file in it is damaged.
     """
+    record = run.record()
     state, why = state_of(record.summary, writer)
     partition = record.partition
     return {
@@ -47,8 +52,8 @@ def overview(record: RunRecord, writer: str) -> dict[str, Any]:
         "why": why,
         "rounds": record.scenario.rounds,
         "last": record.rounds[-1].round if record.rounds else None,
-        "tiles": [asdict(tile) for tile in tiles(record)],
-        "charts": charts(record),
+        "tiles": [asdict(tile) for tile in run.derived(tiles)],
+        "charts": run.derived(charts),
         "notes": record.notes,
         "changes": record.changes,
         "fork": _fork(record),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fedlab.metrics.names import metric_name, steps_text
 from fedlab.results.baselines import LABELS, baseline_curve
 from fedlab.results.reading import RunRecord
-from fedlab.results.rows import RoundRow, Spread
+from fedlab.results.rows import RoundRow
 
 TEST, CLIENTS, TRAIN, VALIDATION, UNSEEN = "test", "clients", "train", "validation", "unseen"
 MEAN, WORST = "mean", "worst_decile"
@@ -27,8 +27,9 @@ def columns(record: RunRecord, begin: int = 0) -> dict[str, Any]:
     found: dict[str, list[float | None]] = {}
     for place, row in enumerate(rows):
         for key, value in _figures(row):
-            column = found.setdefault(key, [None] * len(rows))
-            column[place] = value
+            if key not in found:
+                found[key] = [None] * len(rows)
+            found[key][place] = value
     return {"begin": begin, "rounds": [row.round for row in rows], "columns": found}
 
 
@@ -40,11 +41,11 @@ def charts(record: RunRecord) -> list[dict[str, Any]]:
         name in words, the role that gives it its colour, and whether it is drawn dashed. A baseline
         has its ``rounds`` and ``values`` in place of a column.
     """
-    names = dict.fromkeys(name for row in record.rounds for name in _metrics(row))
+    sources = _sources(record.rounds)
+    names = dict.fromkeys(name for metrics in sources.values() for name in metrics)
     headline = record.metric.name if record.metric else None
     first = [name for name in (headline, "loss") if name in names]
-    ordered = dict.fromkeys([*first, *names])
-    return [_chart(record, name) for name in ordered]
+    return [_chart(record, name, sources) for name in dict.fromkeys([*first, *names])]
 
 
 def _figures(row: RoundRow) -> Iterator[tuple[str, float]]:
@@ -67,36 +68,42 @@ def _figures(row: RoundRow) -> Iterator[tuple[str, float]]:
         yield f"seconds.{phase}", value
 
 
-def _metrics(row: RoundRow) -> Iterator[str]:
-    yield from row.test
-    yield from row.clients
-    yield from row.train
-    yield from row.validation
-    for metrics in row.unseen.values():
-        yield from metrics
+def _sources(rows: Sequence[RoundRow]) -> dict[str, dict[str, None]]:
+    """Return the names of the metrics that rounds have, by where they were measured."""
+    found: dict[str, dict[str, Any]] = {source: {} for source in (TEST, VALIDATION, CLIENTS, TRAIN)}
+    for row in rows:
+        found[TEST].update(row.test)
+        found[VALIDATION].update(row.validation)
+        found[CLIENTS].update(row.clients)
+        found[TRAIN].update(row.train)
+        for steps, metrics in row.unseen.items():
+            found.setdefault(f"{UNSEEN}.{steps}", {}).update(metrics)
+    return {source: dict.fromkeys(names) for source, names in found.items()}
 
 
-def _chart(record: RunRecord, name: str) -> dict[str, Any]:
+def _chart(
+    record: RunRecord, name: str, sources: Mapping[str, Mapping[str, None]]
+) -> dict[str, Any]:
     metric = metric_name(name)
-    rows = record.rounds
     curves: list[dict[str, Any]] = []
 
     def add(key: str, label: str, role: str, dashed: bool = False) -> None:
         curves.append({"key": key, "label": label, "role": role, "dashed": dashed})
 
-    if any(name in row.test for row in rows):
-        add(f"{TEST}.{name}", "test set", "federated")
-    if any(name in row.validation for row in rows):
-        add(f"{VALIDATION}.{name}", "validation parts", "centralised")
-    for phase, who in _SPREADS.items():
-        spreads: list[dict[str, Spread]] = [getattr(row, phase) for row in rows]
-        if any(name in found for found in spreads):
-            dashed = phase == TRAIN
-            add(f"{phase}.{name}.{MEAN}", f"{who}, mean", "local", dashed)
-            add(f"{phase}.{name}.{WORST}", f"{who}, worst tenth", "worst", dashed)
-    for steps in dict.fromkeys(steps for row in rows for steps in row.unseen):
-        if any(name in row.unseen.get(steps, {}) for row in rows):
-            add(f"{UNSEEN}.{steps}.{name}.{MEAN}", f"new, {steps_text(steps)}", "random", True)
+    for source, names in sources.items():
+        if name not in names:
+            continue
+        if source == TEST:
+            add(f"{TEST}.{name}", "test set", "federated")
+        elif source == VALIDATION:
+            add(f"{VALIDATION}.{name}", "validation parts", "centralised")
+        elif source in _SPREADS:
+            who, dashed = _SPREADS[source], source == TRAIN
+            add(f"{source}.{name}.{MEAN}", f"{who}, mean", "local", dashed)
+            add(f"{source}.{name}.{WORST}", f"{who}, worst tenth", "worst", dashed)
+        else:
+            steps = source.removeprefix(f"{UNSEEN}.")
+            add(f"{source}.{name}.{MEAN}", f"new clients, {steps_text(steps)}", "random", True)
     for baseline, label in LABELS.items():
         curve = baseline_curve(record, baseline, metric)
         if curve is not None:

@@ -44,11 +44,13 @@ class View:
         self._lock = threading.RLock()
         self._outlines = Outlines()
         self._watched = WatchedRuns()
+        self._found = Found()
+        self._compared: tuple[list[RunRecord], list[str], dict[str, Any]] = ([], [], {})
 
     def runs(self) -> dict[str, Any]:
         """Return all runs and sweeps, newest first."""
         with self._lock:
-            found = find(self._root)
+            found = self._found = find(self._root)
             sweeps = {name: _sweep(name, path, self._root) for name, path in found.sweeps.items()}
             rows = [self._row(name, path, found) for name, path in found.runs.items()]
             self._outlines.keep(set(found.runs.values()))
@@ -76,8 +78,9 @@ class View:
             FedlabError: If it is not there, or damaged.
         """
         with self._lock:
-            record = self._record(name)
-            return {"id": name, **overview(record, is_written(record.path))}
+            path = self._path(name)
+            self._watched.record(path)
+            return {"id": name, **overview(self._watched.at(path), is_written(path))}
 
     def columns(self, name: str, begin: int, generation: int) -> dict[str, Any]:
         """Return a run's figures from the ``begin``-th round on; all, if its lines are others now.
@@ -137,7 +140,11 @@ class View:
                     records.append(self._watched.record(path))
                 except FedlabError as error:
                     left_out.append(f"left out: {one_line(str(error), 400)}")
-            return compare(records, left_out)
+            before, omitted, answer = self._compared
+            if omitted != left_out or list(map(id, before)) != list(map(id, records)):
+                answer = compare(records, left_out)
+                self._compared = (records, left_out, answer)
+            return answer
 
     def file(self, name: str, file: str) -> bytes:
         """Return the content of a file of a run that the page links to.
@@ -155,7 +162,11 @@ class View:
 
     def _path(self, name: str) -> Path:
         """Return a run's folder. Only names that the folder was found to hold lead anywhere."""
-        path = find(self._root).runs.get(name)
+        path = self._found.runs.get(name)
+        # What was found is looked for again where it has gone, or a link has come in its place.
+        if path is None or path.resolve() != path or not (path / files.SCENARIO).is_file():
+            self._found = find(self._root)
+            path = self._found.runs.get(name)
         if path is None:
             raise NotThere(_gone(name))
         return path

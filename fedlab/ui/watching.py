@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fedlab import files
 from fedlab.results.parsing import M
@@ -13,6 +13,8 @@ from fedlab.results.reading import RunRecord
 from fedlab.ui.folders import check_without_links
 from fedlab.ui.lines import GrowingLines
 from fedlab.ui.outline import Stamp, stamp
+
+T = TypeVar("T")
 
 MOST_ROUNDS = 50_000
 """Rounds that are kept of all runs together, at some eight kilobytes each."""
@@ -32,6 +34,7 @@ class WatchedRun:
         self._growing: dict[Path, GrowingLines[Any]] = {}
         self._stamp: Stamp = ()
         self._record: RunRecord | None = None
+        self._derived: dict[Callable[[RunRecord], Any], Any] = {}
 
     @property
     def generation(self) -> int:
@@ -55,7 +58,20 @@ class WatchedRun:
         if self._record is None or now != self._stamp:
             self._record = RunRecord.load(self._path, self._lines)
             self._stamp = now
+            self._derived = {}
         return self._record
+
+    def derived(self, make: Callable[[RunRecord], T]) -> T:
+        """Return what a function makes of the record; it is made once for each record.
+
+        Raises:
+            FedlabError: If the run is gone, or a file in it is damaged.
+        """
+        record = self.record()
+        if make not in self._derived:
+            self._derived[make] = make(record)
+        found: T = self._derived[make]
+        return found
 
     def _lines(self, path: Path, kind: type[M], without: str = "", /) -> Iterable[M]:
         if path not in self._growing:

@@ -47,7 +47,8 @@ Visit = Callable[[Path], Browser]
 
 
 @pytest.fixture(scope="session")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with two finished runs; tests leave it as it is."""
     folder = tmp_path_factory.mktemp("looked-at")
     write_run(folder / "digits")
     write_run(folder / "digits-slower", rounds=4, step=0.05)
@@ -55,9 +56,9 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def runs(_made: Path, tmp_path: Path) -> Path:
+def runs(finished_runs: Path, tmp_path: Path) -> Path:
     """Return a folder with two finished runs, for a test to change."""
-    return Path(shutil.copytree(_made, tmp_path / "runs"))
+    return Path(shutil.copytree(finished_runs, tmp_path / "runs"))
 
 
 @pytest.fixture

@@ -110,8 +110,11 @@ export class Chart {
   readMarked() {
     if (!this.plot || this.plot.cursor.left >= 0) return;
     const xs = this.plot.data[0];
-    const place = this.marked === null || this.marked === undefined ? xs.length - 1 : xs.indexOf(this.marked);
-    if (place >= 0) this.plot.setLegend({ idx: place });
+    if (this.marked === null || this.marked === undefined) {
+      this.plot.setLegend({ idxs: this.plot.data.map(lastPlace) });
+    } else if (xs.includes(this.marked)) {
+      this.plot.setLegend({ idx: xs.indexOf(this.marked) });
+    }
   }
 
   drawMark(plot) {
@@ -157,6 +160,12 @@ export class Chart {
 function ranged(low, high, kind) {
   const [begin, end] = uPlot.rangeNum(low ?? 0, high ?? 1, 0.06, true);
   return kind === "fraction" ? [Math.max(0, begin), Math.min(1, Math.max(end, 0.01))] : [begin, end];
+}
+
+function lastPlace(values) {
+  let place = values.length - 1;
+  while (place > 0 && (values[place] === null || values[place] === undefined)) place -= 1;
+  return place;
 }
 
 function tickText(tick, kind) {
