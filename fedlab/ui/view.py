@@ -8,6 +8,7 @@ from typing import Any
 
 from fedlab import files
 from fedlab.errors import FedlabError, one_line
+from fedlab.files import without_home
 from fedlab.results.reading import RunRecord
 from fedlab.results.sweep_folder import SweepFile, read_sweep
 from fedlab.run.lock import is_written
@@ -45,7 +46,7 @@ class View:
         self._outlines = Outlines()
         self._watched = WatchedRuns()
         self._found = Found()
-        self._compared: tuple[list[RunRecord], list[str], dict[str, Any]] = ([], [], {})
+        self._compared: tuple[list[RunRecord], list[str], dict[str, Any] | None] = ([], [], None)
 
     def runs(self) -> dict[str, Any]:
         """Return all runs and sweeps, newest first."""
@@ -65,7 +66,7 @@ class View:
             for sweep in sweeps.values():
                 del sweep["settings"]
             return {
-                "folder": one_line(shown(str(self._root)), 400),
+                "folder": one_line(shown(without_home(str(self._root))), 400),
                 "runs": rows,
                 "sweeps": list(sweeps.values()),
                 "notes": _notes(found),
@@ -141,7 +142,8 @@ class View:
                 except FedlabError as error:
                     left_out.append(f"left out: {one_line(str(error), 400)}")
             before, omitted, answer = self._compared
-            if omitted != left_out or list(map(id, before)) != list(map(id, records)):
+            is_same = omitted == left_out and list(map(id, before)) == list(map(id, records))
+            if answer is None or not is_same:
                 answer = compare(records, left_out)
                 self._compared = (records, left_out, answer)
             return answer
