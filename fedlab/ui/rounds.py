@@ -7,7 +7,7 @@ from typing import Any
 
 from fedlab import files
 from fedlab.errors import FedlabError, one_line
-from fedlab.metrics.names import metric_name
+from fedlab.metrics.names import metric_name, steps_text
 from fedlab.metrics.quantities import bytes_text, seconds_text
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import ClientRow, RoundRow, Spread
@@ -17,7 +17,9 @@ from fedlab.ui.lines import lines_of_round
 MOST_CLIENTS = 20_000
 """Clients of a round that are sent to the page."""
 NOT_SHOWN = "digest"
-_PHASES = {"train": "training", "evaluate": "own part", "unseen": "new client"}
+_PHASES = {"train": "training", "evaluate": "own part"}
+UNSEEN = "unseen"
+"""The phase of clients that never train."""
 
 
 def round_of(record: RunRecord, number: int) -> dict[str, Any]:
@@ -50,23 +52,37 @@ def round_of(record: RunRecord, number: int) -> dict[str, Any]:
     }
 
 
-def clients_of(record: RunRecord, number: int) -> dict[str, Any]:
-    """Return the clients of a round as a table: ``columns`` and ``rows``, a client each.
+def clients_of(record: RunRecord, number: int) -> list[dict[str, Any]]:
+    """Return the clients of a round: its cohort, and those that never train, where there are some.
 
-    A column has a ``label`` and a ``kind``: "text", "count", "seconds", "fraction" or "number".
+    Each is a table with a ``title``, ``columns`` and ``rows``, a client each, and ``is_cut`` where
+    there are more. A column has a ``label`` and a ``kind``: "text", "count", "seconds", "fraction"
+    or "number".
     """
-    lines: dict[int, dict[str, Any]] = {}
+    cohort: dict[int, dict[str, Any]] = {}
+    unseen: dict[int, dict[str, Any]] = {}
     is_cut = False
     for line in lines_of_round(record.path / files.CLIENTS, number, "the rounds can be read"):
+        lines = unseen if line.phase == UNSEEN else cohort
         if line.client not in lines and len(lines) >= MOST_CLIENTS:
             is_cut = True
             continue
         lines.setdefault(line.client, {}).update(_cells(line))
     for failure in record.failures:
-        if failure.round == number and len(lines) < MOST_CLIENTS:
-            lines.setdefault(failure.client, {})["failure"] = one_line(failure.reason, 200)
-    keys = dict.fromkeys(key for cells in lines.values() for key in cells)
+        if failure.round == number and len(cohort) < MOST_CLIENTS:
+            cohort.setdefault(failure.client, {})["failure"] = one_line(failure.reason, 200)
     names = record.partition.names if record.partition else []
+    more = ", the first of more" if is_cut else ""
+    found = {"Clients": _table(cohort, names), "New clients": _table(unseen, names)}
+    return [
+        {"title": f"{title} of round {number}: {len(table['rows']):,}{more}", **table}
+        for title, table in found.items()
+        if table["rows"]
+    ]
+
+
+def _table(lines: Mapping[int, Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    keys = dict.fromkeys(key for cells in lines.values() for key in cells)
     columns = [{"label": "client", "kind": "count"}]
     if names:
         columns.append({"label": "name", "kind": "text"})
@@ -75,7 +91,7 @@ def clients_of(record: RunRecord, number: int) -> dict[str, Any]:
         [client, *([_named(names, client)] if names else []), *(cells.get(key) for key in keys)]
         for client, cells in sorted(lines.items())
     ]
-    return {"columns": columns, "rows": rows, "is_cut": is_cut}
+    return {"columns": columns, "rows": rows}
 
 
 def table_json(table: TextTable) -> dict[str, Any]:
@@ -100,16 +116,14 @@ def _column(key: str) -> dict[str, str]:
     if key == "failure":
         return {"label": "failure", "kind": "text"}
     phase, _, name = key.partition(".")
-    where = _PHASES.get(phase, one_line(phase, 40))
+    where = "" if phase == UNSEEN else f", {_PHASES.get(phase, one_line(phase, 40))}"
     if name in ("examples", "steps", "cluster", "repeated_steps"):
-        return {"label": f"{name.replace('_', ' ')}, {where}", "kind": "count"}
+        return {"label": f"{name.replace('_', ' ')}{where}", "kind": "count"}
     if name == "seconds":
-        return {"label": f"time, {where}", "kind": "seconds"}
+        return {"label": f"time{where}", "kind": "seconds"}
     metric = metric_name(name)
-    return {
-        "label": f"{metric.label}, {where}",
-        "kind": "fraction" if metric.is_fraction else "number",
-    }
+    kind = "fraction" if metric.is_fraction else "number"
+    return {"label": f"{metric.label}{where}", "kind": kind}
 
 
 def _named(names: Sequence[str], client: int) -> str:
@@ -167,7 +181,7 @@ def _tables(row: RoundRow) -> Iterable[TextTable]:
     spreads = {
         "Clients on their own parts": row.clients,
         "Clients after training, as they report it": row.train,
-        **{f"New clients after {steps} steps": found for steps, found in row.unseen.items()},
+        **{f"New clients after {steps_text(n)}": found for n, found in row.unseen.items()},
     }
     for title, found in spreads.items():
         if found:

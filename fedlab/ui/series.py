@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from fedlab.metrics.names import metric_name, steps_text
@@ -12,6 +13,7 @@ from fedlab.results.rows import RoundRow
 
 TEST, CLIENTS, TRAIN, VALIDATION, UNSEEN = "test", "clients", "train", "validation", "unseen"
 MEAN, WORST = "mean", "worst_decile"
+_NEW = ("random", "source-only", "target-supervised", "other")
 _SPREADS = {CLIENTS: "clients", TRAIN: "clients in training"}
 
 
@@ -90,6 +92,7 @@ def _chart(
     def add(key: str, label: str, role: str, dashed: bool = False) -> None:
         curves.append({"key": key, "label": label, "role": role, "dashed": dashed})
 
+    new = cycle(_NEW)
     for source, names in sources.items():
         if name not in names:
             continue
@@ -103,7 +106,7 @@ def _chart(
             add(f"{source}.{name}.{WORST}", f"{who}, worst tenth", "worst", dashed)
         else:
             steps = source.removeprefix(f"{UNSEEN}.")
-            add(f"{source}.{name}.{MEAN}", f"new clients, {steps_text(steps)}", "random", True)
+            add(f"{source}.{name}.{MEAN}", f"new clients, {steps_text(steps)}", next(new), True)
     for baseline, label in LABELS.items():
         curve = baseline_curve(record, baseline, metric)
         if curve is not None:

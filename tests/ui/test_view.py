@@ -146,11 +146,11 @@ def test_a_round_has_its_clients_as_its_lines_say(runs) -> None:
     ]
     for row in record.rounds:
         found = View(runs).round("digits", row.round)
-        labels = [column["label"] for column in found["clients"]["columns"]]
-        own = {
-            cells[labels.index("client")]: dict(zip(labels, cells, strict=True))
-            for cells in found["clients"]["rows"]
-        }
+        own = {}
+        for table in found["clients"]:
+            labels = [column["label"] for column in table["columns"]]
+            for cells in table["rows"]:
+                own[cells[labels.index("client")]] = dict(zip(labels, cells, strict=True))
         for line in (line for line in lines if line["round"] == row.round):
             where = {"train": "training", "evaluate": "own part"}[line["phase"]]
             assert own[line["client"]][f"examples, {where}"] == line["examples"]
@@ -164,12 +164,36 @@ def test_a_client_that_failed_stands_in_its_round_with_its_reason(runs) -> None:
     (runs / "digits" / files.FAILURES).write_text(json.dumps(line) + "\n")
     view = View(runs)
     found = view.round("digits", 2)
-    labels = [column["label"] for column in found["clients"]["columns"]]
-    cells = next(row for row in found["clients"]["rows"] if row[labels.index("client")] == 77)
+    (table,) = found["clients"]
+    labels = [column["label"] for column in table["columns"]]
+    cells = next(row for row in table["rows"] if row[labels.index("client")] == 77)
     assert cells[labels.index("failure")] == f"{BAD} broke"
     assert found["failures"][0]["reason"] == f"{BAD} broke"
     assert view.round("digits", 3)["failures"] == []
     assert view.run("digits")["failures"]["reasons"]["rows"] == [[f"{BAD} broke", "1"]]
+
+
+def test_clients_that_never_train_have_a_table_of_their_own(runs) -> None:
+    with (runs / "digits" / files.METRICS).open("a") as file:
+        spread = {"mean": 0.5, "std": 0, "worst_decile": 0.5, "min": 0.5, "max": 0.5}
+        file.write(json.dumps({"round": 9, "unseen": {"1": {"accuracy": spread}}}) + "\n")
+    with (runs / "digits" / files.CLIENTS).open("a") as file:
+        for line in (
+            {"round": 9, "client": 1, "phase": "train", "examples": 5, "loss": 0.1},
+            {"round": 9, "client": 50, "phase": "unseen", "examples": 6, "after_1_accuracy": 0.5},
+        ):
+            file.write(json.dumps(line) + "\n")
+    found = View(runs).round("digits", 9)
+    cohort, unseen = found["clients"]
+    assert (cohort["title"], unseen["title"]) == (
+        "Clients of round 9: 1",
+        "New clients of round 9: 1",
+    )
+    assert [column["label"] for column in unseen["columns"]] == [
+        *("client", "examples", "accuracy after 1 step"),
+    ]
+    assert unseen["rows"] == [[50, 6, 0.5]]
+    assert [table["title"] for table in found["tables"]] == ["New clients after 1 step"]
 
 
 def test_a_round_that_is_none_is_one_sentence(runs) -> None:

@@ -2,7 +2,7 @@
 
 import { ask } from "./answers.js";
 import { Chart, styleOf } from "./charts.js";
-import { address, card, element, fill, select, tick } from "./page.js";
+import { address, card, element, fill, nameOf, select, tick } from "./page.js";
 import { choice } from "./runs.js";
 import { textTable } from "./tables.js";
 
@@ -34,7 +34,7 @@ export class CompareView {
   }
 
   async update() {
-    fill(this.chosen, this.ids.map((id) => element("li", {}, element("span", {}, name(id)), element("button", { type: "button", "aria-label": `Leave out ${name(id)}`, onclick: () => this.leaveOut(id) }, "×"))));
+    fill(this.chosen, this.ids.map((id) => element("li", {}, element("span", {}, nameOf(id)), element("button", { type: "button", "aria-label": `Leave out ${nameOf(id)}`, onclick: () => this.leaveOut(id) }, "×"))));
     if (!this.ids.length) {
       fill(this.notes, element("p", { class: "empty" }, "Choose two runs or more in the ", element("a", { href: address("") }, "list of runs"), ", or a sweep."));
       return;
@@ -81,13 +81,5 @@ export class CompareView {
 
   remove() {
     this.chart.remove();
-  }
-}
-
-function name(id) {
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return id;
   }
 }

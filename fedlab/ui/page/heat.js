@@ -22,7 +22,7 @@ export class Heat {
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.repaint = () => this.draw();
     this.scheme.addEventListener("change", this.repaint);
-    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    for (const kind of ["pointermove", "pointerdown"]) this.canvas.addEventListener(kind, (event) => this.point(event));
   }
 
   layout() {
@@ -87,7 +87,8 @@ export class Heat {
   }
 
   nameColumns(pen, names, columns, left, each, y) {
-    const every = Math.max(1, Math.ceil(34 / each));
+    const longest = Math.max(...names.map((name) => (typeof name === "number" ? String(name).length : 0)), 0);
+    const every = Math.max(1, Math.ceil(Math.max(34, 7 * longest + 14) / each));
     pen.fillStyle = colour("muted");
     pen.textAlign = "center";
     for (let column = 0; column < columns; column += every) {

@@ -42,6 +42,15 @@ export function address(view, parameters = {}) {
   return `#/${view}${text ? `?${text}` : ""}`;
 }
 
+/** Return the path of a run below the folder, of which its identifier is made. */
+export function nameOf(id) {
+  try {
+    return decodeURIComponent(id ?? "");
+  } catch {
+    return id;
+  }
+}
+
 /** Return a run's state as a badge. */
 export function badge(state) {
   return element("span", { class: `badge ${state}` }, state);

@@ -6,6 +6,7 @@ import { card, element } from "./page.js";
 import { SortedTable } from "./tables.js";
 
 const SORTED_FROM = 60;
+const NAMES_UP_TO = 40;
 
 /** Return the card of a run's partition and what has to be removed with it; null without one. */
 export async function partitionOf(run) {
@@ -21,7 +22,7 @@ export async function partitionOf(run) {
     rows: counts ? counts[0].length : 0,
     columns: sizes.length,
     rowNames: counts ? counts[0].map((_, row) => classOf(row)) : [],
-    columnNames: order.map((place) => place * every),
+    columnNames: order.map((place) => (names.length && sizes.length <= NAMES_UP_TO ? names[place] : place * every)),
     bars: order.map((place) => sizes[place]),
     share: (row, column) => counts[order[column]][row] / Math.max(1, total(counts[order[column]])),
     number: (row, column) => counts[order[column]][row],

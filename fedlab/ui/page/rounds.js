@@ -16,7 +16,7 @@ export class Rounds {
     this.number = null;
     this.follows = true;
     this.kept = new Map();
-    this.table = new SortedTable("Clients");
+    this.clients = [new SortedTable("Clients"), new SortedTable("New clients")];
     this.build();
   }
 
@@ -34,7 +34,7 @@ export class Rounds {
     this.failures = element("div", {});
     this.problem = element("p", { class: "note", hidden: true });
     this.heading = element("h2", {}, "Round");
-    this.section = element("section", { class: "card", id: "of-round" }, this.heading, this.problem, this.metrics, this.facts, this.tables, this.table.host, this.failures);
+    this.section = element("section", { class: "card", id: "of-round" }, this.heading, this.problem, this.metrics, this.facts, this.tables, this.clients.map((table) => table.host), this.failures);
   }
 
   /** Take the numbers of all rounds there are; a run that goes on is followed to its newest. */
@@ -113,10 +113,12 @@ export class Rounds {
     fill(this.metrics, found.metrics.map(({ label, value, note }) => element("div", { class: "tile" }, element("span", {}, label), element("b", {}, value), element("span", {}, note))));
     fill(this.facts, found.facts.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))));
     fill(this.tables, found.tables.map(textTable));
-    const { columns, rows, is_cut: isCut } = found.clients;
-    this.table.title = `Clients of round ${found.round}: ${rows.length.toLocaleString("en")}${isCut ? ", the first of more" : ""}`;
-    this.table.host.hidden = !rows.length;
-    if (rows.length) this.table.set(columns, rows);
+    this.clients.forEach((table, place) => {
+      const { title, columns, rows } = found.clients[place] ?? {};
+      table.host.hidden = !rows;
+      table.title = title;
+      if (rows) table.set(columns, rows);
+    });
     fill(this.failures, found.failures.map(failure));
   }
 }

@@ -3,7 +3,7 @@
 import { ask, fileAddress } from "./answers.js";
 import { Chart } from "./charts.js";
 import { confusionOf } from "./confusion.js";
-import { address, badge, card, element, fill, select, shown, tick } from "./page.js";
+import { address, badge, card, element, fill, nameOf, select, shown, tick } from "./page.js";
 import { partitionOf } from "./partition.js";
 import { Rounds, failure } from "./rounds.js";
 import { textTable } from "./tables.js";
@@ -24,14 +24,13 @@ export class RunView {
     this.axis = "round";
     this.log = false;
     this.further = null;
-    this.parts = [];
     this.signatures = {};
     this.build();
   }
 
   build() {
     this.eyebrow = element("p", { class: "eyebrow" });
-    this.heading = element("h1", {}, "…");
+    this.heading = element("h1", {}, nameOf(this.id));
     this.subtitle = element("p", { class: "subtitle" });
     this.tiles = element("div", { class: "tiles" });
     this.said = element("div", {});
@@ -42,7 +41,11 @@ export class RunView {
       element("div", { class: "pictures" }, Object.values(this.charts).map((chart) => chart.figure)),
       element("p", { class: "source" }, "A click in a chart chooses the round; a drag zooms in, a double click out. Source: metrics.jsonl, baselines.jsonl."));
     this.slots = Object.fromEntries(["partition", "confusion", "failures", "rest"].map((name) => [name, element("div", {})]));
-    fill(this.root, this.eyebrow, this.heading, this.subtitle, this.said, this.tiles, this.rounds.slider, this.curves, this.rounds.section, Object.values(this.slots));
+    this.parts = [];
+    // Until there is an answer, or where it is a refusal, empty charts would say nothing.
+    this.whole = element("div", { hidden: true }, this.said, this.tiles, this.rounds.slider, this.curves, this.rounds.section, Object.values(this.slots));
+    fill(this.eyebrow, element("a", { href: address("") }, "Runs"));
+    fill(this.root, this.eyebrow, this.heading, this.subtitle, this.whole);
   }
 
   chart(title) {
@@ -55,6 +58,7 @@ export class RunView {
     const grew = await this.fetchColumns();
     if (isNew || !this.run) {
       this.run = run;
+      this.whole.hidden = false;
       this.title = run.name;
       this.drawHead();
       this.drawToolbar();
