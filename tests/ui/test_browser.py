@@ -97,6 +97,10 @@ def test_the_token_leaves_the_address_and_the_list_shows_the_runs(page, served) 
     page.goto(served)
     page.wait_for_selector("table.runs tbody tr")
     assert "token" not in page.url
+    page.go_back()
+    assert "token" not in page.url
+    page.go_forward()
+    page.wait_for_selector("table.runs tbody tr")
     names = page.locator("table.runs tbody th a").all_inner_texts()
     assert sorted(names) == ["digits", "digits-slower"]
     assert page.locator(".badge.finished").count() == 2
