@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from fedlab.ui.access import Access, is_loopback
 from fedlab.ui.application import application
@@ -79,6 +80,14 @@ def test_nothing_can_be_changed(access, stranger, method) -> None:
     stranger.get("/", params={"token": access.token})
     for path in ("/", "/api/runs", "/file"):
         assert stranger.request(method, path).status_code == 405
+
+
+def test_no_other_method_reaches_an_application_that_would_take_it() -> None:
+    access = Access(PlainTextResponse("taken"), PORT)
+    browser = Browser(access)
+    browser.get("/", params={"token": access.token})
+    assert browser.get("/any").text == "taken"
+    assert browser.request("POST", "/any").status_code == 405
 
 
 def test_every_answer_forbids_scripts_of_others(access, stranger) -> None:

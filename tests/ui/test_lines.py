@@ -68,6 +68,15 @@ def test_a_file_that_was_written_anew_is_read_anew(path) -> None:
     assert lines.generation == 3
 
 
+def test_a_file_that_was_written_over_in_its_place_is_read_anew(path) -> None:
+    _write(path, [{"round": 0, "cohort": 1}])
+    lines = GrowingLines(path, RoundRow)
+    lines.read()
+    _write(path, [{"round": 0, "cohort": 2}, {"round": 1, "cohort": 2}])
+    assert [row.cohort for row in lines.read()] == [2, 2]
+    assert lines.generation == 1
+
+
 def test_damage_names_its_line_and_is_told_again(path) -> None:
     _write(path, [{"round": 0}])
     lines = GrowingLines(path, RoundRow)

@@ -131,11 +131,13 @@ def test_only_new_rounds_are_sent_and_all_where_a_run_was_taken_back(runs) -> No
     new = view.columns("digits", count, generation)
     assert (new["begin"], new["rounds"]) == (count, [9])
     assert new["columns"]["test.accuracy"] == [0.5]
+    # As 'resume' does: the lines up to the checkpoint are written anew, and others follow.
     kept = path.read_text().splitlines(keepends=True)[:3]
-    (path.with_name("new")).write_text("".join(kept))
-    (path.with_name("new")).replace(path)
+    others = [json.dumps({"round": number}) + "\n" for number in range(3, 30)]
+    path.with_name("new").write_text("".join([*kept, *others]))
+    path.with_name("new").replace(path)
     again = view.columns("digits", count + 1, generation)
-    assert (again["begin"], len(again["rounds"])) == (0, 3)
+    assert (again["begin"], len(again["rounds"])) == (0, 30)
     assert again["generation"] != generation
 
 
