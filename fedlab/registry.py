@@ -248,6 +248,7 @@ optimizers = Registry(
 )
 metrics = Registry("set of metrics", "metrics", "fedlab.metrics.kinds", keys=False)
 readers = Registry("reader", "readers", "fedlab.use.readers", keys=False)
+unlearning = Registry("unlearning method", "unlearning", "fedlab.run.unlearning.methods")
 engines = Registry(
     "engine",
     "engines",

@@ -101,6 +101,7 @@ def _add_commands() -> None:
         sweep,
         transfer_gain,
         ui,
+        unlearn,
         value,
         verify,
     )
@@ -112,6 +113,7 @@ def _add_commands() -> None:
     app.command("cross-site")(_running(cross_site.cross_site))
     app.command("bisect")(_running(bisect.bisect))
     app.command("value")(_running(value.value))
+    app.command("unlearn")(_running(unlearn.unlearn))
     app.command("verify")(_running(verify.verify))
     app.command("list")(listing.listing)
     app.command("show")(show.show)

@@ -27,6 +27,7 @@ SECTIONS = {
         "verify",
         "bisect",
         "value",
+        "unlearn",
         "cross-site",
     ),
     "Use what was trained": ("evaluate", "predict", "export", "compress"),

@@ -8,13 +8,14 @@ import typer
 
 from fedlab.cli.completion import kinds
 from fedlab.errors import FedlabError, shortened, unknown
-from fedlab.registry import KINDS, criteria, draws, metrics, optimizers
+from fedlab.registry import KINDS, criteria, draws, metrics, optimizers, unlearning
 
 PLURALS = {kind.plural: kind.registry for kind in KINDS} | {
     "criteria": criteria,
     "optimizers": optimizers,
     "metrics": metrics,
     "draws": draws,
+    "unlearning": unlearning,
 }
 
 _NOTE = (

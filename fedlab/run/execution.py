@@ -104,8 +104,13 @@ def _check_not_begun(folder: RunFolder) -> None:
     """Check that a folder without a checkpoint holds no rounds, which a new start would overwrite.
 
     Raises:
-        FedlabError: If it does.
+        FedlabError: If it does, or is what unlearning has made of a run.
     """
+    if (folder.path / files.UNLEARNED).exists():
+        raise FedlabError(
+            f"{folder.path} is what 'fedlab unlearn' has made of a run, and does not go on; "
+            f"{folder.path / files.UNLEARNED} names the run"
+        )
     done = max((line.get("round", 0) for line in folder.lines(files.METRICS)), default=0)
     if done:
         raise FedlabError(

@@ -139,7 +139,7 @@ def reached(
     """
     check_not_forked(folder, server_round)
     saved = checkpoint.load_latest(folder.checkpoints, server_round - 1)
-    with repeated(folder, _in_this_process(folder.scenario), saved) as simulation:
+    with repeated(folder, in_this_process(folder.scenario), saved) as simulation:
         rounds = simulation.rounds([StopBefore(server_round, tell)])
         if saved is not None:
             rounds.restore(saved)
@@ -173,11 +173,16 @@ def repeated(
 
 
 def check_here(folder: RunFolder) -> None:
-    """Check that a run's clients have their data here.
+    """Check that a run's clients have their data here, and that it is a run.
 
     Raises:
-        FedlabError: If they are sites elsewhere.
+        FedlabError: If they are sites elsewhere, or it is what unlearning has made of a run.
     """
+    if (folder.path / files.UNLEARNED).exists():
+        raise FedlabError(
+            f"{folder.path} is what 'fedlab unlearn' has made of a run, and cannot be run again; "
+            f"{folder.path / files.UNLEARNED} names the run"
+        )
     if folder.is_deployed:
         raise FedlabError(
             f"{folder.path} is the run of a deployment, whose clients' data are at the sites"
@@ -274,7 +279,7 @@ def _recorded(folder: RunFolder, server_round: int, client: int) -> int | None:
     )
 
 
-def _in_this_process(scenario: Scenario) -> Scenario:
+def in_this_process(scenario: Scenario) -> Scenario:
     """Return the scenario on the inline engine, and no limit to how long a client takes."""
     common = {key: getattr(scenario.engine, key) for key in EngineSettings.model_fields}
     settings = registry.engines.get("inline").Settings

@@ -17,7 +17,7 @@ from fedlab.algorithm.strategy import parts_of, traits_of
 from fedlab.algorithm.vector_strategy import record_of
 from fedlab.run.parts import Parts
 from fedlab.run.strategy_faults import checked_messages, checked_state, new_weights, told
-from fedlab.wire.protocol import ARRAYS, CONFIG, LAYOUT, PHASE, ROUND, node_of
+from fedlab.wire.protocol import ARRAYS, CONFIG, LAYOUT, PHASE, ROUND, SQUARED_CHANGE, node_of
 
 Kind = Literal["train", "evaluate"]
 
@@ -41,6 +41,8 @@ class StrategyCalls:
             arrays: The global weights.
         """
         parts, config = self._parts, self._config()
+        if kind == "train" and parts.scenario.evaluation.update_norms:
+            config[SQUARED_CHANGE] = True
         if kind == "train" and parts.engine.updates:
             with seeding.scope(parts.scenario.seed, "update processors", server_round):
                 values = parts.engine.updates.begin_round(server_round)

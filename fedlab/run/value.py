@@ -6,13 +6,13 @@ what it adds, averaged over coalitions (GTG-Shapley, Liu et al. 2022). No client
 
 By leaving one out: the run is repeated without the client, whose place in a cohort stays empty; its
 value is what the last round's test metric loses by that. That is one run for each client, and also
-what approximate unlearning is to be compared with: a model that has never seen the client.
+what approximate unlearning is compared with: a model that has never seen the client.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -29,6 +29,7 @@ from fedlab.run.replay import repeated
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import new_weights
+from fedlab.run.without import Without
 from fedlab.wire.protocol import client_of
 
 Progress = Callable[[str], None]
@@ -107,22 +108,6 @@ class _Valued(Rounds):
         return value if self.metric.higher_is_better else -value
 
 
-class _Without(Rounds):
-    """Rounds in which a client's place in the cohort stays empty."""
-
-    def __init__(self, simulation: Simulation, client: int | None) -> None:
-        super().__init__(simulation)
-        self._client = client
-
-    def asked(self, server_round: int) -> tuple[list[Message], list[Message], list[Message]]:
-        """Return the messages of the round that comes next, but for the client's."""
-        every, messages, dropped = super().asked(server_round)
-        return self._others(every), self._others(messages), self._others(dropped)
-
-    def _others(self, messages: Iterable[Message]) -> list[Message]:
-        return [m for m in messages if client_of(m.metadata.dst_node_id) != self._client]
-
-
 def value(
     folder: RunFolder,
     method: str = SHAPLEY,
@@ -173,7 +158,7 @@ def _leave_one_out(folder: RunFolder, clients: Sequence[int], tell: Progress) ->
 def _last(folder: RunFolder, client: int | None) -> tuple[MetricName, float]:
     """Return the test metric after the last round of the run without a client."""
     with _again(folder) as simulation:
-        rounds = _Without(simulation, client)
+        rounds = Without(simulation, () if client is None else (client,))
         rounds.run()
         metrics = rounds.evaluation().compute()
     metric = headline(metrics)

@@ -86,6 +86,11 @@ class EvaluationSettings(UnseenSettings):
     minimum_replies: int = Field(
         1, ge=1, description="the run stops, its checkpoint whole, when fewer clients answer"
     )
+    update_norms: bool = Field(
+        False,
+        description="also record ‖U‖² of each client's update, squared_change in clients.jsonl, "
+        "which unlearning by FedEraser needs of the past",
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard event files")
 
     @model_validator(mode="after")

@@ -211,15 +211,24 @@ class Worker:
         Raises:
             BadReply: If the update is of another shape than the weights, or not finite.
         """
-        placed = self._placement.assignment(assignment)
-        with self._contained(placed), self._seeded("client", assignment):
-            task = self._training_task(placed)
+        with self.local_task(assignment) as task:
             start = time.perf_counter()
             update = is_update(self._trained(task), self.device)
             update.metrics["seconds"] = time.perf_counter() - start
             if task.scale is not None:
                 update.metrics[REPEATED_STEPS] = float(task.scale.repeated)
             return self._checked(update, assignment, is_summed)
+
+    @contextmanager
+    def local_task(self, assignment: Assignment) -> Iterator[LocalTask]:
+        """Yield one client's training task, its network holding the received weights.
+
+        Args:
+            assignment: What is asked of it.
+        """
+        placed = self._placement.assignment(assignment)
+        with self._contained(placed), self._seeded("client", assignment):
+            yield self._training_task(placed)
 
     def _checked(self, update: Update, assignment: Assignment, is_summed: bool) -> Update:
         model = self._architecture(assignment.client).network.model
