@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pydantic import ValidationError, create_model
+from pydantic import ValidationError
 
-from fedlab.errors import FedlabErrors
+from fedlab.errors import FedlabErrors, unknown
 from fedlab.scenario.overrides import overlay, without_taken
 from fedlab.scenario.problems import sentences
 from fedlab.settings import Settings
@@ -27,19 +26,19 @@ def settings_of(
     """
     laid = overlay(overrides)
     without_taken(laid)
-    fields: dict[str, Any] = {_attribute(name): (cls, cls()) for name, cls in classes.items()}
-    schema = create_model("Methods", __base__=Settings, **fields)
-    raw = {_attribute(name): table for name, table in laid.items()}
-    try:
-        found = schema.model_validate(raw, strict=True)
-    except ValidationError as error:
-        raise FedlabErrors(
-            f"--set {sentence.replace('_', '-', sentence.split('.')[0].count('_'))}"
-            for sentence in sentences(error, schema, raw)
-        ) from error
-    return {name: getattr(found, _attribute(name)) for name in classes}
-
-
-def _attribute(name: str) -> str:
-    """Return a method's name as an attribute."""
-    return name.replace("-", "_")
+    problems = [
+        f"--set {name}: {unknown('unlearning method', name, classes)}"
+        for name in laid
+        if name not in classes
+    ]
+    found = {}
+    for name, cls in classes.items():
+        raw = laid.get(name, {})
+        try:
+            found[name] = cls.model_validate(raw, strict=True)
+        except ValidationError as error:
+            told = sentences(error, cls, raw)
+            problems += [f"--set {name}.{sentence}" for sentence in told]
+    if problems:
+        raise FedlabErrors(problems)
+    return found

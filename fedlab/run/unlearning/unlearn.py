@@ -13,6 +13,7 @@ import torch
 from fedlab import files, registry
 from fedlab.algorithm.setup import Setup
 from fedlab.errors import FedlabError, FedlabErrors
+from fedlab.own_modules import own_modules
 from fedlab.results.parsing import read_lines
 from fedlab.results.rows import ClientRow
 from fedlab.results.unlearning import ORACLE, ORIGINAL, CostRow, ModelRow, UnlearningFile
@@ -53,6 +54,7 @@ def unlearn(
         FedlabError: If the clients have had no part in the run, or a method cannot correct it.
     """
     past = _past(folder, clients, tell)
+    own_modules.look_in([*(folder.scenario.module_folders or ()), str(Path.cwd())])
     methods = _methods(names, overrides)
     with repeated(folder, in_this_process(folder.scenario)) as simulation:
         _check_clients(past, len(simulation.federation))
@@ -161,11 +163,12 @@ def _made(past: Past, path: Path, name: str, method: UnlearningMethod) -> Unlear
     Where that fails, nothing is left of it.
     """
     past.tell(f"'{name}' begins")
+    own = path / name.rpartition(":")[2]
     try:
         found = method.unlearn(past)
-        write_model_folder(past, path / name, name, method, found)
+        write_model_folder(past, own, name, method, found)
     except BaseException:
-        shutil.rmtree(path / name, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
         if not any(path.iterdir()):
             path.rmdir()
         raise

@@ -1,0 +1,1 @@
+"""What unlearning methods leave of a client, beside retraining without it."""
