@@ -15,6 +15,7 @@ from fedlab.algorithm.strategy import InnerStrategySettings, build_strategy, own
 from fedlab.algorithm.vector_strategy import ServerContext, Vector, record_of
 from fedlab.algorithm.wrapper import StrategyWrapper
 from fedlab.models.compact import pruned
+from fedlab.models.layout import Entry, Layout
 from fedlab.registry import strategies
 from fedlab.settings import Settings
 
@@ -24,10 +25,18 @@ class GradualPruningSettings(Settings):
 
     name: str
     sparsity: float = Field(
-        0.8, gt=0, lt=1, description="s_f: fraction of the weights in matrices that is 0 at the end"
+        0.8,
+        gt=0,
+        lt=1,
+        description="s_f: fraction of the weights in matrices that is 0 at the end",
     )
     first: int = Field(1, ge=1, description="t₀: the last round without pruning")
     last: int = Field(10, ge=2, description="the round after which the final sparsity is kept")
+    prune_head: bool = Field(
+        False,
+        description="prune the head's matrices among the others: a new head on pretrained layers "
+        "has the smallest weights of all, and would go first",
+    )
     inner: SerializeAsAny[Settings] = Field(
         InnerStrategySettings(name="fedavg"),
         description="the strategy whose global weights are pruned, a table with its name and keys",
@@ -45,8 +54,8 @@ class GradualPruning(StrategyWrapper):
     """Gradual magnitude pruning of the global weights, around any strategy (Zhu and Gupta 2017).
 
     "To prune, or not to prune: exploring the efficacy of pruning for model compression", equation
-    1: after round t the smallest weights by magnitude, over all matrices of the model, are set to
-    0, a fraction
+    1: after round t the smallest weights by magnitude, over all matrices below the head, or with
+    ``prune_head`` over all, are set to 0, a fraction
 
         s_t = s_f (1 − (1 − (t − t₀) / (T − t₀))³),    t₀ ≤ t ≤ T,
 
@@ -85,11 +94,17 @@ class GradualPruning(StrategyWrapper):
                 f"{rounds}; set last = {rounds} or less"
             )
         layout = setup.network.model.layout
-        if not any(len(e.shape) > 1 for e in layout.entries if e.start >= layout.wire.start):
+        if not any(len(e.shape) > 1 for e in self._considered(layout, setup.network.head)):
+            where = "" if self.settings.prune_head else "below the head "
             yield (
-                "strategy.name: 'gradual-pruning' sets weights of matrices to 0, and no matrix of "
-                "this model travels; leave it out"
+                f"strategy.name: 'gradual-pruning' sets weights of matrices {where}to 0, and no "
+                "such matrix of this model is trained and travels; leave it out"
             )
+
+    def _considered(self, layout: Layout, head: str) -> list[Entry]:
+        """Return the parameters that may be pruned."""
+        entries = layout.shared_entries
+        return [e for e in entries if self.settings.prune_head or not e.name.startswith(head)]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -112,7 +127,8 @@ class GradualPruning(StrategyWrapper):
         layout = self._context.layout
         vector = torch.from_numpy(np.array(weights, np.float32))
         first = layout.wire.start
-        views = {entry.name: entry.view(vector, first) for entry in layout.shared_entries}
+        considered = self._considered(layout, self._context.head)
+        views = {entry.name: entry.view(vector, first) for entry in considered}
         for name, tensor in pruned(views, self.sparsity).items():
             views[name].copy_(tensor)
         return np.asarray(vector.numpy())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.vector_strategy import (
     Reply,
     Vector,
@@ -17,6 +19,9 @@ from fedlab.algorithm.vector_strategy import (
 )
 from fedlab.registry import strategies
 
+MOST = 0.1
+"""How long a step may be, as a share of pretrained weights' usual size, without a word about it."""
+
 
 class MajorityVoteSettings(VectorStrategySettings):
     """Keys of ``[strategy]``."""
@@ -24,7 +29,12 @@ class MajorityVoteSettings(VectorStrategySettings):
     weighting: Literal["examples", "clients"] = Field(
         "clients", description="votes of a client: 1, as in the paper, or its examples"
     )
-    lr: float = Field(0.015, gt=0, description="η, how far each weight moves in the first round")
+    lr: float = Field(
+        0.015,
+        gt=0,
+        description="η, how far each weight moves in the first round; of pretrained weights a "
+        "twentieth of their usual size",
+    )
     decay: float = Field(
         0.95, gt=0, le=1, description="what the learning rate is multiplied by after each round"
     )
@@ -66,6 +76,27 @@ class MajorityVote(VectorStrategy):
         new: Vector = weights + self.lr * np.sign(votes)
         self.lr *= self.settings.decay
         return new
+
+    def notes(self, setup: Setup) -> Iterator[str]:
+        """Yield whether a step is long beside the pretrained weights that it moves.
+
+        Args:
+            setup: All parts of the run.
+        """
+        if not setup.scenario.model.pretrained:
+            return
+        model = setup.network.model
+        views = model.layout.wire_views(model.wire())
+        sizes = {
+            entry.name: float(views[entry.name].square().mean().sqrt())
+            for entry in model.layout.shared_entries
+            if len(entry.shape) > 1 and not entry.name.startswith(setup.network.head)
+        }
+        if sizes and self.settings.lr > MOST * (usual := median(sizes.values())):
+            yield (
+                f"strategy.lr: every weight moves by {self.settings.lr:g} a round, and pretrained "
+                f"ones are about {usual:.2g}: they are soon lost; try {0.05 * usual:.1g}"
+            )
 
     def record(self) -> dict[str, Any]:
         """Return how far the clients agreed: 1 where all votes were the same, 0 where all tied."""

@@ -95,7 +95,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "ifca": {"client": {"name": "ifca"}},
     "kd3a": {"client": {"name": "kd3a"}, "data": {"unlabelled": [5]}},
     "krum": {"strategy": {"num_malicious_nodes": 1}},
-    "majority-vote": {},
+    # Its default is for networks trained from scratch, and a note says so of pretrained ones.
+    "majority-vote": {"strategy": {"lr": 0.003}},
     "meta-sgd": {"client": {"name": "meta-sgd"}},
     "mimelite": {"client": {"name": "mimelite"}},
     "multikrum": {"strategy": {"num_malicious_nodes": 1, "num_nodes_to_select": 3}},

@@ -72,7 +72,11 @@ def test_a_fraction_of_all_matrices_is_zero_and_nothing_else(inner: str) -> None
         layout = simulation.network.model.layout
         rounds.run()
         views = layout.wire_views(rounds.weights)
-    matrices = [view for view in views.values() if view.ndim > 1]
+        head = simulation.network.head
+    below = {name: view for name, view in views.items() if not name.startswith(head)}
+    matrices = [view for view in below.values() if view.ndim > 1]
+    assert len(below) < len(views)
+    assert all((view != 0).all() for name, view in views.items() if name not in below)
     zeros = sum(int((view == 0).sum()) for view in matrices)
     assert zeros == round(0.7 * sum(view.numel() for view in matrices))
     assert all((view != 0).any() for view in views.values())
@@ -89,7 +93,8 @@ def test_pruning_keeps_the_largest_of_a_vector() -> None:
         found = strategy._pruned(vector)
         where = np.zeros(len(vector), bool)
         for entry in layout.entries:
-            if entry.start < layout.wire_parameters and len(entry.shape) > 1:
+            is_matrix = entry.start < layout.wire_parameters and len(entry.shape) > 1
+            if is_matrix and not entry.name.startswith(simulation.network.head):
                 where[entry.start : entry.stop] = True
         threshold = np.sort(np.abs(vector[where]))[round(0.5 * where.sum())]
         expected = np.where(where & (np.abs(vector) < threshold), 0, vector)
@@ -130,3 +135,39 @@ def test_the_weights_of_a_pruned_network_still_learn() -> None:
         after = simulation.engine.evaluate(rounds.weights).compute()["loss"]
     assert torch.isfinite(rounds.weights).all()
     assert after < before
+
+
+def test_a_new_head_on_pretrained_layers_is_not_cut_off(tmp_path: Path) -> None:
+    before = RunFolder.create(tmp_path, "before", loads(text_of()))
+    finished(before)
+    pretrained = f'pretrained = "{before.path}"\nhidden = []'
+    scenario = loads(text_of("fedavg").replace("hidden = []", pretrained))
+    with Simulation(scenario) as simulation:
+        # As small as the new head of a large network is beside its layers.
+        rounds = simulation.rounds()
+        views = simulation.network.model.layout.wire_views(rounds.weights)
+        heads = [view for n, view in views.items() if n.startswith(simulation.network.head)]
+        for view in heads:
+            view.mul_(0.01)
+        rounds.run()
+        views = simulation.network.model.layout.wire_views(rounds.weights)
+        heads = [view for n, view in views.items() if n.startswith(simulation.network.head)]
+    assert all((view != 0).all() for view in heads)
+
+
+def test_the_head_is_pruned_among_the_others_where_that_is_asked_for() -> None:
+    text = text_of("fedavg").replace("last = 3", "last = 3\nprune_head = true")
+    with Simulation(loads(text)) as simulation:
+        rounds = simulation.rounds()
+        rounds.run()
+        views = simulation.network.model.layout.wire_views(rounds.weights)
+    matrices = [view for view in views.values() if view.ndim > 1]
+    zeros = sum(int((view == 0).sum()) for view in matrices)
+    assert zeros == round(0.7 * sum(view.numel() for view in matrices))
+    assert any(bool((v == 0).any()) for n, v in views.items() if n.startswith("head"))
+
+
+def test_a_model_whose_head_alone_is_trained_has_nothing_to_prune() -> None:
+    text = text_of("fedavg").replace("hidden = []", 'hidden = []\ntrainable = "head"')
+    with pytest.raises(FedlabError, match="no such matrix of this model is trained"):
+        Simulation(loads(text))

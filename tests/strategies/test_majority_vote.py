@@ -1,10 +1,16 @@
 """Majority vote against Algorithm 1 of Bernstein et al. 2018 in NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fedlab.algorithm.vector_strategy import Reply
+from fedlab.run.execution import run
+from fedlab.run.folder import RunFolder
+from fedlab.run.simulation import Simulation
 from strategies.majority_vote import MajorityVote, MajorityVoteSettings
+from tests.shared import scenario_with
 
 
 def replies(weights: np.ndarray, changes: np.ndarray, shares: list[float]) -> list[Reply]:
@@ -40,3 +46,18 @@ def test_votes_may_weigh_by_examples() -> None:
     new = strategy.step(1, np.zeros(1, np.float32), replies(np.zeros(1), changes, [5.0, 1.0, 1.0]))
     assert new.tolist() == [1.0]
     assert strategy.record() == {"agreement": pytest.approx(3 / 7)}
+
+
+def test_a_step_that_is_long_beside_pretrained_weights_is_told(tmp_path: Path) -> None:
+    before = RunFolder.create(tmp_path, "before", scenario_with(rounds=1))
+    run(before)
+    voting = {"strategy": {"name": "majority-vote"}}
+    pretrained = {"model": {"pretrained": str(before.path)}}
+    for changes, is_told in (
+        ((voting, pretrained), True),
+        ((voting, pretrained, {"strategy": {"lr": 0.001}}), False),
+        ((voting,), False),
+    ):
+        with Simulation(scenario_with(*changes)) as simulation:
+            told = [note for note in simulation.notes if note.startswith("strategy.lr: ")]
+        assert bool(told) == is_told
