@@ -87,10 +87,11 @@ def page(found: dict[str, Any]) -> str:
         "",
         "Written by `python -m benchmarks.unlearning`: `fedlab run unlearning --set seed=N`, then "
         f"`fedlab unlearn RUN --client {GONE}`, seeds {', '.join(map(str, SEEDS))}; means and "
-        "standard deviations ([what the columns are](../unlearning.md)). Seconds are of a machine "
-        "that did other things. The strength of the backdoor (`boost`, `poisoned`), rounds and "
-        "rate of the scenario were chosen in view of the figures of seeds 1 and 2; the methods' "
-        "keys are their papers', but for the two rounds after the ascent.",
+        "standard deviations ([what the columns are](../unlearning.md)); *there* is on what the "
+        "forgotten client trained on. Of `federaser` the first round, had again, is not counted. "
+        "The strength of the backdoor (`boost`, `poisoned`), rounds and rate of the scenario were "
+        "chosen in view of the figures of seeds 1 and 2; the methods' keys are their papers', but "
+        "for the two rounds after the ascent.",
     ]
     for name, (title, _) in PARTS.items():
         if name in found:
@@ -105,7 +106,7 @@ def _table(by_seed: dict[str, Any]) -> list[str]:
         "test accuracy",
         *(["backdoor"] if attacked else []),
         *("accuracy there", "loss there", "membership", "distance", "agreement", "divergence"),
-        *("local steps", "MB", "seconds"),
+        *("rounds", "local steps", "MB moved"),
     ]
     lines = [f"| | {' | '.join(heads)} |", "| --- " + "| ---: " * len(heads) + "|"]
     for row, (title, _, _) in MODELS.items():
@@ -125,9 +126,9 @@ def _table(by_seed: dict[str, Any]) -> list[str]:
             cells += ["", "", ""]
         else:
             cells += [
+                f"{fmean(c['rounds'] for c in cost):.0f}",
                 f"{fmean(c['steps'] for c in cost):,.0f}",
                 f"{fmean(c['bytes'] for c in cost) / 1e6:.1f}",
-                f"{fmean(c['seconds'] for c in cost):.1f}",
             ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return lines

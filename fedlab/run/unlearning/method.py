@@ -12,6 +12,7 @@ import torch
 
 from fedlab.algorithm.setup import Setup
 from fedlab.algorithm.strategy import traits_of
+from fedlab.errors import FedlabError
 from fedlab.run import checkpoint
 from fedlab.run.folder import RunFolder
 from fedlab.run.replay import repeated
@@ -44,6 +45,18 @@ class Past:
     def scenario(self) -> Scenario:
         """Return what was run."""
         return self.folder.scenario
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """Return (wire_size,) the weights after the run's last round.
+
+        Raises:
+            FedlabError: If the run has gone on since.
+        """
+        saved = checkpoint.load_latest(self.folder.checkpoints, self.rounds)
+        if saved is None or saved.round != self.rounds:
+            raise FedlabError(f"{self.folder.path} has gone on after round {self.rounds} meanwhile")
+        return torch.tensor(saved.weights)
 
     def again(self, scenario: Scenario | None = None) -> AbstractContextManager[Simulation]:
         """Return the run's simulation, from its beginning; nothing is written to its folder.

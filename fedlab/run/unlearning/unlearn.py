@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fedlab import files, registry
 from fedlab.algorithm.setup import Setup
 from fedlab.errors import FedlabError, FedlabErrors
@@ -84,6 +82,11 @@ def _past(folder: RunFolder, clients: Sequence[int], tell: Progress) -> Past:
     done = checkpoint.newest(folder.checkpoints)
     if done is None or done[0] < 1:
         raise FedlabError(f"{folder.path} has no round in which clients have trained")
+    if (folder.path / files.CHANGES).exists():
+        tell(
+            f"{folder.path} went on with other keys ({files.CHANGES}); it is repeated with those "
+            "that it has now"
+        )
     return Past(folder, frozenset(clients), done[0], tell)
 
 
@@ -179,10 +182,7 @@ def _compared(
     past: Past, simulation: Simulation, methods: Methods, made: dict[str, Unlearned]
 ) -> UnlearningFile:
     """Return the models' measures, those of the run's own first."""
-    saved = checkpoint.load_latest(past.folder.checkpoints)
-    assert saved is not None
-    weights = {ORIGINAL: torch.tensor(saved.weights)}
-    weights |= {name: found.weights for name, found in made.items()}
+    weights = {ORIGINAL: past.weights} | {name: found.weights for name, found in made.items()}
     number = phase_at(simulation.phases, past.rounds)
     if simulation.phases[number] is not simulation.phase:
         simulation.enter(number)

@@ -17,6 +17,7 @@ from fedlab.results.reading import RunRecord
 from fedlab.results.unlearning import UnlearningFile, tables_of
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
+from fedlab.run.unlearning.method import Past
 from fedlab.run.unlearning.unlearn import unlearn
 from fedlab.trust import own_code
 from fedlab.use.evaluate import evaluate_trained
@@ -86,6 +87,17 @@ def test_several_clients_are_forgotten_at_once(tmp_path: Path) -> None:
     assert found.clients == [0, 3]
     assert found.models[1].cost.trainings == 3 * 2
     assert any("'projected-ascent' is left out" in sentence for sentence in told)
+
+
+def test_a_run_that_went_on_for_longer_is_repeated_as_long(tmp_path: Path) -> None:
+    folder, told = made(tmp_path / "run"), list[str]()
+    fedlab.load_run(folder.path).resume(rounds=4, progress=False)
+    longer = RunFolder.open(folder.path)
+    found = unlearn(longer, [2], tmp_path / "out", ["retrain"], tell=told.append)
+    assert (found.rounds, found.models[1].cost.rounds) == (4, 4)
+    assert any("went on with other keys" in sentence for sentence in told)
+    with pytest.raises(FedlabError, match="has gone on after round 7 meanwhile"):
+        _ = Past(longer, frozenset([2]), 7).weights
 
 
 def test_a_models_folder_is_no_run_that_goes_on(tmp_path: Path) -> None:

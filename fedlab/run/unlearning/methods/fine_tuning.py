@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numpy as np
-import torch
 from pydantic import Field
 
 from fedlab.algorithm.setup import Setup
 from fedlab.registry import unlearning
-from fedlab.run import checkpoint
 from fedlab.run.unlearning.lines import Lines
 from fedlab.run.unlearning.method import (
     MethodSettings,
@@ -50,11 +47,9 @@ class FineTuning(UnlearningMethod):
 
     def unlearn(self, past: Past) -> Unlearned:
         """Return the weights after a few rounds of the others."""
-        saved = checkpoint.load_latest(past.folder.checkpoints)
-        assert saved is not None
         lines = Lines()
         with past.again() as simulation:
             rounds = Without(simulation, past.gone, [lines])
-            rounds.put_back(torch.from_numpy(np.array(saved.weights)))
+            rounds.put_back(past.weights)
             rounds.only(past.last(self.settings.rounds))
             return Unlearned(rounds.weights.clone(), rounds.cost, Cost(), lines.kept)
