@@ -25,6 +25,7 @@ COMMANDS = [
     ["predict"],
     ["export"],
     ["compress"],
+    ["unlearn"],
     ["report"],
     ["compare"],
     ["assets"],
