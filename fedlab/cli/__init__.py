@@ -29,6 +29,7 @@ from fedlab.process import collect_less_often
 from fedlab.streams import READER_GONE, forgive_encodings, lasting_output
 from fedlab.trust import own_code
 
+AFTER_CTRL_C = 128 + signal.SIGINT
 SECONDS_TO_END = 60.0
 """What threads and exit handlers have, once the command is done."""
 
@@ -176,8 +177,11 @@ def main() -> None:
     collect_less_often()
     forgive_encodings()
     _add_commands()
-    with _ended_by_signals():
+    with _ended_by_signals() as received:
         code = _outcome()
+    if received and code == AFTER_CTRL_C:
+        # Typer takes every such end for Ctrl-C.
+        code = 128 + received[0]
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -207,10 +211,16 @@ def _outcome() -> Any:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that all is closed and removed."""
+def _ended_by_signals() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that all is closed and removed.
+
+    Yields:
+        The numbers of the signals that came.
+    """
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         raise Interrupted(number)
 
     before: dict[int, Any] = {}
@@ -219,7 +229,7 @@ def _ended_by_signals() -> Iterator[None]:
             with suppress(ValueError):  # not in the main thread, which alone gets signals
                 before[known] = signal.signal(known, end)
     try:
-        yield
+        yield received
     finally:
         for taken, handler in before.items():
             signal.signal(taken, handler)

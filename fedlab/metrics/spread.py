@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fedlab.data.description import gini
+from fedlab.data.inequality import gini
 
 __all__ = ["describe", "gini", "jain_index"]
 
