@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 BARE = ("model.adapter=none", "strategy.name=fedavg")
 ONE_CLIENT = ("data.partition.name=iid", "data.partition.clients=1", "data.partition.alpha=none")
+SHORT = ("data.length=32",)
+"""A third of the scenario's length: all that a processor without accelerator has time for."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ def _head(scenario: str) -> Cell:
     return Cell("the head alone", scenario, (*BARE, *alone))
 
 
-def _blocks(scenario: str, count: int, rate: float) -> Cell:
+def _blocks(scenario: str, count: int, rate: float, *others: str) -> Cell:
     """Return full fine-tuning of the blocks that the scenario adapts, after the same head."""
     keys = (f"phases.1.trainable=last:{count}", f"phases.1.client.optimizer.lr={rate}")
-    return Cell(f"all weights of the last {count} blocks", scenario, (*BARE, *keys))
+    return Cell(f"all weights of the last {count} blocks", scenario, (*BARE, *keys, *others))
 
 
 NETWORKS: Mapping[str, tuple[str, tuple[Cell, ...]]] = {
@@ -65,10 +67,11 @@ NETWORKS: Mapping[str, tuple[str, tuple[Cell, ...]]] = {
         ),
     ),
     "text": (
-        "sentence Transformer (all-MiniLM-L6-v2)",
+        "sentence Transformer (all-MiniLM-L6-v2), the first 32 tokens of each speech",
         (
-            Cell("LoRA, rank 8 (`lora-minilm`)", "lora-minilm"),
-            Cell("the head alone (`text-transformer-head`)", "text-transformer-head"),
+            Cell("LoRA, rank 8 (`lora-minilm`)", "lora-minilm", SHORT),
+            Cell("the head alone (`text-transformer-head`)", "text-transformer-head", SHORT),
+            _blocks("lora-minilm", 2, 0.0003, *SHORT),
         ),
     ),
 }

@@ -1,8 +1,10 @@
 """What is learned without labels? ``python -m benchmarks.self_supervised``
 
 Runs the built-in scenarios of ``scenarios/self-supervised``, SimCLR on pooled data, and a hundred
-labels from random weights and from what each has learned. ``docs/results/self-supervised.json``
-keeps what was run, so that a run that was stopped goes on; ``self-supervised.md`` is the table.
+and a thousand labels from random weights and from what each has learned; and SemiFL between the
+hundred labels alone and all of them. ``docs/results/self-supervised.json`` keeps what was run, so
+that a run that was stopped goes on; ``self-supervised.md`` is the table. ``--anew simclr`` runs
+what is there once more.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.table import machine
 from fedlab.engine.probe import Probe, by_linear_probe, by_neighbours, probe_of
 from fedlab.files import write_whole
+from fedlab.results.reading import RunRecord
 from fedlab.scenario import load
 from fedlab.scenario.parts import load_federation
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "docs" / "results"
+SEMIFL = "semifl"
 SCENARIOS = ("simclr", "moco", "simsiam", "byol", "fedu", "fedema", "simmim")
 POOLED = ["--set", "data.partition={name='iid', clients=1}"]
 HEAD = """# Learning without labels: what simple classifiers make of it
@@ -43,6 +48,17 @@ have 80.3.
 | representation | linear | neighbours | a hundred labels | a thousand | spread | MB | seconds |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 """
+SEMI_SUPERVISED = """
+## Labels at the server alone
+
+The scenario `semifl`: ten clients of 400 pictures of MNIST without labels, a hundred pictures with
+labels at the server, 60 rounds, one seed; test accuracy after the last. *The hundred alone* is
+plain training on the server's pictures, *all labels* the plain average of the same clients if they
+had the labels of their 4,000, with as many local steps a round.
+
+| the hundred alone | SemiFL | all labels | MB a client | seconds |
+| ---: | ---: | ---: | ---: | ---: |
+"""
 
 Cell = dict[str, Any]
 
@@ -53,12 +69,13 @@ def main() -> None:
         description=__doc__, prog="python -m benchmarks.self_supervised"
     )
     parser.add_argument("--only", nargs="*", default=list(SCENARIOS), choices=SCENARIOS)
+    parser.add_argument("--anew", nargs="*", default=[], choices=("random", *SCENARIOS, SEMIFL))
     arguments = parser.parse_args()
     known = RESULTS / "self-supervised.json"
     cells: dict[str, Cell] = json.loads(known.read_text()) if known.exists() else {}
 
-    def run(key: str, get: Callable[[], Cell]) -> None:
-        if key in cells:
+    def run(name: str, key: str, get: Callable[[], Cell]) -> None:
+        if key in cells and name not in arguments.anew:
             return
         cells[key] = get()
         about = machine(ROOT)
@@ -66,14 +83,30 @@ def main() -> None:
         write_whole(known, (json.dumps(cells, indent=1) + "\n").encode())
         print(key, cells[key], flush=True)
 
-    run("pixels", pixels)
-    with tempfile.TemporaryDirectory() as place:
-        run("random weights", lambda: outcome("simclr", Path(place), at=0))
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        run("pixels", "pixels", pixels)
+        run("semifl", SEMIFL, lambda: semi_supervised(place))
+        run("random", "random weights", lambda: outcome("simclr", place, at=0))
         for name in arguments.only:
-            run(f"`{name}`", lambda name=name: outcome(name, Path(place)))  # type: ignore[misc]
+            run(name, f"`{name}`", partial(outcome, name, place))
         if "simclr" in arguments.only:
-            run("`simclr`, pooled data", lambda: outcome("simclr", Path(place), POOLED))
+            run("pooled", "`simclr`, pooled data", lambda: outcome("simclr", place, POOLED))
     write_whole(RESULTS / "self-supervised.md", page(cells).encode())
+
+
+def semi_supervised(place: Path) -> Cell:
+    """Return what SemiFL reaches, and what the server's labels alone and all labels do."""
+    record = RunRecord.load(_run(place, SEMIFL))
+    last = record.tested[-1]
+    clients = load(SEMIFL).data.partition.clients
+    bounds = {row.baseline: row.test["accuracy"] for row in record.baselines}
+    return {
+        "accuracy": last.value("accuracy"),
+        "megabytes": round(record.bytes_moved / 1e6 / clients, 1),
+        "seconds": round(sum(row.seconds.get("total", 0.0) for row in record.rounds)),
+        **bounds,
+    }
 
 
 def pixels() -> Cell:
@@ -151,10 +184,17 @@ def page(cells: Mapping[str, Cell]) -> str:
         f"{_number(cell.get('spread'), '.2f')} | {_number(cell.get('megabytes'), '.1f')} | "
         f"{_number(cell.get('seconds'), '.0f')} |"
         for name, cell in cells.items()
-        if name != "machine"
+        if "linear" in cell
     ]
+    if SEMIFL in cells:
+        rows += [SEMI_SUPERVISED + _semi_supervised_row(cells[SEMIFL])]
     about = [f"{key}: {value}  " for key, value in cells.get("machine", {}).items()]
     return HEAD + "\n".join([*rows, "", *about]) + "\n"
+
+
+def _semi_supervised_row(cell: Cell) -> str:
+    percents = (_percent(cell[name]) for name in ("source-only", "accuracy", "target-supervised"))
+    return f"| {' | '.join(percents)} | {cell['megabytes']:.1f} | {cell['seconds']} |"
 
 
 def _percent(value: float | None) -> str:

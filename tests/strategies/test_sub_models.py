@@ -24,6 +24,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.simulation import assemble
 from fedlab.scenario.parts import load_federation, network_of
 from fedlab.wire.protocol import node_of
+from strategies.fedrolex import met
 from tests.shared import Changes, scenario_with
 
 MODELS = {
@@ -134,6 +135,30 @@ def test_each_weight_becomes_the_mean_over_those_that_have_it(model: str, name: 
         wanted = np.where(shares > 0, total / np.maximum(shares, 1e-9), wire)
         np.testing.assert_allclose(new[:count], wanted[:count], rtol=1e-5, atol=1e-6)
         wire = np.asarray(new, np.float32)
+
+
+@pytest.mark.parametrize("sizes", [(6, 6), (4, 8), (6, 9), (7, 8)])
+@pytest.mark.parametrize("width", [0.25, 0.5, 0.75])
+def test_rolling_windows_ever_hold_the_said_part_of_the_weights(
+    sizes: tuple[int, int], width: float
+) -> None:
+    below, above = sizes
+    held = np.zeros((above, below), bool)
+    for shift in range(math.lcm(below, above)):
+        held[np.ix_(window(above, width, shift), window(below, width, shift))] = True
+    assert met(below, above, width) == pytest.approx(held.mean())
+
+
+@pytest.mark.parametrize(("hidden", "said"), [("[8, 8]", True), ("[7, 8]", False)])
+def test_weights_that_no_window_holds_are_told(hidden: str, said: bool) -> None:
+    scenario = scenario_with(
+        {"model": None},
+        model=f'name = "mlp"\nhidden = {hidden}',
+        strategy={"name": "fedrolex"},
+        client={"name": "heterofl", "widths": [0.25]},
+    )
+    told = assemble(scenario).notes
+    assert any("never meet in 62%" in note for note in told) == said
 
 
 def test_statistics_are_those_of_a_width_and_the_servers_of_the_widest() -> None:
