@@ -44,6 +44,8 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "FedAvg, then steps, 5 shots",
         ("evaluation.unseen_shots=5",),
     ),
+    "omniglot-anil-5": ("omniglot-anil", "ANIL, 5 shots", FIVE_SHOTS),
+    "omniglot-maml-5": ("omniglot-maml", "FedMeta, MAML, 5 shots", FIVE_SHOTS),
     "omniglot-protonet-5": ("omniglot-protonet", "prototypical networks, 5 shots", FIVE_SHOTS),
 }
 """By row: the scenario, what the table calls it, and what is overridden."""
@@ -99,7 +101,11 @@ def page(found: dict[str, Any]) -> str:
             "omniglot",
             "Omniglot: accuracy on five characters of alphabets that nobody trained on",
             "72 clients of two alphabets that never train, 50 test drawings each; guessing "
-            "reaches 20 %. Prototypical networks take no steps.",
+            "reaches 20 %. Prototypical networks take no steps. MAML's and ANIL's rate of "
+            "adaptation, .4, is that of Finn et al.; that it works was seen on another alphabet, "
+            "Greek, before these two were looked at. In Finn et al. MAML comes to 98.7 % and 99.9 % "
+            "with 1 and 5 shots, after 60,000 steps over 32 tasks each, of 1,200 characters turned "
+            "in four ways.",
         ),
     )
     lines = [
