@@ -36,7 +36,8 @@ test examples, of one seed; *MB* is what one client sends and receives in the wh
 ‖Σ pᵢ Bᵢ Aᵢ − B̄ Ā‖ / ‖Σ pᵢ Bᵢ Aᵢ‖, which FedEx-LoRA adds to the weights and plain averaging loses.
 Rates and rounds of `lora-vit` and `lora-cnn` were chosen with these accuracies in view, and those
 of `lora-top-k-fedadam` twice changed after them: figures are as much too good as that makes them.
-Rows came from several runs of the command's cells. On pooled data one client holds all examples.
+Rows came from several runs of the command's cells, and the machine named below is that of the last.
+On pooled data one client holds all examples.
 Seconds are those of rounds, on a machine that did other things at the same time.
 """
 Row = dict[str, Any]

@@ -71,7 +71,7 @@ NETWORKS: Mapping[str, tuple[str, tuple[Cell, ...]]] = {
         (
             Cell("LoRA, rank 8 (`lora-minilm`)", "lora-minilm", SHORT),
             Cell("the head alone (`text-transformer-head`)", "text-transformer-head", SHORT),
-            _blocks("lora-minilm", 2, 0.0003, *SHORT),
+            _blocks("lora-minilm", 2, 0.0003, "model.trainable=last:2", *SHORT),
         ),
     ),
 }
