@@ -103,9 +103,9 @@ def page(found: dict[str, Any]) -> str:
             "72 clients of two alphabets that never train, 50 test drawings each; guessing "
             "reaches 20 %. Prototypical networks take no steps. MAML's and ANIL's rate of "
             "adaptation, .4, is that of Finn et al.; that it works was seen on another alphabet, "
-            "Greek, before these two were looked at. In Finn et al. MAML comes to 98.7 % and 99.9 % "
-            "with 1 and 5 shots, after 60,000 steps over 32 tasks each, of 1,200 characters turned "
-            "in four ways.",
+            "Greek, before these two were looked at. In Finn et al. MAML comes to 98.7 % and "
+            "99.9 % with 1 and 5 shots, after 60,000 steps over 32 tasks each, of 1,200 characters "
+            "turned in four ways.",
         ),
     )
     lines = [
