@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -19,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 USUAL_PORT = 8765
 """The port where none is named; another one where a program has it."""
 SECONDS_TO_END = 1
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(folder: Path, host: str, port: int | None, announce: Callable[[str, bool], None]) -> None:
@@ -50,9 +55,38 @@ def serve(folder: Path, host: str, port: int | None, announce: Callable[[str, bo
             ws="none",
             timeout_graceful_shutdown=SECONDS_TO_END,
         )
+        server = uvicorn.Server(config)
         named = LOOPBACK if host in ("", "0.0.0.0") else f"[{host}]" if ":" in host else host
-        announce(f"http://{named}:{number}/?{TOKEN}={access.token}", is_local)
-        uvicorn.Server(config).run(sockets=[listener])
+        with _ended_by_signals(server):
+            announce(f"http://{named}:{number}/?{TOKEN}={access.token}", is_local)
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let signals end the server: an event loop is no place for exceptions.
+
+    After the block they are raised again, for those who handled them before.
+    """
+    received: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        server.should_exit = True
+
+    before: dict[int, Any] = {}
+    try:
+        for known in ENDING:
+            before[known] = signal.signal(known, end)
+    except ValueError:  # not in the main thread, which alone gets signals
+        pass
+    try:
+        yield
+    finally:
+        for taken, handler in before.items():
+            signal.signal(taken, handler)
+    if received:
+        signal.raise_signal(received[0])
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
