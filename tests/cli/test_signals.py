@@ -18,9 +18,12 @@ def test_the_exit_code_names_the_signal(tmp_path: Path, number: signal.Signals) 
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert waiting.stdout is not None
-    assert "Ctrl-C ends" in waiting.stdout.readline()
-    waiting.send_signal(number)
-    _, complaints = waiting.communicate(timeout=60)
+    try:
+        assert waiting.stdout is not None
+        assert "Ctrl-C ends" in waiting.stdout.readline()
+        waiting.send_signal(number)
+        _, complaints = waiting.communicate(timeout=60)
+    finally:
+        waiting.kill()
     assert waiting.returncode == 128 + number
     assert "Traceback" not in complaints
