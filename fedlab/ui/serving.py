@@ -66,7 +66,8 @@ def serve(folder: Path, host: str, port: int | None, announce: Callable[[str, bo
 def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
     """Let signals end the server: an event loop is no place for exceptions.
 
-    After the block they are raised again, for those who handled them before.
+    After the block they are raised again, for those who handled them before. What is ignored, as
+    SIGHUP is under nohup, stays so.
     """
     received: list[int] = []
 
@@ -77,7 +78,8 @@ def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
     before: dict[int, Any] = {}
     try:
         for known in ENDING:
-            before[known] = signal.signal(known, end)
+            if signal.getsignal(known) != signal.SIG_IGN:
+                before[known] = signal.signal(known, end)
     except ValueError:  # not in the main thread, which alone gets signals
         pass
     try:
