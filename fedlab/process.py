@@ -27,6 +27,8 @@ OBJECTS_BEFORE_COLLECTION = 50_000
 every 700, as Python does, is a seventh of the time that they take."""
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 """The signals that end a process from outside: Ctrl-C, a supervisor, a terminal that is closed."""
+AFTER_SIGNAL = 128
+"""The exit code of a program that a signal has ended is this and the signal's number."""
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Files that say what a container's processes may have."""
 OFTEN = (700, 10, 10)

@@ -25,11 +25,10 @@ import typer
 from fedlab import __version__
 from fedlab.cli.help import App
 from fedlab.errors import FedlabError, FedlabErrors, Interrupted, one_line
-from fedlab.process import collect_less_often
+from fedlab.process import AFTER_SIGNAL, collect_less_often
 from fedlab.streams import READER_GONE, forgive_encodings, lasting_output
 from fedlab.trust import own_code
 
-AFTER_CTRL_C = 128 + signal.SIGINT
 SECONDS_TO_END = 60.0
 """What threads and exit handlers have, once the command is done."""
 
@@ -177,11 +176,8 @@ def main() -> None:
     collect_less_often()
     forgive_encodings()
     _add_commands()
-    with _ended_by_signals() as received:
+    with _ended_by_signals():
         code = _outcome()
-    if received and code == AFTER_CTRL_C:
-        # Typer takes every such end for Ctrl-C.
-        code = 128 + received[0]
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -200,9 +196,8 @@ def _outcome() -> Any:
         code = 0
     except click.ClickException as error:
         code = _complain(_click_message(error))
-    except click.Abort as abort:
-        cause = abort.__cause__ or abort.__context__
-        code = 128 + int(cause.number if isinstance(cause, Interrupted) else signal.SIGINT)
+    except click.Abort:
+        code = AFTER_SIGNAL + signal.SIGINT
     except BrokenPipeError:
         code = READER_GONE
     except OSError as error:
@@ -211,16 +206,10 @@ def _outcome() -> Any:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that all is closed and removed.
-
-    Yields:
-        The numbers of the signals that came.
-    """
-    received: list[int] = []
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that all is closed and removed."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        received.append(number)
         raise Interrupted(number)
 
     before: dict[int, Any] = {}
@@ -229,7 +218,7 @@ def _ended_by_signals() -> Iterator[list[int]]:
             with suppress(ValueError):  # not in the main thread, which alone gets signals
                 before[known] = signal.signal(known, end)
     try:
-        yield received
+        yield
     finally:
         for taken, handler in before.items():
             signal.signal(taken, handler)

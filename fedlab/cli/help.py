@@ -11,6 +11,9 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
+from fedlab.errors import Interrupted
+from fedlab.process import AFTER_SIGNAL
+
 WIDEST = 100
 """Columns that are used of a wide terminal."""
 SECTIONS = {
@@ -46,6 +49,18 @@ class Command(TyperCommand):
 
 class Sections(TyperGroup):
     """A group of commands whose help has a heading for each of `SECTIONS`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is asked for.
+
+        Raises:
+            Exit: With the exit code of a program that a signal has ended, if one has. Typer would
+                take each for Ctrl-C.
+        """
+        try:
+            return super().invoke(ctx)
+        except Interrupted as ended:
+            raise typer.Exit(AFTER_SIGNAL + ended.number) from ended
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, then the commands."""

@@ -6,11 +6,9 @@ from typing import TextIO
 
 import typer
 
+from fedlab.process import AFTER_SIGNAL
 from fedlab.run.folder import RunFolder
 from fedlab.terminal import PlainConsole
-
-AFTER_SIGNAL = 128
-"""The exit code of a program that a signal has ended is this and the signal's number."""
 
 
 def execute(folder: RunFolder, stream: TextIO | None) -> None:

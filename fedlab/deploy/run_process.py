@@ -19,10 +19,9 @@ from fedlab.deploy.flower.objects import ask_sooner
 from fedlab.deploy.flower.tasks import serve_run
 from fedlab.deploy.processes import MISTAKE, MISTAKEN, end_with_party
 from fedlab.errors import FedlabError, FedlabErrors, described, one_line
+from fedlab.process import AFTER_SIGNAL
 
 TOKEN = "FEDLAB_DEPLOY_TOKEN"
-AFTER_SIGNAL = 128
-"""The exit code of what a signal has ended is this and the signal's number."""
 FAULT, INTERRUPTED = 1, AFTER_SIGNAL + signal.SIGINT
 
 

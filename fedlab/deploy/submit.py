@@ -13,10 +13,11 @@ import httpx
 from fedlab import files
 from fedlab.deploy.bundle import make_bundle
 from fedlab.deploy.flower.control import Control, RunStatus
-from fedlab.deploy.run_process import AFTER_SIGNAL, FAULT, INTERRUPTED
+from fedlab.deploy.run_process import FAULT, INTERRUPTED
 from fedlab.deploy.server import entrance_of, stop_file
 from fedlab.deploy.settings import Listening
 from fedlab.errors import FedlabError
+from fedlab.process import AFTER_SIGNAL
 from fedlab.scenario import dumps, load, load_with_origins
 from fedlab.wire.protocol import FOLDER, RESUME, SCENARIO
 

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 
 from fedlab.errors import FedlabError
+from fedlab.process import ENDING
 from fedlab.ui.access import TOKEN, Access, is_loopback
 from fedlab.ui.application import application
 from fedlab.ui.view import View
@@ -23,7 +24,6 @@ LOOPBACK = "127.0.0.1"
 USUAL_PORT = 8765
 """The port where none is named; another one where a program has it."""
 SECONDS_TO_END = 1
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(folder: Path, host: str, port: int | None, announce: Callable[[str, bool], None]) -> None:
