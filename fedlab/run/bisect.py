@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
-from flwr.app import Message
+from flwr.app import Message, MessageType
 
 from fedlab import files
 from fedlab.engine.inline import InlineEngine
@@ -22,7 +22,7 @@ from fedlab.metrics.names import MetricName, metric_name
 from fedlab.results.parsing import read_lines
 from fedlab.results.rows import ClientRow, FailureRow, RoundRow
 from fedlab.run.folder import RunFolder
-from fedlab.run.replay import TRAIN, one_step, reached
+from fedlab.run.replay import one_step, reached
 from fedlab.run.simulation import Simulation
 
 Progress = Callable[[str], None]
@@ -73,7 +73,11 @@ def bisect(
     if not any(metric in row.test for row in rows):
         known = sorted({name for row in rows for name in row.test})
         raise FedlabError(f"--metric: no round has a test {metric}; there are {', '.join(known)}")
-    failed = [f for f in read_lines(folder.path / files.FAILURES, FailureRow) if f.phase == TRAIN]
+    failed = [
+        f
+        for f in read_lines(folder.path / files.FAILURES, FailureRow)
+        if f.phase == MessageType.TRAIN
+    ]
     found = first_departure(rows, metric_name(metric), factor, failed)
     if found is None:
         return None
@@ -127,7 +131,7 @@ def _within(
     trained = [
         row.client
         for row in read_lines(folder.path / files.CLIENTS, ClientRow)
-        if row.round == number and row.phase == TRAIN
+        if row.round == number and row.phase == MessageType.TRAIN
     ]
     with reached(folder, number) as (simulation, rounds, messages):
         sent = rounds.weights.double().cpu()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 
 from fedlab import files, registry
 from fedlab.algorithm.strategy import traits_of
@@ -37,7 +37,6 @@ from fedlab.training.task import Assignment, Update
 from fedlab.wire.digest import digest_of
 from fedlab.wire.protocol import client_of
 
-TRAIN = "train"
 Progress = Callable[[str], None]
 
 
@@ -189,6 +188,16 @@ def check_here(folder: RunFolder) -> None:
         )
 
 
+def check_from_its_beginning(folder: RunFolder) -> None:
+    """Check that all rounds of a run, from the first on, are its scenario's.
+
+    Raises:
+        FedlabError: If it is a fork.
+    """
+    if folder.fork_round is not None:
+        raise FedlabError(f"{folder.path} is a fork, whose first rounds another scenario made")
+
+
 def asked_of(
     simulation: Simulation, messages: Sequence[Message], clients: Sequence[int]
 ) -> dict[int, Assignment]:
@@ -255,12 +264,12 @@ def _recorded(folder: RunFolder, server_round: int, client: int) -> int | None:
     failed = [
         row.client
         for row in read_lines(folder.path / files.FAILURES, FailureRow)
-        if row.round == server_round and row.phase == TRAIN
+        if row.round == server_round and row.phase == MessageType.TRAIN
     ]
     trained = {
         row.client: row.value("digest")
         for row in read_lines(folder.path / files.CLIENTS, ClientRow)
-        if row.round == server_round and row.phase == TRAIN
+        if row.round == server_round and row.phase == MessageType.TRAIN
     }
     if client in trained:
         found = trained[client]

@@ -25,7 +25,7 @@ from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.results.shapley import shapley_values
 from fedlab.run.folder import RunFolder
-from fedlab.run.replay import repeated
+from fedlab.run.replay import check_from_its_beginning, repeated
 from fedlab.run.rounds import Rounds
 from fedlab.run.simulation import Simulation
 from fedlab.run.strategy_faults import new_weights
@@ -125,7 +125,7 @@ def value(
     Raises:
         FedlabError: If the run cannot be repeated here, or has no test set to measure by.
     """
-    _check(folder)
+    check_from_its_beginning(folder)
     if method == SHAPLEY:
         with _again(folder) as simulation:
             rounds = _Valued(simulation, tell)
@@ -133,11 +133,6 @@ def value(
         assert rounds.metric is not None
         return Values(method, rounds.metric, rounds.values, rounds.trained, rounds.looks)
     return _leave_one_out(folder, clients, tell)
-
-
-def _check(folder: RunFolder) -> None:
-    if folder.fork_round is not None:
-        raise FedlabError(f"{folder.path} is a fork, whose first rounds another scenario made")
 
 
 def _leave_one_out(folder: RunFolder, clients: Sequence[int], tell: Progress) -> Values:

@@ -10,15 +10,13 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from flwr.app import Message
+from flwr.app import Message, MessageType
 
 from fedlab.engine.reports import Exchange
 from fedlab.run.callbacks import Callback
 from fedlab.run.parts import Parts
 from fedlab.run.rounds import Rounds
 from fedlab.wire.protocol import client_of
-
-TRAIN = "train"
 
 
 @dataclass
@@ -85,7 +83,7 @@ class Without(Rounds):
         self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
     ) -> Exchange:
         exchange = super()._exchange(messages, server_round, phase, combine)
-        if phase == TRAIN:
+        if phase == MessageType.TRAIN:
             self.cost += Cost(
                 trainings=len(exchange.reports),
                 steps=int(sum(report.metrics.get("steps", 0) for report in exchange.reports)),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 import torch
+from flwr.app import MessageType
 
 from fedlab import files
 from fedlab.errors import FedlabError
@@ -16,7 +17,7 @@ from fedlab.run.chain import WEIGHTS
 from fedlab.run.folder import weights_digest
 from fedlab.run.replay import StopBefore
 from fedlab.run.unlearning.method import Past
-from fedlab.run.without import TRAIN, Cost, Without
+from fedlab.run.without import Cost, Without
 
 SQUARED = "squared_change"
 Lengths = dict[tuple[int, int], float]
@@ -50,7 +51,7 @@ def _recorded(past: Past, rounds: Collection[int]) -> Lengths | None:
     """Return the lengths that the run recorded; None where it did not."""
     found: Lengths = {}
     for row in read_lines(past.folder.path / files.CLIENTS, ClientRow):
-        if row.phase != TRAIN or row.round not in rounds:
+        if row.phase != MessageType.TRAIN or row.round not in rounds:
             continue
         squared = row.value(SQUARED)
         if squared is None:
@@ -68,7 +69,7 @@ class _Lengths(Callback):
     def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
         """Note the round's."""
         for report in outcome.reports:
-            if report.phase == TRAIN:
+            if report.phase == MessageType.TRAIN:
                 squared = report.metrics[SQUARED]
                 self.found[outcome.round, report.client] = math.sqrt(squared)
 

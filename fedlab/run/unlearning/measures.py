@@ -116,7 +116,7 @@ def divergence(wanted: torch.Tensor, found: torch.Tensor) -> float:
 
 def auc(members: Vector, others: Vector) -> float:
     """Return the probability that a member's score is above another's, ties counting half."""
-    ordered = np.sort(others)
-    below = np.searchsorted(ordered, members, "left")
-    up_to = np.searchsorted(ordered, members, "right")
-    return float((below + up_to).sum() / (2 * len(members) * len(others)))
+    from sklearn.metrics import roc_auc_score
+
+    is_member = np.repeat([1, 0], [len(members), len(others)])
+    return float(roc_auc_score(is_member, np.concatenate([members, others])))

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from flwr.app import MessageType
+
 from fedlab import files, registry
 from fedlab.algorithm.setup import Setup
 from fedlab.errors import FedlabError, FedlabErrors
@@ -18,13 +20,17 @@ from fedlab.results.unlearning import ORACLE, ORIGINAL, CostRow, ModelRow, Unlea
 from fedlab.run import checkpoint
 from fedlab.run.checks import setup_of
 from fedlab.run.folder import RunFolder
-from fedlab.run.replay import check_here, in_this_process, repeated
+from fedlab.run.replay import (
+    check_from_its_beginning,
+    check_here,
+    in_this_process,
+    repeated,
+)
 from fedlab.run.simulation import Simulation
 from fedlab.run.unlearning.keys import settings_of
 from fedlab.run.unlearning.measures import Measured
 from fedlab.run.unlearning.method import Past, Progress, Unlearned, UnlearningMethod
 from fedlab.run.unlearning.model_folder import write_model_folder
-from fedlab.run.without import TRAIN
 from fedlab.scenario.phases import phase_at
 
 Methods = dict[str, UnlearningMethod]
@@ -77,8 +83,7 @@ def _past(folder: RunFolder, clients: Sequence[int], tell: Progress) -> Past:
             f"engine.name: on '{folder.scenario.engine.name}' no run can be repeated bit for bit, "
             "as unlearning does; make the run on 'ray' or 'inline'"
         )
-    if folder.fork_round is not None:
-        raise FedlabError(f"{folder.path} is a fork, whose first rounds another scenario made")
+    check_from_its_beginning(folder)
     done = checkpoint.newest(folder.checkpoints)
     if done is None or done[0] < 1:
         raise FedlabError(f"{folder.path} has no round in which clients have trained")
@@ -115,7 +120,7 @@ def _check_clients(past: Past, population: int) -> None:
     if len(past.gone) == population:
         raise FedlabError("--client: these are all clients, and nobody would be left")
     rows = read_lines(past.folder.path / files.CLIENTS, ClientRow)
-    trained = {row.client for row in rows if row.phase == TRAIN and row.examples}
+    trained = {row.client for row in rows if row.phase == MessageType.TRAIN and row.examples}
     absent = sorted(past.gone - trained)
     if absent:
         raise FedlabError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message
+from flwr.app import Array, ArrayRecord, Message, MessageType
 from pydantic import Field
 
 from fedlab.algorithm.setup import Setup
@@ -23,7 +23,7 @@ from fedlab.run.unlearning.method import (
     UnlearningMethod,
     not_weights_alone,
 )
-from fedlab.run.without import TRAIN, Cost, Without
+from fedlab.run.without import Cost, Without
 from fedlab.scenario import Scenario
 from fedlab.wire.protocol import client_of
 from fedlab.wire.records import records_of, without_copying
@@ -141,8 +141,10 @@ class _Calibrated(Without):
     def _exchange(
         self, messages: Sequence[Message], server_round: int, phase: str, combine: bool
     ) -> Exchange:
-        exchange = super()._exchange(messages, server_round, phase, combine and phase != TRAIN)
-        if phase == TRAIN:
+        exchange = super()._exchange(
+            messages, server_round, phase, combine and phase != MessageType.TRAIN
+        )
+        if phase == MessageType.TRAIN:
             # Who sent nothing in that round has no update to be calibrated.
             exchange.replies = [
                 self._calibrate(reply, self._lengths[key])
