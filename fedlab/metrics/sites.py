@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedlab.data.dataset import Examples, IntArray
-from fedlab.metrics.evaluation import Evaluation
 from fedlab.metrics.names import metric_name
+
+if TYPE_CHECKING:  # reports are read and drawn without torch
+    from fedlab.data.dataset import Examples, IntArray
+    from fedlab.metrics.evaluation import Evaluation
 
 SiteMetrics = dict[str, dict[str, float]]
 MOST_SITES = 100

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedlab.results.report.page import write_report
+from fedlab.results.report.process import ReportProcess
 from fedlab.run.baselines import run_baselines
-from fedlab.run.callbacks import Callback, trackers_of
+from fedlab.run.callbacks import Callback, RoundOutcome, RunView, trackers_of
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.run.rounds import Rounds
+
+SECONDS_TO_GET_READY = 4.0
+
+
+class _ReportAhead(Callback):
+    """Lets the report's process get ready when the rounds are about to end."""
+
+    def __init__(self, process: ReportProcess) -> None:
+        self._process = process
+        self._begun = 0.0
+        self._first = 0
+
+    def started(self, run: RunView) -> None:
+        """Note when and where the rounds begin."""
+        self._begun, self._first = time.perf_counter(), run.round
+
+    def round_ended(self, run: RunView, outcome: RoundOutcome) -> None:
+        """Start the process if those that are left take no longer than it."""
+        done = outcome.round - self._first
+        if done > 0:
+            a_round = (time.perf_counter() - self._begun) / done
+            if a_round * (run.scenario.rounds - outcome.round) < SECONDS_TO_GET_READY:
+                self._process.start()
+
+    def ended(self, run: RunView) -> None:
+        """End the process of a run that has failed."""
+        if run.status == "running":
+            self._process.close()
 
 
 class Session:
@@ -25,7 +54,9 @@ class Session:
 
     def __init__(self, folder: RunFolder, callbacks: Sequence[Callback] = ()) -> None:
         self.folder = folder
-        self._callbacks = [*callbacks, *trackers_of(folder.scenario, folder.path)]
+        self._report = ReportProcess()
+        trackers = trackers_of(folder.scenario, folder.path)
+        self._callbacks = [*callbacks, *trackers, _ReportAhead(self._report)]
 
     @property
     def has_ended(self) -> bool:
@@ -56,7 +87,7 @@ class Session:
         Raises:
             FedlabError: If a file of the folder is damaged, or cannot be written.
         """
-        report = write_report(self.folder.path)
+        report = self._report.write(self.folder.path)
         for callback in self._callbacks:
             callback.closed()
         return report

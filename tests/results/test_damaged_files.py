@@ -18,7 +18,7 @@ from fedlab.errors import FedlabError
 from fedlab.results.baselines import baseline_curve, is_federating_worth_it
 from fedlab.results.comparison import Comparison
 from fedlab.results.reading import RunRecord
-from fedlab.results.report.page import render
+from fedlab.results.report.page import draw_each, render
 from fedlab.results.report.sections import sections
 from fedlab.results.report.tables import confusions_table, failure_tables, rounds_table
 from tests.damaging import TRIES, places
@@ -105,7 +105,9 @@ def read_everything(folder: Path, drawn: bool) -> None:
     record.client_values("evaluate", "accuracy")
     # Drawing takes seconds, and all that it draws has been checked by then.
     parts = sections(record) if drawn else []
-    assert render(record, parts).startswith("<!doctype html>")
+    pictures = [picture for part in parts for picture in part.pictures]
+    svgs = {p.name: drawn.svg for p, drawn in zip(pictures, draw_each(pictures), strict=True)}
+    assert render(record, parts, svgs).startswith("<!doctype html>")
     assert len(rounds_table(record).rows) == len(record.rounds)
     assert len(failure_tables(record)) == 2
     if record.confusion:

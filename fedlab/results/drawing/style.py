@@ -219,9 +219,9 @@ def _adapted(tag: str, name: str) -> str:
 
 def _lay_out(figure: Figure) -> None:
     """Compute the layout of a figure once: saving would do so twice for each format."""
-    _take_text_literally(figure)
     engine = figure.get_layout_engine()
     if engine is not None:
+        _take_text_literally(figure)
         engine.execute(figure)
         figure.set_layout_engine(None)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -30,12 +32,35 @@ class Bar:
     length: float
 
 
-def write_report(path: Path, share: bool = False) -> Path:
+@dataclass(frozen=True)
+class Drawn:
+    """A picture in both of its forms: an element of the page, and a PNG file."""
+
+    svg: str
+    png: bytes
+
+
+Draw = Callable[[Sequence[Picture]], Sequence[Drawn]]
+
+
+def draw_one(picture: Picture) -> Drawn:
+    """Draw a picture."""
+    figure = picture.figure
+    return Drawn(style.inline_svg(figure, picture.name, picture.alt), style.png_bytes(figure))
+
+
+def draw_each(pictures: Sequence[Picture]) -> list[Drawn]:
+    """Draw pictures one after the other."""
+    return [draw_one(picture) for picture in pictures]
+
+
+def write_report(path: Path, share: bool = False, draw: Draw = draw_each) -> Path:
     """Write ``report.html`` and ``plots/*.png`` of the run folder at ``path``; return the report.
 
     Args:
         path: The run folder.
         share: Write ``report-shared.html`` alone, without what is private.
+        draw: Draws the pictures.
 
     Raises:
         FedlabError: If this is not a run folder, a file in it is damaged, or cannot be written.
@@ -43,9 +68,10 @@ def write_report(path: Path, share: bool = False) -> Path:
     record = RunRecord.load(path)
     record = shared(record) if share else at_home(record)
     parts = sections(record)
-    page = render(record, parts)
+    pictures = [picture for part in parts for picture in part.pictures]
     if share:
-        write_whole(path / SHARED_REPORT, page.encode())
+        svgs = {p.name: style.inline_svg(p.figure, p.name, p.alt) for p in pictures}
+        write_whole(path / SHARED_REPORT, render(record, parts, svgs).encode())
         return path / SHARED_REPORT
     if (path / PLOTS).is_symlink():
         # A stranger's folder could have the plots written to any other.
@@ -54,14 +80,22 @@ def write_report(path: Path, share: bool = False) -> Path:
         (path / PLOTS).mkdir(exist_ok=True)
     except OSError as error:
         raise FedlabError(f"{path / PLOTS} cannot be made: {error.strerror}") from error
-    for picture in (picture for part in parts for picture in part.pictures):
-        style.save_png(picture.figure, path / PLOTS / f"{picture.name}.png")
+    drawn = {p.name: found for p, found in zip(pictures, draw(pictures), strict=True)}
+    page = render(record, parts, {name: found.svg for name, found in drawn.items()})
+    for name, found in drawn.items():
+        write_whole(path / PLOTS / f"{name}.png", found.png)
     write_whole(path / REPORT, page.encode())
     return path / REPORT
 
 
-def render(record: RunRecord, parts: list[Section]) -> str:
-    """Return the report's HTML."""
+def render(record: RunRecord, parts: Sequence[Section], svgs: Mapping[str, str]) -> str:
+    """Return the report's HTML.
+
+    Args:
+        record: The run.
+        parts: The sections.
+        svgs: By name, the pictures as elements of the page.
+    """
     environment = Environment(
         loader=PackageLoader("fedlab.results.report", "."),
         autoescape=True,
@@ -69,7 +103,7 @@ def render(record: RunRecord, parts: list[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["draw"] = _draw
+    environment.filters["draw"] = partial(_draw, svgs)
     return environment.get_template("report.html.j2").render(
         record=record,
         fork=against_parent(record),
@@ -119,5 +153,5 @@ def _length(share: float) -> float:
     return 100 * min(max(share, 0.0), 1.0) if share == share else 0.0
 
 
-def _draw(picture: Picture) -> Markup:
-    return Markup(style.inline_svg(picture.figure, picture.name, picture.alt))
+def _draw(svgs: Mapping[str, str], picture: Picture) -> Markup:
+    return Markup(svgs[picture.name])
