@@ -38,7 +38,10 @@ def compress(
         typer.Option(help="matrices as factors of this fraction of their full rank"),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="the new folder; by default the run's, with '-compressed'")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="the new folder; by default the run's, with '-compressed'"
+        ),
     ] = None,
     data: Annotated[
         Path | None,

@@ -16,10 +16,16 @@ from fedlab.trust import own_code
 def export(
     run: RunFolderPath,
     form: Annotated[
-        str, typer.Option("--format", help="safetensors, onnx or torchscript")
-    ] = "safetensors",
+        str | None,
+        typer.Option(
+            "--format",
+            help="safetensors, onnx or torchscript; default: what --output ends in (.safetensors, "
+            ".onnx, .pt), else safetensors",
+        ),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="the file; by default 'exported.*' in the run folder")
+        Path | None,
+        typer.Option("--output", "-o", help="the file; by default 'exported.*' in the run folder"),
     ] = None,
     best: Best = False,
     with_preprocessing: Annotated[
@@ -34,10 +40,10 @@ def export(
 ) -> None:
     """Write a trained network as safetensors, ONNX or TorchScript, with its preprocessing."""
     from fedlab.use.export import export as write
-    from fedlab.use.export import known_format
+    from fedlab.use.export import format_of
     from fedlab.use.loading import load_trained
 
-    chosen = known_format(form)
+    chosen = format_of(form, output)
     with own_code(trust):
         path = write(load_trained(run, best), chosen, output, with_preprocessing)
     typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

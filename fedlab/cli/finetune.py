@@ -81,7 +81,8 @@ def finetune(
     ] = None,
     seed: Annotated[int, typer.Option(help="every random draw derives from it")] = 0,
     output: Annotated[
-        Path | None, typer.Option(help="the scenario file; by default named after the data")
+        Path | None,
+        typer.Option("--output", "-o", help="the scenario file; by default named after the data"),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="set a key: client.optimizer.lr=0.01")

@@ -57,7 +57,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the same as --format json")] = False,
     output: Annotated[
-        Path | None, typer.Option(help="the file to write: .csv, .json or .jsonl")
+        Path | None, typer.Option("--output", "-o", help="the file to write: .csv, .json or .jsonl")
     ] = None,
     on_error: Annotated[
         str,

@@ -106,6 +106,25 @@ def _written_beside(final: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def format_of(form: str | None, output: Path | None) -> Format:
+    """Return the format that is named, or that a file's suffix says, or else "safetensors".
+
+    Raises:
+        FedlabError: If there is no such format, or the file's suffix is another one's.
+    """
+    suffix = output.suffix.lower() if output is not None else ""
+    said = next((name for name, own in SUFFIXES.items() if own == suffix), None)
+    if form is None:
+        return said or "safetensors"
+    named = known_format(form)
+    if said not in (None, named):
+        raise FedlabError(
+            f"--output: '{suffix}' is the suffix of {said}, and --format is '{named}', whose files "
+            f"end in '{SUFFIXES[named]}'"
+        )
+    return named
+
+
 def known_format(form: str) -> Format:
     """Return ``form`` if it is a known format.
 

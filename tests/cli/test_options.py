@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
 
+import click
+import pytest
+import typer
+
+from fedlab.cli import _add_commands, app
 from fedlab.cli.options import with_rounds
 from fedlab.errors import FedlabError
 from fedlab.scenario.loading import changed
@@ -30,3 +35,22 @@ def test_rounds_that_the_phases_before_the_last_one_take_up_are_too_few() -> Non
     sentence = r"rounds: 2 is not .*, 2 \+ 3 = 5 \(the phases before the last one have 2 rounds\)"
     with pytest.raises(FedlabError, match=sentence):
         changed(scenario_with(PHASES), with_rounds([], 2))
+
+
+def commands(command: click.Command, name: str = "fedlab") -> Iterator[tuple[str, click.Command]]:
+    """Yield a command and those below it, with their names."""
+    yield name, command
+    for key, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {key}")
+
+
+def test_what_is_written_is_named_by_the_same_letter_in_every_command() -> None:
+    _add_commands()
+    found = {
+        name: parameter.opts
+        for name, command in commands(typer.main.get_command(app))
+        for parameter in command.params
+        if "--output" in parameter.opts
+    }
+    assert len(found) > 10
+    assert {name: opts for name, opts in found.items() if "-o" not in opts} == {}

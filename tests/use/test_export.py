@@ -18,7 +18,7 @@ from fedlab.data.dataset import Dataset
 from fedlab.errors import FedlabError
 from fedlab.scenario.parts import load_dataset
 from fedlab.use import export as export_module
-from fedlab.use.export import TORCHSCRIPT_METADATA, export
+from fedlab.use.export import TORCHSCRIPT_METADATA, export, format_of
 from fedlab.use.loading import Trained, load_trained
 
 RUNS = ("digits_run", "texts_run", "forecast_run", "remember_run", "reverse_run")
@@ -127,6 +127,29 @@ def test_a_missing_package_is_named_with_what_to_install(
     )
     with pytest.raises(FedlabError, match=r"onnxscript: pip install 'fedlab-sim\[onnx\]'"):
         export(digits, "onnx", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("form", "output", "chosen"),
+    [
+        (None, None, "safetensors"),
+        (None, "a/model.onnx", "onnx"),
+        (None, "MODEL.PT", "torchscript"),
+        (None, "model.bin", "safetensors"),
+        ("onnx", "model", "onnx"),
+        ("torchscript", "model.pt", "torchscript"),
+    ],
+)
+def test_a_files_suffix_says_the_format_where_no_option_does(
+    form: str | None, output: str | None, chosen: str
+) -> None:
+    assert format_of(form, Path(output) if output else None) == chosen
+
+
+def test_a_suffix_of_another_format_is_refused() -> None:
+    sentence = "'.onnx' is the suffix of onnx, and --format is 'safetensors', whose files end in"
+    with pytest.raises(FedlabError, match=sentence):
+        format_of("safetensors", Path("model.onnx"))
 
 
 def test_an_unknown_format_names_the_nearest(digits: Trained) -> None:
