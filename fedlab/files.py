@@ -50,6 +50,38 @@ SWEEP_LOG = "processes.log"
 DEPLOYED = "deployment"
 """The engine of a run whose clients are sites elsewhere."""
 LOCK, LOCK_HOLDER = ".lock", ".lock-holder"
+MOST_NAMED = 3
+"""Run folders that a sentence names."""
+
+
+def scenario_of(run: Path) -> Path:
+    """Return the scenario's file of a run folder.
+
+    Raises:
+        FedlabError: If it is none; the sentence names run folders within, as a sweep has them.
+    """
+    if not run.exists():
+        raise FedlabError(f"there is no run folder {run}")
+    found = run / SCENARIO
+    if found.is_file():
+        return found
+    if run.is_file():
+        of_run = (run.parent / SCENARIO).is_file()
+        of = f"a file of the run folder {run.parent}" if of_run else "a file"
+        raise FedlabError(f"{run} is not a run folder, but {of}")
+    within = _runs_within(run)
+    more = f" and {len(within) - MOST_NAMED} more" if len(within) > MOST_NAMED else ""
+    named = ", ".join(map(str, within[:MOST_NAMED]))
+    are = "; run folders within: " if within else ""
+    raise FedlabError(f"{run} is not a run folder: it has no {SCENARIO}{are}{named}{more}")
+
+
+def _runs_within(folder: Path) -> list[Path]:
+    try:
+        below = [path for place in (folder, folder / SWEEP_RUNS) for path in place.glob("*")]
+        return sorted(path for path in below if (path / SCENARIO).is_file())
+    except OSError:  # not ours to read
+        return []
 
 
 @contextmanager

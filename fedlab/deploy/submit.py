@@ -129,10 +129,7 @@ def resumed(folder: Path, changes: Sequence[str]) -> dict[str, Any]:
     Raises:
         FedlabError: If it is no run folder, or the changed scenario is not valid.
     """
-    file = folder / files.SCENARIO
-    if not file.is_file():
-        raise FedlabError(f"{folder} is not a run folder: it has no {files.SCENARIO}")
-    scenario = load(str(file), changes)
+    scenario = load(str(files.scenario_of(folder)), changes)
     return {SCENARIO: dumps(scenario), FOLDER: str(folder.absolute()), RESUME: True}
 
 

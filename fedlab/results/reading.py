@@ -100,12 +100,7 @@ class RunRecord:
         Raises:
             FedlabError: If this is not a run folder, or a file in it is damaged.
         """
-        if not path.exists():
-            raise FedlabError(f"there is no run folder {path}")
-        scenario_file = path / files.SCENARIO
-        if not scenario_file.is_file():
-            raise FedlabError(f"{path} is not a run folder: it has no {files.SCENARIO}")
-        text, scenario = read_toml(scenario_file, ScenarioOutline)
+        text, scenario = read_toml(files.scenario_of(path), ScenarioOutline)
         environment = read_object(path / files.ENVIRONMENT, Anything, _WITHOUT)
         notes = read_object(path / files.NOTES, Notes, _WITHOUT)
         return cls(

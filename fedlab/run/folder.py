@@ -160,10 +160,7 @@ class RunFolder:
         Raises:
             FedlabError: If it is not one.
         """
-        scenario_file = path / files.SCENARIO
-        if not scenario_file.is_file():
-            raise FedlabError(f"{path} is not a run folder: it has no {files.SCENARIO}")
-        return cls(path, load_resolved(scenario_file))
+        return cls(path, load_resolved(files.scenario_of(path)))
 
     @property
     def checkpoints(self) -> Path:

@@ -189,7 +189,7 @@ def test_of_an_unfinished_run_the_way_to_resume_is_given(refused, use: list[str]
     ("words", "sentence"),
     [
         (["run", "scenario.toml", "--set", "model.nam=mlp"], "Did you mean 'name'?"),
-        (["resume", "nowhere"], "nowhere is not a run folder: it has no scenario.toml"),
+        (["resume", "nowhere"], "there is no run folder nowhere"),
     ],
 )
 def test_a_process_of_its_own_ends_with_the_sentence_and_code_2(

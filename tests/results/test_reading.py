@@ -132,3 +132,19 @@ def test_damaged_files_are_named(run: Path, name: str, content: str, message: st
     with pytest.raises(FedlabError) as caught:
         RunRecord.load(run)
     assert message in str(caught.value)
+
+
+def test_a_folder_of_runs_names_those_within(tmp_path: Path) -> None:
+    for name in ("a", "b", "runs/c", "runs/d", "other"):
+        (tmp_path / name).mkdir(parents=True)
+        if name != "other":
+            (tmp_path / name / "scenario.toml").touch()
+    with pytest.raises(FedlabError) as refused:
+        RunRecord.load(tmp_path)
+    named = ", ".join(str(tmp_path / name) for name in ("a", "b", "runs/c"))
+    assert str(refused.value).endswith(f"scenario.toml; run folders within: {named} and 1 more")
+
+
+def test_a_file_of_a_run_names_its_folder(finished_run: Path) -> None:
+    with pytest.raises(FedlabError, match=f"but a file of the run folder {finished_run}$"):
+        RunRecord.load(finished_run / "summary.json")
