@@ -103,7 +103,11 @@ SERIES = 'name = "series-csv"\npath = "t.csv"\ncolumns = ["x"]'
 @pytest.mark.parametrize(
     ("data", "make", "sentence"),
     [
-        ('name = "imagefolder"', None, "b.toml: data: path is missing; name one folder (pat"),
+        (
+            'name = "imagefolder"',
+            None,
+            "b.toml: data: path is missing; name one folder or file (pat",
+        ),
         ('name = "imagefolder"\npath = "no"', None, "data.path: there is no folder HERE/no"),
         ('name = "imagefolder"\npath = "."', None, "needs at least two folders, one for each cla"),
         ('name = "imagefolder"\npath = "pictures"', pictures, "pictures/b/2.png is not a picture"),

@@ -38,6 +38,22 @@ def test_pictures_in_class_folders_count_like_the_data_set(
     assert metrics == pytest.approx(evaluate_trained(digits).compute(), rel=1e-5)
 
 
+def test_pictures_that_a_table_lists_count_like_those_in_folders(
+    digits: Trained, digit_pictures: Path
+) -> None:
+    files = sorted(digit_pictures.rglob("*.png"))
+    table = digit_pictures / "list.csv"
+    lines = [f"{file.relative_to(digit_pictures)},{file.parent.name}" for file in files]
+    table.write_text("\n".join(["path,label", *lines]) + "\n")
+    metrics = evaluate_trained(digits, table).compute()
+    assert metrics == pytest.approx(evaluate_trained(digits).compute(), rel=1e-5)
+    table.write_text("path,label\nabsent.png,3\n")
+    with pytest.raises(FedlabError, match=r"'absent.png': .* holds no such picture"):
+        evaluate_trained(digits, table)
+    with pytest.raises(FedlabError, match="is one picture; labelled ones are a folder"):
+        evaluate_trained(digits, files[0])
+
+
 def test_rows_of_a_table_are_scaled_as_in_training(iris_run: Path, iris_table: Path) -> None:
     trained = load_trained(iris_run)
     metrics = evaluate_trained(trained, iris_table).compute()

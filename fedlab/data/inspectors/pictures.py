@@ -1,4 +1,4 @@
-"""Pictures in folders: classes, sites, sizes, formats, and what is wrong with some of them."""
+"""Pictures: classes, sites, sizes, formats, and what is wrong with some of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 from xxhash import xxh3_128_digest
 
 from fedlab.data.decoding import in_parallel
-from fedlab.data.folders import OwnFolder, case_notes
 from fedlab.data.formats.picture import FORMATS, decoded, picture_suffixes
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import shown
-from fedlab.data.parts import find_parts, nothing_in, read_parts
-from fedlab.data.site_folders import FOLDER, look_like_sites, read_sites, sites_in
+from fedlab.data.picture_layout import PictureLayout, layout_of
+from fedlab.data.picture_tables import recognised
 from fedlab.errors import FedlabError
 from fedlab.registry import inspectors
 
@@ -30,6 +29,7 @@ SMALL = 64
 RATE = 0.003
 """Of the small CNN: at the recipes' usual rate it is not done learning in as many rounds."""
 _NAMED = 3
+_NO_FOLDERS = "no class folders"
 
 
 class _Picture(NamedTuple):
@@ -41,28 +41,14 @@ class _Picture(NamedTuple):
     is_turned: bool
 
 
-class _Laid(NamedTuple):
-    """How pictures are laid out.
-
-    Attributes:
-        layout: In words.
-        rows: Every file, its class, its site, and whether it is in a part that is held out.
-        notes: What is odd.
-        keys: Keys of ``[data]`` that read them.
-    """
-
-    layout: str
-    rows: list[tuple[Path, str, str, bool]]
-    notes: tuple[str, ...]
-    keys: dict[str, Any]
-
-
 @inspectors.register("pictures")
 class Pictures:
-    """Pictures: a folder for each class, a folder for each site, or one folder of all."""
+    """Pictures: a folder for each class, for each site, or for all, or a table that lists them."""
 
     def claim(self, contents: Contents) -> float:
-        """Return the share of the files that are pictures."""
+        """Return the share of the files that are pictures, or 0.95 for a table that lists some."""
+        if contents.is_file and recognised(contents.path):
+            return 0.95
         return contents.share(picture_suffixes())
 
     def inspect(self, contents: Contents) -> Finding:
@@ -71,11 +57,7 @@ class Pictures:
         Raises:
             FedlabError: If there are no pictures, or the folders are ambiguous.
         """
-        path = contents.path
-        if contents.is_file:
-            path = path.parent
-        own, outer = _outer(OwnFolder(path, picture_suffixes(), _KEY))
-        path, laid = own.root, _laid(own)
+        path, laid, outer = layout_of(contents.path)
         files = [file for file, *_ in laid.rows]
         read = list(in_parallel(lambda n: _header(files[n]), len(files), "Looking at pictures"))
         broken = {n: "its header cannot be read" for n, one in enumerate(read) if one is None}
@@ -105,47 +87,6 @@ class Pictures:
             details,
             _scenario(path, laid, good, int(np.median(sides)), bool(broken)),
         )
-
-
-def _outer(own: OwnFolder) -> tuple[OwnFolder, tuple[str, ...]]:
-    """Return the folder that counts: within one that holds nothing but another, the inner one."""
-    notes: tuple[str, ...] = ()
-    while len(folders := _with_pictures(own, own.root)) == 1 and _holds_folders(own, folders[0]):
-        notes = (f"{shown(own.root)} holds one folder, '{shown(folders[0].name)}': that is it",)
-        own = own.inside(folders[0])
-    return own, notes
-
-
-def _with_pictures(own: OwnFolder, place: Path) -> list[Path]:
-    return [folder for folder in own.inside(place).folders() if own.inside(folder).files()]
-
-
-def _holds_folders(own: OwnFolder, folder: Path) -> bool:
-    return len(_with_pictures(own, folder)) > 0
-
-
-def _laid(own: OwnFolder) -> _Laid:
-    """Return how a folder is laid out: by sites, by classes, or neither."""
-    place = find_parts(own)
-    if look_like_sites(own):
-        sites, notes = sites_in(own)
-        found = read_sites(sites, own.key, _WHAT)
-        rows = [(f, c, found.names[n], False) for f, c, n in found.train]
-        rows += [(f, c, found.names[n], True) for f, c, n in found.test]
-        where = "<part>/<site>/<class>" if place.test else "<site>/<class>"
-        if not place.test and found.test:
-            where = "<site>/<part>/<class>"
-        return _Laid(where, rows, (*notes, *found.notes), {"clients_by": FOLDER})
-    if len(_with_pictures(own, place.train)) < 2:
-        rows = [(file, "", "", False) for file in own.files()]
-        if not rows:
-            raise nothing_in(own, own.root, _WHAT)
-        return _Laid("no class folders", rows, own.notes(), {"task": "reconstruction"})
-    files = read_parts(own, place, _WHAT)
-    rows = [(f, c, "", False) for f, c in zip(*files.train, strict=True)]
-    rows += [(f, c, "", True) for f, c in zip(*(files.test or ((), ())), strict=True)]
-    notes = (*place.notes, *own.notes(), *case_notes(files.classes, own.key))
-    return _Laid("<part>/<class>" if files.test else "<class>", rows, notes, {})
 
 
 def _header(file: Path) -> _Picture | None:
@@ -179,7 +120,7 @@ def _undecodable(numbers: Sequence[int], files: Sequence[Path]) -> dict[int, str
 
 
 def _facts(
-    laid: _Laid, read: Sequence[_Picture], sides: np.ndarray[Any, Any], broken: int
+    laid: PictureLayout, read: Sequence[_Picture], sides: np.ndarray[Any, Any], broken: int
 ) -> tuple[tuple[tuple[str, str], ...], dict[str, Any]]:
     """Return what is to be shown, and the same for ``--json``."""
     (least_w, least_h), (most_w, most_h) = sides[0], sides[-1]
@@ -268,7 +209,7 @@ def _pair(rows: Sequence[tuple[Path, str, str, bool]], group: Sequence[int]) -> 
 
 
 def _scenario(
-    path: Path, laid: _Laid, read: Sequence[_Picture], side: int, is_damaged: bool
+    path: Path, laid: PictureLayout, read: Sequence[_Picture], side: int, is_damaged: bool
 ) -> dict[str, Any]:
     """Return tables that learn from these pictures from scratch, as a start."""
     is_grey = all(one.mode in ("1", "L", "LA", "I;16", "I;16B", "I") for one in read)

@@ -1,4 +1,4 @@
-"""Sites of pictures: a folder with a subfolder for each class."""
+"""Sites of pictures: a folder with a subfolder for each class, or a table that lists them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from fedlab.data.dataset import Task
 from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.picture import picture_suffixes
+from fedlab.data.listed_pictures import read_listed
 from fedlab.data.pictures import read_pictures
 from fedlab.data.sites.kind import SiteKind
 from fedlab.data.sites.moments import Moments
@@ -33,12 +34,20 @@ class Pictures(SiteKind):
         return Task(kind, "image", self._shape, outputs, labels)
 
     def rows(self, data: Any) -> SiteRows:
-        """Return the pictures of a site's folder."""
-        own = OwnFolder(Path(data.path), picture_suffixes(), "data.path")
-        files, labels, tested, notes = labelled_files(own, "pictures")
+        """Return the pictures of a site's folder or table."""
+        path, faults = Path(data.path), []
+        if path.is_file():
+            found = read_listed(path, data.columns()._replace(client=None), "data.path")
+            rows, tested, notes = [*found.train, *found.test], len(found.test), found.notes
+            files, labels = [row.file for row in rows], [row.label for row in rows]
+            faults = found.faults
+        else:
+            own = OwnFolder(path, picture_suffixes(), "data.path")
+            files, labels, tested, notes = labelled_files(own, "pictures")
         numbers = numbered(labels, self.settings.class_names)
         pictures = read_pictures(files, self._shape)
-        skipped = settle(pictures.faults, len(files), "data.path", data.on_error)
+        total = len(files) + len(faults)
+        skipped = settle([*faults, *pictures.faults], total, "data.path", data.on_error)
         held_out = int((pictures.kept >= len(files) - tested).sum())
         examples = pictures.examples(numbers[torch.from_numpy(pictures.kept)], None, ())
         return SiteRows(examples, held_out, (*notes, *skipped, *pictures.notes))

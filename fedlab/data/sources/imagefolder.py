@@ -1,10 +1,10 @@
-"""A user's own pictures: a folder for each class, for each site, or for everything."""
+"""A user's own pictures: in folders by class, by site or all in one, or listed in a table."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -14,27 +14,27 @@ from fedlab.data.clients_by import Site, check_path_or_sites
 from fedlab.data.dataset import Dataset, DataSettings, Examples, IntArray, Task, without_effect
 from fedlab.data.folders import OwnFolder
 from fedlab.data.formats.picture import picture_suffixes
+from fedlab.data.formats.table import MISSING
 from fedlab.data.holdout import hold_out, hold_out_by_group
+from fedlab.data.listed_pictures import PictureColumns
 from fedlab.data.names import listed, shown
-from fedlab.data.parts import find_parts, nothing_in, read_parts
-from fedlab.data.pictures import read_pictures
-from fedlab.data.site_folders import (
-    SiteFiles,
-    look_like_sites,
-    read_sites,
-    sites_in,
-    sites_listed,
+from fedlab.data.picture_files import (
+    UNLABELLED,
+    WHAT,
+    PictureFiles,
+    in_one_folder,
+    in_table,
+    in_tables,
 )
+from fedlab.data.pictures import read_pictures
+from fedlab.data.site_folders import FOLDER, read_sites, sites_in, sites_listed
 from fedlab.data.unreadable import OnError, on_error_field, settle
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
 from fedlab.settings import FilePath
 
 _PATH, _SITES = "data.path", "data.sites"
-_WHAT = "pictures"
-_UNLABELLED = "reconstruction"
-"""The ``data.task`` that needs no classes."""
-_FEW = 5
+_OF_TABLES = ("path_column", "label_column", "part_column", "missing")
 
 
 @datasets.register("imagefolder")
@@ -48,17 +48,35 @@ class ImageFolder:
         path: FilePath | None = Field(
             None,
             description="folder with one subfolder per class, or with the parts train and test "
-            "(or val), each with one subfolder per class",
+            "(or val), each with one subfolder per class; or a CSV file with a row per picture, "
+            "beside the pictures or above them",
         )
-        clients_by: Literal["folder"] | None = Field(
+        clients_by: str | None = Field(
             None,
             description="'folder': the first folder level is the client, path/<client>/<class>/*; "
-            "parts may stand above the clients or below",
+            "parts may stand above the clients or below; of a CSV file the column that says whose "
+            "picture it is",
         )
         sites: tuple[Site, ...] = Field(
             (),
-            description="in place of path, a table for each client: its name, and its folder, laid "
-            "out as path is without clients_by",
+            description="in place of path, a table for each client: its name, and its folder or "
+            "CSV file, laid out as path is without clients_by",
+        )
+        path_column: str = Field(
+            "path",
+            description="column of a CSV file that holds the picture's path, or the name of its "
+            "file, with suffix or without",
+        )
+        label_column: str = Field("label", description="column of a CSV file that holds the class")
+        part_column: str | None = Field(
+            None,
+            description="column of a CSV file that says which part a picture is of: train, and "
+            "test or val",
+        )
+        missing: tuple[str, ...] = Field(
+            MISSING,
+            description="words that stand for a missing path, class or client in a CSV file, in "
+            "any case; an empty field always does",
         )
         image_size: int = Field(
             64, ge=4, le=1024, description="pictures are scaled and cropped to this square, once"
@@ -75,8 +93,15 @@ class ImageFolder:
 
         @model_validator(mode="after")
         def _says_where(self) -> Self:
-            check_path_or_sites(self.path, self.sites, self.clients_by, "folder")
+            check_path_or_sites(self.path, self.sites, self.clients_by, "folder or file")
             return self
+
+        def columns(self, needs_classes: bool = True) -> PictureColumns:
+            """Return the columns of a table that lists pictures."""
+            label = self.label_column if needs_classes else None
+            return PictureColumns(
+                self.path_column, label, self.clients_by, self.part_column, self.missing
+            )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -94,7 +119,7 @@ class ImageFolder:
             count = len(found.classes)
             task = Task("classification", "image", self._shape, count, found.classes)
         else:
-            task = Task(_UNLABELLED, "image", self._shape, math.prod(self._shape))
+            task = Task(UNLABELLED, "image", self._shape, math.prod(self._shape))
         return Dataset(task, train, test, notes=(*found.notes, *notes, *further))
 
     @property
@@ -105,32 +130,48 @@ class ImageFolder:
     def _key(self) -> str:
         return _SITES if self.settings.sites else _PATH
 
-    def _found(self) -> _Found:
+    def _found(self) -> PictureFiles:
         """Return the files, and what they are by their folders."""
         settings, needs_classes = self.settings, self._needs_classes
+        path = Path(settings.path or "").expanduser()
+        if any(Path(site.path).expanduser().is_file() for site in settings.sites):
+            return in_tables(settings.sites, settings.columns(needs_classes), _SITES)
         if settings.sites:
             sites, notes = sites_listed(settings.sites, picture_suffixes())
+        elif path.is_file():
+            return in_table(path, settings.columns(needs_classes), _PATH)
         else:
-            own = OwnFolder(Path(settings.path or "").expanduser(), picture_suffixes(), _PATH)
+            own = OwnFolder(path, picture_suffixes(), _PATH)
             if settings.clients_by is None:
-                return _of_one(own, needs_classes)
+                return self._in_folders(in_one_folder(own, needs_classes))
+            if settings.clients_by != FOLDER:
+                raise FedlabError(
+                    f"data.clients_by = '{settings.clients_by}' is a column, and {shown(path)} is "
+                    f"a folder; '{FOLDER}' makes its first level the clients"
+                )
             sites, notes = sites_in(own)
-        found = read_sites(sites, self._key, _WHAT, needs_classes)
-        return _Found.of_sites(found, notes)
+        found = read_sites(sites, self._key, WHAT, needs_classes)
+        return self._in_folders(PictureFiles.of_sites(found, notes))
+
+    def _in_folders(self, found: PictureFiles) -> PictureFiles:
+        """Return pictures with notes on keys that say something of tables alone."""
+        notes = without_effect(self.settings, _OF_TABLES, "it is for CSV files of pictures")
+        return found._replace(notes=(*found.notes, *notes))
 
     @property
     def _needs_classes(self) -> bool:
-        return getattr(self.settings, "task", "own") != _UNLABELLED
+        return getattr(self.settings, "task", "own") != UNLABELLED
 
-    def _read(self, found: _Found) -> tuple[Examples, int, tuple[str, ...]]:
+    def _read(self, found: PictureFiles) -> tuple[Examples, int, tuple[str, ...]]:
         """Return all pictures, the number of those to learn from, and notes.
 
         Those of the part that the user held out come last.
         """
         rows = [*found.train, *found.test]
         pictures = read_pictures([file for file, _, _ in rows], self._shape)
-        kept, faults = pictures.kept, pictures.faults
-        notes = settle(faults, len(rows), self._key, self.settings.on_error)
+        kept, faults = pictures.kept, [*found.faults, *pictures.faults]
+        total = len(rows) + len(found.faults)
+        notes = settle(faults, total, self._key, self.settings.on_error)
         numbers = {name: number for number, name in enumerate(found.classes)}
         targets = torch.tensor(
             [numbers.get(rows[number][1], 0) for number in kept], dtype=torch.int64
@@ -143,7 +184,7 @@ class ImageFolder:
         return examples, split, (*notes, *pictures.notes, *_frames(moving, self._key))
 
     def _parts(
-        self, found: _Found, examples: Examples, split: int, seed: int
+        self, found: PictureFiles, examples: Examples, split: int, seed: int
     ) -> tuple[Examples, Examples, tuple[str, ...]]:
         """Return what is learned from, what is tested on, and notes."""
         first, last = np.arange(split), np.arange(split, len(examples))
@@ -151,7 +192,7 @@ class ImageFolder:
         classes = examples.targets.numpy()[:split] if found.classes else None
         if examples.groups is None:
             if found.has_test:
-                reason = "the folder has a part of its own that is held out"
+                reason = "the data have a part of their own that is held out"
                 notes = without_effect(self.settings, key, reason)
                 return examples.take(first), examples.take(last), notes
             train, test = hold_out(split, fraction, seed, classes, found.classes)
@@ -167,7 +208,7 @@ class ImageFolder:
         parts = examples.take(train), examples.take(test)
         return *parts, self._tested_notes(found, parts[1])
 
-    def _tested_notes(self, found: _Found, test: Examples) -> tuple[str, ...]:
+    def _tested_notes(self, found: PictureFiles, test: Examples) -> tuple[str, ...]:
         """Return a note on sites of which nothing is tested, and on those held out in part."""
         assert test.groups is not None
         absent = [n for k, n in enumerate(found.names) if k not in {*test.groups.tolist()}]
@@ -184,7 +225,7 @@ class ImageFolder:
             )
         return tuple(notes)
 
-    def _check_none_is_empty(self, found: _Found, targets: IntArray) -> None:
+    def _check_none_is_empty(self, found: PictureFiles, targets: IntArray) -> None:
         """Refuse a class of which every picture was left out.
 
         Raises:
@@ -195,91 +236,6 @@ class ImageFolder:
             if not count:
                 what = f"picture of the class '{name}'" if name else "picture"
                 raise FedlabError(f"{self._key}: no {what} can be read")
-
-
-class _Found(NamedTuple):
-    """Files of pictures, and what they are.
-
-    Attributes:
-        classes: The names of the classes; () where pictures have none.
-        train: The files to learn from, with the class of each and the number of its site.
-        test: Those of the part that is held out.
-        has_test: Whether the user held out a part.
-        names: The sites; () where there are none.
-        without_test: The numbers of the sites of which nothing is held out yet.
-        notes: What the user should know.
-    """
-
-    classes: tuple[str, ...]
-    train: list[tuple[Path, str, int]]
-    test: list[tuple[Path, str, int]]
-    has_test: bool
-    names: tuple[str, ...] = ()
-    without_test: frozenset[int] = frozenset()
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of_sites(cls, found: SiteFiles, notes: tuple[str, ...]) -> _Found:
-        """Return the pictures of several sites."""
-        return cls(
-            found.classes,
-            found.train,
-            found.test,
-            bool(found.test),
-            found.names,
-            found.without_test,
-            (*notes, *found.notes),
-        )
-
-
-def _of_one(own: OwnFolder, needs_classes: bool) -> _Found:
-    """Return the pictures of a folder without sites."""
-    parts = find_parts(own)
-    if not needs_classes and len(_class_folders(own, parts.train)) < 2:
-        train = own.inside(parts.train).files()
-        test = own.inside(parts.test).files() if parts.test else []
-        if not train:
-            raise nothing_in(own, parts.train, _WHAT)
-        learned, tested = ([(file, "", 0) for file in files] for files in (train, test))
-        return _Found((), learned, tested, bool(test), notes=parts.notes)
-    try:
-        files = read_parts(own, parts, _WHAT)
-    except FedlabError as error:
-        raise _with_hint(error, own, parts.train) from error
-    notes = (*parts.notes, *own.notes(files.classes), *_sites_note(own, files.classes))
-    train_rows = [(file, label, 0) for file, label in zip(*files.train, strict=True)]
-    if files.test is None:
-        return _Found(files.classes, train_rows, [], False, notes=notes)
-    test_rows = [(file, label, 0) for file, label in zip(*files.test, strict=True)]
-    return _Found(files.classes, train_rows, test_rows, True, notes=notes)
-
-
-def _class_folders(own: OwnFolder, place: Path) -> list[Path]:
-    return [folder for folder in own.inside(place).folders() if own.inside(folder).files()]
-
-
-def _with_hint(error: FedlabError, own: OwnFolder, place: Path) -> FedlabError:
-    """Return an error with what serves pictures that lie in no class folders."""
-    if "at least two folders" in str(error) and own.inside(place).files():
-        return FedlabError(
-            f"{error}; data.task = '{_UNLABELLED}' learns from {_WHAT} without classes"
-        )
-    return error
-
-
-def _sites_note(own: OwnFolder, classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a note where the folders that count as classes look like sites."""
-    try:
-        inner = look_like_sites(own)
-    except FedlabError:  # Below classes, folders may be called anything.
-        return ()
-    if not inner:
-        return ()
-    return (
-        f"{own.key}: the folders {listed(classes, _FEW)} are learned as classes, and hold the same "
-        f"folders, {listed(inner, _FEW)}; where those are the classes, data.clients_by = 'folder' "
-        "makes each of the first a client",
-    )
 
 
 def _frames(files: list[Path], key: str) -> tuple[str, ...]:

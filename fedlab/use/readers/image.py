@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
 
+from fedlab.data.formats.columns import read_table
 from fedlab.data.formats.picture import picture_suffixes, read_picture
+from fedlab.data.formats.table import MISSING
+from fedlab.data.listed_pictures import PictureColumns, read_listed
+from fedlab.data.names import shown
+from fedlab.data.unreadable import settle
+from fedlab.errors import FedlabError
 from fedlab.registry import readers
 from fedlab.use.file_reader import FileReader
+from fedlab.use.inputs import DATA, Classes, Item
+from fedlab.use.notes import tell
 
 
 @readers.register("image")
@@ -17,6 +25,34 @@ class Pictures(FileReader):
     """Picture files and folders of them."""
 
     what = "pictures"
+
+    def labelled(self, path: Path) -> Iterator[Item]:
+        """Yield pictures with the classes that folders say, or a CSV file by the run's columns."""
+        if not path.is_file():
+            yield from super().labelled(path)
+            return
+        if path.suffix.lower() in self.suffixes():
+            raise FedlabError(
+                f"{DATA}: {shown(path)} is one picture; labelled ones are a folder with one "
+                "subfolder for each class, or a CSV file with a row for each"
+            )
+        found = read_listed(path, self._columns(path), DATA)
+        tell(*found.notes)
+        rows = found.test or found.train
+        settle(found.faults, len(found.faults) + len(rows), DATA, "refuse", self.what)
+        if found.test:
+            tell(f"{DATA}: evaluated on the part that is held out, {len(rows)} pictures")
+        classes = Classes(self.task)
+        for row in rows:
+            yield self.item(row.file, target=classes.of(row.label, shown(row.file)))
+
+    def _columns(self, path: Path) -> PictureColumns:
+        """Return the columns by which the run read its table; one of parts may be missing here."""
+        own = [getattr(self.data, f"{name}_column", name) for name in ("path", "label")]
+        part = getattr(self.data, "part_column", None)
+        part = part if part in read_table(path, own, DATA).columns else None
+        missing = getattr(self.data, "missing", MISSING)
+        return PictureColumns(own[0], own[1], None, part, missing)
 
     def suffixes(self) -> Collection[str]:
         """Return the suffixes of picture files."""

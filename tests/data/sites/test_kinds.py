@@ -9,7 +9,14 @@ from fedlab.data.sites.rows import Differs, SiteRows
 from fedlab.scenario import Scenario
 from fedlab.scenario.site import load_site
 from fedlab.scenario.site_data import read_site
-from tests.data.sites.files import PICTURES, TABLE, site_of_pictures, site_of_rows, some_rows
+from tests.data.sites.files import (
+    PICTURES,
+    TABLE,
+    site_of_pictures,
+    site_of_rows,
+    some_rows,
+    written,
+)
 from tests.shared import scenario_with
 
 
@@ -45,6 +52,16 @@ def test_a_part_that_a_site_holds_out_stands_last(tmp_path: Path) -> None:
     rows = read(scenario(PICTURES), path)
     assert rows.held_out == 2
     assert rows.examples.targets.tolist() == [0, 1, 1]
+
+
+def test_a_site_may_list_its_pictures_in_a_table(tmp_path: Path) -> None:
+    path = site_of_pictures(tmp_path, "a", {"red": 2, "blue": 1})
+    lines = ["red/0.png,red,train", "red/1.png,red,test", "blue/0,blue,train"]
+    (tmp_path / "a" / "list.csv").write_text("\n".join(["path,label,split", *lines]) + "\n")
+    written(tmp_path, "a", 'name = "imagefolder"\npath = "a/list.csv"\npart_column = "split"', "")
+    rows = read(scenario(PICTURES), path)
+    assert rows.held_out == 1
+    assert rows.examples.targets.tolist() == [0, 2, 0]
 
 
 def test_a_strange_class_is_named_at_the_site_alone(tmp_path: Path) -> None:

@@ -139,12 +139,14 @@ def test_sites_that_are_learned_as_classes_get_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({}, "data: path is missing; name one folder (path), or one for each client (sites)"),
+        (
+            {},
+            "data: path is missing; name one folder or file (path), or one for each client (sites)",
+        ),
         (
             {"path": "x", "sites": [{"name": "A", "path": "y"}]},
             "data: both path and sites are there; name one",
         ),
-        ({"path": "x", "clients_by": "file"}, "data.clients_by: "),
         ({"sites": [{"name": "A"}]}, "data.sites.0.path is missing"),
     ],
 )
