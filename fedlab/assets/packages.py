@@ -174,7 +174,7 @@ def _private_state(scratch: Path) -> Iterator[str]:
 
 def _pip() -> list[str]:
     if importlib.util.find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
+        return [sys.executable, "-P", "-m", "pip"]
     found = shutil.which("pip3") or shutil.which("pip")
     if not found:
         raise WayFailed("pip is not installed")

@@ -106,7 +106,7 @@ def read_everything(folder: Path, drawn: bool) -> None:
     # Drawing takes seconds, and all that it draws has been checked by then.
     parts = sections(record) if drawn else []
     pictures = [picture for part in parts for picture in part.pictures]
-    svgs = {p.name: drawn.svg for p, drawn in zip(pictures, draw_each(pictures), strict=True)}
+    svgs = {p: drawn.svg for p, drawn in zip(pictures, draw_each(pictures), strict=True)}
     assert render(record, parts, svgs).startswith("<!doctype html>")
     assert len(rounds_table(record).rows) == len(record.rounds)
     assert len(failure_tables(record)) == 2

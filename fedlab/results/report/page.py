@@ -70,7 +70,7 @@ def write_report(path: Path, share: bool = False, draw: Draw = draw_each) -> Pat
     parts = sections(record)
     pictures = [picture for part in parts for picture in part.pictures]
     if share:
-        svgs = {p.name: style.inline_svg(p.figure, p.name, p.alt) for p in pictures}
+        svgs = {p: style.inline_svg(p.figure, p.name, p.alt) for p in pictures}
         write_whole(path / SHARED_REPORT, render(record, parts, svgs).encode())
         return path / SHARED_REPORT
     if (path / PLOTS).is_symlink():
@@ -80,21 +80,21 @@ def write_report(path: Path, share: bool = False, draw: Draw = draw_each) -> Pat
         (path / PLOTS).mkdir(exist_ok=True)
     except OSError as error:
         raise FedlabError(f"{path / PLOTS} cannot be made: {error.strerror}") from error
-    drawn = {p.name: found for p, found in zip(pictures, draw(pictures), strict=True)}
-    page = render(record, parts, {name: found.svg for name, found in drawn.items()})
-    for name, found in drawn.items():
-        write_whole(path / PLOTS / f"{name}.png", found.png)
+    drawn = list(zip(pictures, draw(pictures), strict=True))
+    page = render(record, parts, {picture: found.svg for picture, found in drawn})
+    for picture, found in drawn:
+        write_whole(path / PLOTS / f"{picture.name}.png", found.png)
     write_whole(path / REPORT, page.encode())
     return path / REPORT
 
 
-def render(record: RunRecord, parts: Sequence[Section], svgs: Mapping[str, str]) -> str:
+def render(record: RunRecord, parts: Sequence[Section], svgs: Mapping[Picture, str]) -> str:
     """Return the report's HTML.
 
     Args:
         record: The run.
         parts: The sections.
-        svgs: By name, the pictures as elements of the page.
+        svgs: The pictures, each as an element of the page.
     """
     environment = Environment(
         loader=PackageLoader("fedlab.results.report", "."),
@@ -153,5 +153,5 @@ def _length(share: float) -> float:
     return 100 * min(max(share, 0.0), 1.0) if share == share else 0.0
 
 
-def _draw(svgs: Mapping[str, str], picture: Picture) -> Markup:
-    return Markup(svgs[picture.name])
+def _draw(svgs: Mapping[Picture, str], picture: Picture) -> Markup:
+    return Markup(svgs[picture])

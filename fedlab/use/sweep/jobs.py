@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from fedlab.use.sweep.members import Member
 
-COMMAND = (sys.executable, "-m", "fedlab.use.sweep.worker")
+COMMAND = (sys.executable, "-P", "-m", "fedlab.use.sweep.worker")
+"""No file of the folder that one is in takes the place of a module."""
 SECONDS_TO_END = 600.0
 """What a round may take after Ctrl-C."""
 INTERRUPTED = "interrupted"

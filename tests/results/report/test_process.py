@@ -98,3 +98,18 @@ def test_nothing_is_started_with_one_core_or_once_matplotlib_is_here(
     monkeypatch.setattr(process, "_cores", lambda: 1)
     report.start()
     assert report._process is None
+
+
+def test_a_file_of_the_folder_one_is_in_takes_no_modules_place(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "matplotlib.py").write_text("raise SystemExit('this is not matplotlib')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "matplotlib", raising=False)
+    monkeypatch.setattr(process, "_cores", lambda: 2)
+    report = ReportProcess()
+    report.start()
+    monkeypatch.undo()
+    started = of(report)
+    report.write(run)
+    assert started.returncode == 0
