@@ -33,6 +33,13 @@ class ConvolutionSettings(BaseSettings):
     )
     dilation: int = Field(1, ge=1, le=64, description="spacing of a filter's taps")
     batch_norm: bool = Field(False, description="normalise the channels over the batch")
+    group_norm: int = Field(
+        0,
+        ge=0,
+        le=8192,
+        description="normalise each picture's channels in so many groups, whatever else is in its "
+        "batch (Wu and He 2018); 0: not",
+    )
     activation: ActivationName = Field("relu", description="activation function")
     residual: bool = Field(
         False,
@@ -55,16 +62,24 @@ class ConvolutionSettings(BaseSettings):
             raise ValueError("padding must be 'same' or between 0 and 255")
         return self
 
+    @model_validator(mode="after")
+    def _one_norm(self) -> Self:
+        if self.batch_norm and self.group_norm:
+            raise ValueError("batch_norm and group_norm exclude each other; leave one out")
+        return self
+
 
 Shape = tuple[int, int, int]
 
 
 class ConvolutionLayer(nn.Module):
-    """Convolution, batch norm, residual sum, activation and pooling, each where asked for.
+    """Convolution, norm, residual sum, activation and pooling, each where asked for.
 
     y = pool(f(norm(W ∗ x + b) + shortcut(x))). The shortcut is the identity, or where channels or
     stride differ the projection of He et al., "Deep residual learning for image recognition", CVPR
-    2016, eq. (2). The convolution has no bias before a batch norm, which would take it out again.
+    2016, eq. (2). The norm is over the batch (Ioffe and Szegedy, ICML 2015), before which the
+    convolution has no bias, as it would be taken out again; or, picture by picture, over groups of
+    channels (Wu and He, "Group normalization", ECCV 2018).
 
     Where pool is the maximum and f never falls, f is applied to what pool leaves: the same values
     and gradients, from a quarter of the numbers.
@@ -81,7 +96,7 @@ class ConvolutionLayer(nn.Module):
             dilation=settings.dilation,
             bias=not settings.batch_norm,
         )
-        self.norm = nn.BatchNorm2d(settings.channels) if settings.batch_norm else nn.Identity()
+        self.norm = _norm(settings)
         self.shortcut = _shortcut(settings, channels) if settings.residual else None
         self.activation = make_activation(settings.activation)
         self.pooling = _pooling(settings)
@@ -97,6 +112,14 @@ class ConvolutionLayer(nn.Module):
             first, second = second, first
         pooled: torch.Tensor = second(first(outputs))
         return pooled
+
+
+def _norm(settings: ConvolutionSettings) -> nn.Module:
+    if settings.batch_norm:
+        return nn.BatchNorm2d(settings.channels)
+    if settings.group_norm:
+        return nn.GroupNorm(settings.group_norm, settings.channels)
+    return nn.Identity()
 
 
 def _shortcut(settings: ConvolutionSettings, channels: int) -> nn.Module:
@@ -134,8 +157,9 @@ class ConvolutionalModel(ZooModel):
         shape = _picture_shape(task)
         blocks: list[nn.Module] = []
         for number, layer in enumerate(layers):
-            blocks.append(ConvolutionLayer(layer, shape[0]))
+            entering = shape[0]
             shape = _output_shape(layer, shape, self._where(settings.name, number))
+            blocks.append(ConvolutionLayer(layer, entering))
         self.layers = nn.Sequential(*blocks)
         features = math.prod(shape)
         self.hidden = dense_layers(features, hidden, hidden_activation)
@@ -230,9 +254,14 @@ def _output_shape(layer: ConvolutionSettings, shape: Shape, where: str) -> Shape
     """Return the shape after a layer.
 
     Raises:
-        FedlabError: If a window is larger than what it slides over, or a residual sum would add
-            two different sizes.
+        FedlabError: If its channels do not fall into equal groups, a window is larger than what it
+            slides over, or a residual sum would add two different sizes.
     """
+    if layer.group_norm and layer.channels % layer.group_norm:
+        raise FedlabError(
+            f"{where}: its {layer.channels} channels do not fall into group_norm = "
+            f"{layer.group_norm} equal groups; take a divisor of the channels, 1 for one group"
+        )
     sides = shape[1:]
     span = layer.dilation * (layer.kernel_size - 1) + 1
     padding = layer.padding

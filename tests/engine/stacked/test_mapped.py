@@ -113,6 +113,7 @@ MODELS = {
     "part of it trained": 'name = "cnn"\ntrainable = ["layers.0*", "head*"]\nhidden = [8]',
     "frozen batch norm": 'name = "cnn"\nlayers = [{channels = 3, batch_norm = true}]\n'
     'batch_norm = "frozen"',
+    "group norm": 'name = "cnn"\nlayers = [{channels = 4, group_norm = 2}]\nhidden = [8]',
     "part of it personal": 'name = "cnn"\nhidden = [8]\npersonal = "head"',
     "gelu": 'name = "mlp"\nhidden = [9]\nactivation = "gelu"',
     "vision transformer": 'name = "vit"\npatch_size = 4\nwidth = 16\nheads = 2\ndepth = 1',

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from fedlab.data.dataset import Task
+from fedlab.errors import FedlabError
 from fedlab.models.zoo.activation import ActivationName
 from fedlab.models.zoo.cnn import Cnn, ConvolutionLayer, ConvolutionSettings
 
@@ -193,6 +194,36 @@ def test_batch_norm_in_evaluation_uses_its_running_statistics() -> None:
     wanted = scale[:, None, None] * normal + shift[:, None, None]
     np.testing.assert_allclose(numbers(made(inputs)), wanted, atol=1e-5)
     np.testing.assert_allclose(numbers(made.norm.running_mean), mean, atol=1e-7)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_group_norm_normalises_each_picture_alone_over_groups_of_channels(groups: int) -> None:
+    made, inputs = layer(group_norm=groups).train(), pictures()
+    scale, shift = np.array([2.0, -1.0, 0.5, 1.0]), np.array([0.0, 1.0, -1.0, 0.5])
+    made.norm.weight.data.copy_(torch.as_tensor(scale))
+    made.norm.bias.data.copy_(torch.as_tensor(shift))
+    maps = plain(made, inputs)
+    grouped = maps.reshape(2, groups, -1)
+    mean, variance = grouped.mean(2, keepdims=True), grouped.var(2, keepdims=True)
+    normal = ((grouped - mean) / np.sqrt(variance + 1e-5)).reshape(maps.shape)
+    wanted = scale[:, None, None] * normal + shift[:, None, None]
+    np.testing.assert_allclose(numbers(made(inputs)), wanted, atol=1e-4)
+    np.testing.assert_allclose(numbers(made(inputs[:1])), wanted[:1], atol=1e-4)
+
+
+def test_two_norms_of_one_layer_are_refused() -> None:
+    with pytest.raises(ValidationError, match="batch_norm and group_norm exclude each other"):
+        ConvolutionSettings(channels=4, batch_norm=True, group_norm=2)
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    settings = Cnn.Settings.model_validate(
+        {"name": "cnn", "layers": [{"channels": 6, "group_norm": 3}]}
+    )
+    task = Task("classification", "image", (1, 8, 8), 5)
+    assert Cnn(settings, task).layers[0].norm.num_groups == 3
+    with pytest.raises(FedlabError, match=r"layers.0: its 4 channels do not fall into group_norm"):
+        Cnn(settings.with_sizes([4, 64]), task)
 
 
 def test_residual_adds_the_input_before_the_activation() -> None:
