@@ -114,6 +114,8 @@ MODELS = {
     "frozen batch norm": 'name = "cnn"\nlayers = [{channels = 3, batch_norm = true}]\n'
     'batch_norm = "frozen"',
     "group norm": 'name = "cnn"\nlayers = [{channels = 4, group_norm = 2}]\nhidden = [8]',
+    "group norm, pooled": 'name = "cnn"\nlayers = [{channels = 4, group_norm = 2, '
+    'pooling = "max"}]\nhidden = [8]',
     "part of it personal": 'name = "cnn"\nhidden = [8]\npersonal = "head"',
     "gelu": 'name = "mlp"\nhidden = [9]\nactivation = "gelu"',
     "vision transformer": 'name = "vit"\npatch_size = 4\nwidth = 16\nheads = 2\ndepth = 1',
