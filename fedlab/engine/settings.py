@@ -71,9 +71,9 @@ class EngineSettings(Settings):
     vectorised: Literal["auto", False] | Annotated[int, Field(ge=1, le=256)] = Field(
         "auto",
         description="train this many clients at once in a worker, where their network and task "
-        "allow it; 'auto': dense networks, 5 or, of a cohort of 100 and more or with up to 16,384 "
-        "weights, 10; with device = 'cuda' any small network without batch norm and dropout, as "
-        "many as fit, up to 32; a change changes the last bits of results",
+        "allow it; 'auto': dense networks, 5 or, of a cohort of 100 and more, 10; with device = "
+        "'cuda' any small network without batch norm and dropout, as many as fit, up to 32; a "
+        "change changes the last bits of results",
     )
     clients_per_block: Literal["auto"] | Annotated[int, Field(ge=1, le=4096)] = Field(
         "auto",

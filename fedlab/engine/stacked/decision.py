@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 SMALL_COHORT = 100
 FEW, MANY = 5, 10
 """Clients at a time where the scenario does not say: many leave a small cohort too few blocks."""
-TINY = 1 << 14
-"""Weights of a network whose steps cost less than the calls for them: few long stacks are faster
-than many short ones, even where workers are left without any."""
 MOST_VALUES = 1 << 23
 """Weights of a stack at most, where the scenario does not say: larger ones gain nothing."""
 CARD = "cuda"
@@ -88,8 +85,6 @@ class Stacking:
             # Stacks of one length: every worker of a card, and every card, has as much to do.
             stacks = -(-cohort // self.most)
             return -(-cohort // max(1, stacks))
-        if self.values <= TINY:
-            return min(cohort, MANY)
         usual = FEW if cohort < SMALL_COHORT else MANY
         return max(1, min(usual, -(-cohort // 2), MOST_VALUES // self.values))
 
