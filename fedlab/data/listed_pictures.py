@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -70,17 +70,17 @@ class PictureLookup:
 
     Args:
         folder: The folder.
-        key: The scenario's key that names it.
+        pictures: Returns its pictures; called where a name is no path.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
-        self._folder, self._key = folder, key
+    def __init__(self, folder: Path, pictures: Callable[[], Iterable[Path]]) -> None:
+        self.folder, self._pictures = folder, pictures
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = defaultdict(list)
-        for file in OwnFolder(self._folder, picture_suffixes(), self._key).files():
-            within = file.relative_to(self._folder)
+        for file in self._pictures():
+            within = file.relative_to(self.folder)
             names = {file.name, file.stem, within.as_posix(), within.with_suffix("").as_posix()}
             for name in names:
                 found[name].append(file)
@@ -99,7 +99,7 @@ class PictureLookup:
         Raises:
             FedlabError: If there is none, or several are called so.
         """
-        exact = self._folder / name
+        exact = self.folder / name
         try:
             if exact.is_file():
                 return exact
@@ -110,24 +110,37 @@ class PictureLookup:
             return found[0]
         if found:
             raise FedlabError(f"it may be {shown(found[0])} or {shown(found[1])}")
-        raise FedlabError(f"{shown(self._folder)} holds no such picture")
+        raise FedlabError(f"{shown(self.folder)} holds no such picture")
 
 
-def read_listed(path: Path, columns: PictureColumns, key: str) -> ListedPictures:
+def read_listed(
+    path: Path, columns: PictureColumns, key: str, learns: bool = True
+) -> ListedPictures:
     """Return the pictures that a table lists; their files lie in its own folder, or below.
 
     Args:
         path: A file with a separator between fields, and names of columns in its first line.
         columns: Which of them are read.
         key: The scenario's key that names it.
+        learns: Whether some are to be learned from. What is only tested may be all of one part, and
+            have no column of parts.
 
     Raises:
-        FedlabError: If the table cannot be read, has no such column, or says of a picture a part
-            that is none.
+        FedlabError: If it is no table, cannot be read, has no such column, says of a picture a part
+            that is none, or of none that it is to be learned from.
     """
-    table = read_table(path, columns.named, key)
-    lookup, absent = PictureLookup(path.parent, key), is_missing(columns.missing)
+    if path.suffix.lower() not in TABLES:
+        kinds = ", ".join(TABLES)
+        raise FedlabError(f"{key}: {shown(path)} is no folder, and no table of pictures ({kinds})")
+    wanted = columns if learns else columns._replace(part=None)
+    table = read_table(path, wanted.named, key)
+    if columns.part not in table.columns:
+        columns = wanted
+    own = OwnFolder(path.parent, picture_suffixes(), key)
+    lookup, absent = PictureLookup(path.parent, own.files), is_missing(columns.missing)
     roles = _roles(table, columns.part)
+    if learns and "train" not in roles:
+        raise FedlabError(f"{table.where}: column '{columns.part}' has no row of the part train")
     held_out = "test" if "test" in roles else "val"
     train: list[ListedPicture] = []
     test: list[ListedPicture] = []
@@ -177,6 +190,4 @@ def _roles(table: Table, column: str | None) -> list[str]:
                 "test"
             )
         found.append(role)
-    if "train" not in found:
-        raise FedlabError(f"{table.where}: column '{column}' has no row of the part train")
     return found

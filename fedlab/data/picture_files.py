@@ -113,7 +113,8 @@ def in_table(path: Path, columns: PictureColumns, key: str) -> PictureFiles:
     Raises:
         FedlabError: If the table cannot be read, or lists too few.
     """
-    return _listed(read_listed(path, columns, key), columns, f"{key}: {shown(path)}")
+    found, has_clients = read_listed(path, columns, key), columns.client is not None
+    return _listed(found, columns.label is not None, has_clients, f"{key}: {shown(path)}")
 
 
 def in_tables(sites: Sequence[Site], columns: PictureColumns, key: str) -> PictureFiles:
@@ -139,35 +140,38 @@ def in_tables(sites: Sequence[Site], columns: PictureColumns, key: str) -> Pictu
             whole.faults + found.faults,
             whole.notes + found.notes,
         )
-    return _listed(whole, columns._replace(client=key), key)
+    return _listed(whole, columns.label is not None, True, key)
 
 
-def _listed(found: ListedPictures, columns: PictureColumns, where: str) -> PictureFiles:
+def _listed(
+    found: ListedPictures, has_classes: bool, has_clients: bool, where: str
+) -> PictureFiles:
     """Return the pictures of one or several tables.
 
     Args:
         found: The pictures.
-        columns: Of which ``client`` is None where nothing says who a client is.
+        has_classes: Whether it is known what each is.
+        has_clients: Whether it is known whose each is.
         where: How messages call the tables.
 
     Raises:
         FedlabError: If no picture is there, or they are of fewer than two classes.
     """
-    classes = tuple(sorted({row.label for row in found.train})) if columns.label else ()
+    classes = tuple(sorted({row.label for row in found.train})) if has_classes else ()
     if not found.train:
         why = f" ({found.faults[0]})" if found.faults else ""
         raise FedlabError(f"{where} lists no picture to learn from that is there{why}")
-    if columns.label and len(classes) < 2:
+    if has_classes and len(classes) < 2:
         raise FedlabError(
             f"{where} lists pictures of one class, '{classes[0]}', and needs two or more"
         )
-    strange = sorted({row.label for row in found.test} - {*classes}) if columns.label else []
+    strange = sorted({row.label for row in found.test} - {*classes}) if has_classes else []
     if strange:
         raise FedlabError(
             f"{where}: the class '{strange[0]}' is in the part that is held out alone"
         )
     rows = [*found.train, *found.test]
-    names = tuple(sorted({row.client for row in rows})) if columns.client else ()
+    names = tuple(sorted({row.client for row in rows})) if has_clients else ()
     numbers = {name: number for number, name in enumerate(names)}
     train, test = (
         [(row.file, row.label, numbers.get(row.client, 0)) for row in part]

@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from fedlab.data.column_names import CALLED_CLIENT, CALLED_TARGET
-from fedlab.data.formats.delimited import decode, find_separator
+from fedlab.data.formats.columns import first_columns
+from fedlab.data.formats.picture import picture_suffixes
 from fedlab.data.formats.table import MISSING
+from fedlab.data.inspection import MOST_FILES, Contents
 from fedlab.data.listed_pictures import TABLES, PictureColumns, PictureLookup
-from fedlab.data.names import class_name
 from fedlab.data.parts import role_of
 from fedlab.errors import FedlabError
 
-HEAD = 1 << 16
-"""Bytes of a table that are looked at."""
 _CALLED_PART = re.compile(r"(split|part|parts|subset|set|partition|usage|phase)", re.IGNORECASE)
 _CALLED_LABEL = re.compile(r"(category|dx|finding|word|digit|type|kind|breed)", re.IGNORECASE)
 """What classes of pictures are called, too."""
+_MOST, _SOME = 0.5, 0.05
+"""Of a column's fields, how many name pictures: of all files, or of the first ones of too many."""
 
-Columns = dict[str, list[str]]
 
-
-def recognised(path: Path) -> PictureColumns | None:
+def recognised(path: Path, lookup: PictureLookup | None = None) -> PictureColumns | None:
     """Return which columns of a table are what, or None where it lists no pictures with classes.
 
-    Pictures are looked for in its folder and below.
+    Args:
+        path: The table.
+        lookup: The pictures in its folder and below, where somebody has looked already.
     """
     if path.suffix.lower() not in TABLES:
         return None
-    try:
-        columns = _columns(path)
-        lookup = PictureLookup(path.parent, "data.path")
-        files = next((name for name, fields in columns.items() if _names(fields, lookup)), None)
-    except (FedlabError, OSError, csv.Error, ValueError):
-        return None
+    columns = first_columns(Contents(path).head())
+    lookup = lookup or _lookup(path.parent)
+    files = next((name for name, fields in columns.items() if _names(fields, lookup)), None)
     if files is None:
         return None
     others = {name: fields for name, fields in columns.items() if name != files}
@@ -49,29 +45,29 @@ def recognised(path: Path) -> PictureColumns | None:
 
 def tables_in(folder: Path) -> list[tuple[Path, PictureColumns]]:
     """Return the tables right in a folder that list its pictures; one for training comes first."""
-    try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError:
-        return []
-    found = [(path, columns) for path in files if (columns := recognised(path)) is not None]
+    lookup = _lookup(folder)
+    tables = sorted(path for path in folder.iterdir() if path.is_file())
+    found = [(path, columns) for path in tables if (columns := recognised(path, lookup))]
     return sorted(found, key=lambda pair: role_of(pair[0].stem) != "train")
 
 
-def _columns(path: Path) -> Columns:
-    """Return the fields of each column in the first lines of a table."""
-    with path.open("rb") as opened:
-        head = opened.read(HEAD)
-    text, _ = decode(head, "")
-    header, *rows = csv.reader(io.StringIO(text), delimiter=find_separator(text))
-    # The last line may be cut.
-    rows = [row for row in (rows[:-1] or rows) if len(row) == len(header)]
-    names = [class_name(name) for name in header]
-    return {name: [row[place].strip() for row in rows] for place, name in enumerate(names) if name}
+def _lookup(folder: Path) -> PictureLookup:
+    """Return a folder's pictures; of a folder of very many files the first ones."""
+    return PictureLookup(folder, lambda: _few_pictures(folder))
+
+
+def _few_pictures(folder: Path) -> list[Path]:
+    try:
+        files = Contents(folder).files
+    except FedlabError:  # something in it is not ours to read
+        return []
+    return [file for file in files if file.suffix.lower() in picture_suffixes()]
 
 
 def _names(fields: Sequence[str], lookup: PictureLookup) -> bool:
-    """Return whether most fields name pictures that are there."""
-    return bool(fields) and sum(field in lookup for field in fields) > len(fields) / 2
+    """Return whether most fields name pictures that are there, as far as was looked."""
+    share = sum(field in lookup for field in fields) / max(1, len(fields))
+    return share > _MOST or (share > _SOME and len(Contents(lookup.folder).files) >= MOST_FILES)
 
 
 def _are_parts(name: str, fields: Sequence[str]) -> bool:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.data.formats.delimited import Fields, check_header, check_not_repeated, read_fields
+from fedlab.data.formats.delimited import (
+    Fields,
+    check_header,
+    check_not_repeated,
+    decode,
+    find_separator,
+    read_fields,
+)
 from fedlab.data.formats.table import check_length, find_columns, finite
 from fedlab.data.names import class_name, shown
 from fedlab.errors import FedlabError
@@ -78,6 +87,25 @@ def read_table(path: Path, columns: Sequence[str], key: str) -> Table:
         raise FedlabError(f"{key}: {error}") from error
     notes = tuple(f"{key}: {note}" for note in found.notes)
     return table_of(found._replace(notes=notes), header, f"{key}: {shown(path)}")
+
+
+def first_columns(head: bytes) -> dict[str, list[str]]:
+    """Return the fields of each column in the first lines of a table; {} where it is none.
+
+    Args:
+        head: The first bytes of the file, whose last line may be cut.
+    """
+    try:
+        text, _ = decode(head, "")
+        header, *rows = csv.reader(io.StringIO(text), delimiter=find_separator(text))
+    except (FedlabError, csv.Error, ValueError):
+        return {}
+    whole = rows[:-1] or rows
+    return {
+        class_name(name): [row[place].strip() for row in whole if place < len(row)]
+        for place, name in enumerate(header)
+        if class_name(name)
+    }
 
 
 def take_header(found: Fields, where: str, wanted: Sequence[str] = ()) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from fedlab.data.folders import OwnFolder
-from fedlab.data.formats.columns import read_table
-from fedlab.data.formats.delimited import decode, find_separator
+from fedlab.data.formats.columns import first_columns, read_table
 from fedlab.data.formats.sound import SOUND_SUFFIXES, Recording, read_recording
 from fedlab.data.formats.table import MISSING
 from fedlab.data.inspection import Contents, Finding
-from fedlab.data.names import class_name, shown
+from fedlab.data.names import shown
 from fedlab.data.parts import find_parts
 from fedlab.data.site_folders import FOLDER, look_like_sites
 from fedlab.data.sound_files import Columns, Recordings, by_pattern, in_folders, in_table
@@ -85,16 +82,10 @@ class Sound:
 
 def _path_column(head: bytes) -> str | None:
     """Return the column of a table's first lines that names recordings, or None."""
-    try:
-        text, _ = decode(head, "")
-        header, *rows = csv.reader(io.StringIO(text), delimiter=find_separator(text))
-    except (FedlabError, csv.Error, ValueError):
-        return None
-    for place, name in enumerate(header):
-        fields = [row[place] for row in rows[:-1] or rows if place < len(row)]
-        named = sum(Path(field.strip()).suffix.lower() in SOUND_SUFFIXES for field in fields)
+    for name, fields in first_columns(head).items():
+        named = sum(Path(field).suffix.lower() in SOUND_SUFFIXES for field in fields)
         if fields and named > len(fields) / 2:
-            return class_name(name)
+            return name
     return None
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from fedlab.data.formats.columns import read_table
 from fedlab.data.formats.picture import picture_suffixes, read_picture
 from fedlab.data.formats.table import MISSING
 from fedlab.data.listed_pictures import PictureColumns, read_listed
@@ -36,7 +35,7 @@ class Pictures(FileReader):
                 f"{DATA}: {shown(path)} is one picture; labelled ones are a folder with one "
                 "subfolder for each class, or a CSV file with a row for each"
             )
-        found = read_listed(path, self._columns(path), DATA)
+        found = read_listed(path, self._columns, DATA, learns=False)
         tell(*found.notes)
         rows = found.test or found.train
         settle(found.faults, len(found.faults) + len(rows), DATA, "refuse", self.what)
@@ -46,13 +45,12 @@ class Pictures(FileReader):
         for row in rows:
             yield self.item(row.file, target=classes.of(row.label, shown(row.file)))
 
-    def _columns(self, path: Path) -> PictureColumns:
-        """Return the columns by which the run read its table; one of parts may be missing here."""
+    @property
+    def _columns(self) -> PictureColumns:
+        """Return the columns by which the run read its table, or usual ones where it had none."""
         own = [getattr(self.data, f"{name}_column", name) for name in ("path", "label")]
         part = getattr(self.data, "part_column", None)
-        part = part if part in read_table(path, own, DATA).columns else None
-        missing = getattr(self.data, "missing", MISSING)
-        return PictureColumns(own[0], own[1], None, part, missing)
+        return PictureColumns(own[0], own[1], None, part, getattr(self.data, "missing", MISSING))
 
     def suffixes(self) -> Collection[str]:
         """Return the suffixes of picture files."""

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fedlab.data import inspection, picture_tables
 from fedlab.data.dataset import Dataset
 from fedlab.data.inspection import inspect
+from fedlab.data.listed_pictures import PictureColumns, read_listed
 from fedlab.data.picture_tables import recognised
 from fedlab.errors import FedlabError
 from fedlab.registry import datasets
@@ -185,6 +187,36 @@ def test_tables_of_other_things_are_not_taken_for_lists(
     folder: Path, header: str, lines: list[str]
 ) -> None:
     assert recognised(table(folder, *lines, header=header)) is None
+
+
+@pytest.mark.parametrize(("most", "is_one"), [(2, False), (3, True), (4, True), (13, True)])
+def test_of_very_many_files_the_first_ones_tell_what_a_table_lists(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, most: int, is_one: bool
+) -> None:
+    """The table itself is the first file; among two there is one picture, of twelve rows."""
+    path = table(folder, *rows())
+    monkeypatch.setattr(inspection, "MOST_FILES", most)
+    monkeypatch.setattr(picture_tables, "MOST_FILES", most)
+    monkeypatch.setattr(picture_tables, "_SOME", 0.1)
+    assert (recognised(path) is not None) == is_one
+
+
+def test_a_file_that_is_no_table_is_refused(folder: Path) -> None:
+    path = table(folder, *rows(), name="pictures.zip")
+    with pytest.raises(FedlabError, match=r"pictures\.zip is no folder, and no table of pictures"):
+        load(path=str(path), **KEYS)
+
+
+def test_what_is_only_tested_needs_no_part_for_training(folder: Path) -> None:
+    columns = PictureColumns("image_id", "dx", None, "split")
+    path = table(folder, *(f"{row},test" for row in rows()), header="image_id,dx,hospital,split")
+    assert len(read_listed(path, columns, "--data", learns=False).test) == 12
+    with pytest.raises(FedlabError, match="column 'split' has no row of the part train"):
+        read_listed(path, columns, "data.path")
+    path = table(folder, *rows())
+    assert len(read_listed(path, columns, "--data", learns=False).train) == 12
+    with pytest.raises(FedlabError, match="unknown column 'split'"):
+        read_listed(path, columns, "data.path")
 
 
 def test_the_table_for_training_is_read_where_there_are_several(folder: Path) -> None:
