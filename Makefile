@@ -17,9 +17,9 @@ test-slow: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow --ignore=tests/machines
 
 # Hosts are network namespaces with the rights of root, and Ray nodes of this machine without. They
-# wait for one another most of the time, so three tests share two cores.
+# wait for one another most of the time, and the fast tests run beside them.
 test-machines: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/machines -n 3 -o cache_dir=.pytest_cache/machines
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow tests/machines -n 2 -o cache_dir=.pytest_cache/machines
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

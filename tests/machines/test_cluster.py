@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ evaluation = {{federated = true}}
 name = "where:Noted"
 epochs = 1
 seconds = {seconds}
+hosts = {hosts}
 """
 CLIENT = """
 import os, time
@@ -42,10 +43,11 @@ from pydantic import Field
 from fedlab.algorithm.client import ClientAlgorithm, ClientSettings
 
 class Noted(ClientAlgorithm):
-    \"\"\"Takes its time, and leaves a note of where it was.\"\"\"
+    \"\"\"Takes its time, and leaves a note of where it was; waits for others' notes.\"\"\"
 
     class Settings(ClientSettings):
         seconds: float = Field(0.0, description="how long it takes")
+        hosts: list[int] = Field([], description="how many must have trained, by round")
 
     def train(self, task):
         update = super().train(task)
@@ -54,6 +56,11 @@ class Noted(ClientAlgorithm):
         if notes:
             with open(notes, "a") as file:
                 file.write(f"{os.environ['MARK']} {task.round} {task.client}\\n")
+            until = time.monotonic() + 240.0
+            wanted = (self.settings.hosts + [0] * task.round)[task.round - 1]
+            while len({line.split()[0] for line in open(notes)}) < wanted:
+                assert time.monotonic() < until
+                time.sleep(0.2)
         return update
 """.replace("MARK", MARK)
 
@@ -61,11 +68,19 @@ class Noted(ClientAlgorithm):
 class Case:
     """A scenario of three hosts, and its runs."""
 
-    def __init__(self, hosts: Hosts, folder: Path, rounds: int, seconds: float, model: str) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        folder: Path,
+        rounds: int,
+        seconds: float,
+        model: str,
+        needed: Sequence[int],
+    ) -> None:
         self.hosts, self.folder = hosts, folder
         self.own = folder / "own"
         self.own.mkdir()
-        text = SCENARIO.format(rounds=rounds, seconds=seconds, model=model)
+        text = SCENARIO.format(rounds=rounds, seconds=seconds, model=model, hosts=list(needed))
         (self.own / "case.toml").write_text(text)
         (self.own / "where.py").write_text(CLIENT)
 
@@ -107,12 +122,20 @@ class Case:
 
 @contextmanager
 def case(
-    hosts: Hosts, folder: Path, rounds: int = 2, seconds: float = 0.0, model: str = ""
+    hosts: Hosts,
+    folder: Path,
+    rounds: int = 2,
+    seconds: float = 0.0,
+    model: str = "",
+    needed: Sequence[int] = (),
 ) -> Iterator[Case]:
-    """Yield a case; what its nodes have run ends with it."""
+    """Yield a case; what its nodes have run ends with it.
+
+    ``needed`` says for each round how many hosts must have trained before a client of it ends.
+    """
     before = len(hosts.hosts)
     try:
-        yield Case(hosts, folder, rounds, seconds, model)
+        yield Case(hosts, folder, rounds, seconds, model, needed)
     finally:
         for host in hosts.hosts[before:]:
             host.kill()
@@ -126,7 +149,8 @@ def address(hosts: Hosts) -> str:
 
 
 def test_a_node_that_dies_and_one_that_joins_change_no_bit(hosts: Hosts, folder: Path) -> None:
-    with case(hosts, folder, rounds=8, seconds=0.5) as it:
+    needed = [2, 2, 2, 2, 2, 2, 2, 3]
+    with case(hosts, folder, rounds=8, seconds=0.5, needed=needed) as it:
         notes = {"FEDLAB_TEST_NOTES": str(folder / "notes")}
         dying, staying = hosts.host(), hosts.host()
         for node in (dying, staying):

@@ -21,7 +21,9 @@ SECONDS_WITHOUT_ANSWER = 30.0
 """After a minute Ray's native code would end this process without a word."""
 SECONDS_WITHOUT_NODES = 60.0
 """A node may come back, or another join."""
-SECONDS_TO_LOOK = 120.0
+SECONDS_TO_BEGIN = 120.0
+"""What a run waits for the answers of all nodes, where one of them can be used already."""
+SECONDS_TO_LOOK = 300.0
 """What a node has to say what it has, on a machine that is busy with others."""
 
 
@@ -103,19 +105,22 @@ class Cluster:
         self._is_over.set()
 
     def settle(self) -> int:
-        """Wait until all nodes were looked at; return how many workers there will be.
+        """Wait until nodes were looked at; return how many workers there will be.
+
+        A node that takes its time joins later, where others can be used.
 
         Raises:
             FedlabError: If no node can be used.
         """
         self.check()
-        while self._looking:
+        until = time.monotonic() + SECONDS_TO_BEGIN
+        while self._looking and not (self._ready and time.monotonic() > until):
             time.sleep(SECONDS_BETWEEN_LOOKS / 5)
             self.check()
         self._has_begun = True
         if not self._ready:
             raise FedlabError(f"engine.address: {self._no_node()}")
-        fit = sum(self._rooms[node].workers for node in self._ready)
+        fit = sum(self._rooms[node].workers for node in (*self._ready, *self._looking))
         if self._most is not None and self._most > fit:
             rooms = self._rooms.values()
             cpus, gpus = sum(room.cpus for room in rooms), sum(room.gpus for room in rooms)

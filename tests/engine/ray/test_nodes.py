@@ -126,6 +126,22 @@ def test_a_node_that_lacks_something_is_named_and_left_out(
         cluster(fake).settle()
 
 
+def test_a_node_that_takes_its_time_joins_the_run_later(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "SECONDS_TO_BEGIN", -1.0)
+    fake = Fake(quick=1, slow=2)
+    answers = fake.findings
+    fake.findings = lambda: {"quick": ""} if fake.asked else {}  # type: ignore[method-assign]
+    places = cluster(fake, most=3)
+    assert places.settle() == 3
+    assert places.vacancies(Counter()) == ["quick"]
+    fake.findings = answers  # type: ignore[method-assign]
+    changed(places, fake)
+    assert Counter(places.vacancies(Counter())) == {"quick": 1, "slow": 2}
+    assert caplog.messages == ["node host-slow (10.0.0.1, slow) has joined, with room for 2 workers"]
+
+
 def test_nodes_go_and_join_and_each_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     fake = Fake(a=1, b=1)
