@@ -232,6 +232,8 @@ def _complain(*sentences: str) -> int:
 
 
 def _click_message(error: click.ClickException) -> str:
+    if isinstance(error, click.MissingParameter) and error.ctx is not None:
+        return f"{error.format_message().rstrip('.')} ('{error.ctx.command_path} --help' has more)"
     # Typer and newer versions of Click both append the nearest command.
     return error.message if "Did you mean" in error.message else error.format_message()
 

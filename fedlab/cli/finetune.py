@@ -20,12 +20,13 @@ def finetune(
         typer.Option(help="your data: a folder of pictures by class or by site, a CSV file, ..."),
     ],
     backbone: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="a pretrained model ('fedlab list backbones'), or one of the zoo",
+            help="a pretrained model ('fedlab list backbones'), or one of the zoo; default: by the "
+            "kind of data, for pictures EfficientNet-Lite0",
             autocompletion=backbones,
         ),
-    ],
+    ] = None,
     recipe: Annotated[
         str,
         typer.Option(
@@ -96,10 +97,9 @@ def finetune(
     """Fine-tune a pretrained network on your own data, federated over clients."""
     from fedlab.assets import hugging_face
 
-    is_of_hub = backbone.startswith(hugging_face.TRANSFORMERS)
-    if is_of_hub and pretrained in (None, "true") and not dry_run:
+    of_hub, prefix, name = (backbone or "").partition(hugging_face.TRANSFORMERS)
+    if prefix and not of_hub and pretrained in (None, "true") and not dry_run:
         # What this imports is small, and what comes next is not: the answer takes no longer.
-        name = backbone.removeprefix(hugging_face.TRANSFORMERS)
         hugging_face.check_at_hand(name, "--backbone")
     from fedlab.use.finetune import FineTuning
     from fedlab.use.recipes import Wishes
@@ -136,7 +136,7 @@ def _finetune(
         # As 'fedlab check' does: a scenario that is written out can be run.
         for note in rehearse(composed.scenario):
             typer.echo(f"note: {note}", err=True)
-        path = write(composed.content, wanted.name, output)
+        path = write(composed.content, composed.name, output)
         typer.echo(f"Scenario    {path}", err=stream is not None)
         return
     start_early(composed.scenario.engine.model_dump())
@@ -144,7 +144,7 @@ def _finetune(
     from fedlab.cli.session import execute
     from fedlab.run.folder import RunFolder
 
-    path = write(composed.content, wanted.name, output)
+    path = write(composed.content, composed.name, output)
     folder = None
     try:
         folder = RunFolder.create(runs, path.stem, composed.scenario)

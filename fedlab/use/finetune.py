@@ -15,6 +15,7 @@ from fedlab.data.tokenisers import HUGGING_FACE, TEXTGENRNN
 from fedlab.errors import FedlabError
 from fedlab.scenario import Scenario
 from fedlab.scenario.loading import check, overridden
+from fedlab.use.default_backbone import default_backbone
 from fedlab.use.recipes import AS_THE_RECIPE_SAYS, Wishes, adapter_of, check_wishes, tables_of
 from fedlab.use.scenario_files import check_can_name, unused, write_scenario
 from fedlab.use.situations import side_of, situation_of
@@ -29,7 +30,7 @@ class FineTuning:
 
     Attributes:
         data: A folder or file of the user's own.
-        backbone: A timm, torchvision, transformers or zoo model.
+        backbone: A timm, torchvision, transformers or zoo model; None: by the kind of data.
         recipe: "auto", "probe" (the head alone), "full" (the whole network at once) or "lora" (an
             adapter beside the frozen network).
         clients: Number of clients; None: the data's own sites, else 5.
@@ -44,7 +45,7 @@ class FineTuning:
     """
 
     data: Path
-    backbone: str
+    backbone: str | None = None
     recipe: str = "auto"
     clients: int | None = None
     partition: str | None = None
@@ -55,12 +56,6 @@ class FineTuning:
     seed: int = 0
     overrides: tuple[str, ...] = ()
 
-    @property
-    def name(self) -> str:
-        """Return a name for the scenario."""
-        backbone = self.backbone.replace("/", "-").replace(":", "-")
-        return f"{self.data.resolve().stem}-{backbone}"
-
 
 @dataclass(frozen=True)
 class Composed:
@@ -70,11 +65,13 @@ class Composed:
         content: The keys that are set.
         scenario: The scenario, checked.
         understood: What was made of the data and the options, a line each.
+        name: What to call the scenario: by the data and the network.
     """
 
     content: dict[str, Any]
     scenario: Scenario
     understood: tuple[str, ...]
+    name: str = ""
 
 
 def compose(wanted: FineTuning) -> Composed:
@@ -92,22 +89,27 @@ def compose(wanted: FineTuning) -> Composed:
     except FedlabError as error:
         raise FedlabError(f"--data: {error}") from error
     finding = _found(wanted)
-    model = {"name": wanted.backbone, "pretrained": _pretrained(wanted)}
-    if adapter_of(wanted.recipe) and not model["pretrained"]:
+    backbone = wanted.backbone or default_backbone(finding)
+    pretrained = _pretrained(backbone) if wanted.pretrained is None else wanted.pretrained
+    if adapter_of(wanted.recipe) and not pretrained:
         raise FedlabError(
-            f"--recipe {wanted.recipe}: '{wanted.backbone}' has no pretrained weights that an "
+            f"--recipe {wanted.recipe}: '{backbone}' has no pretrained weights that an "
             "adapter could be added to; name some (--pretrained), or take --recipe full"
         )
-    model |= adapter_of(wanted.recipe)
-    data = _data(wanted, finding, bool(model["pretrained"]))
+    model = {"name": backbone, "pretrained": pretrained} | adapter_of(wanted.recipe)
+    data = _data(wanted, backbone, finding, bool(pretrained))
     raw: dict[str, Any] = {
-        "title": f"{wanted.backbone} fine-tuned on {wanted.data.resolve().name}",
+        "title": f"{backbone} fine-tuned on {wanted.data.resolve().name}",
         "seed": wanted.seed,
         "data": data,
         "model": model,
         **({"engine": {"device": wanted.device}} if wanted.device is not None else {}),
     }
-    return by_recipe(finding, raw, wanted.recipe, wanted.wishes, wanted.overrides)
+    composed = by_recipe(finding, raw, wanted.recipe, wanted.wishes, wanted.overrides)
+    name = f"{wanted.data.resolve().stem}-{backbone.replace('/', '-').replace(':', '-')}"
+    if wanted.backbone is not None:
+        return replace(composed, name=name)
+    return replace(composed, name=name, understood=(_chosen(backbone), *composed.understood))
 
 
 def by_recipe(
@@ -171,8 +173,10 @@ def _check_options(wanted: FineTuning) -> None:
     if wanted.clients is not None or wanted.partition is None:
         partition["clients"] = CLIENTS if wanted.clients is None else wanted.clients
     stand_in = {"name": "digits", "partition": partition}
-    model = {"name": wanted.backbone, **adapter_of(wanted.recipe)}
-    raw = {"rounds": 1, "data": stand_in, "model": model}
+    model: dict[str, Any] = {"name": "mlp"}
+    if wanted.backbone is not None:
+        model = {"name": wanted.backbone, **adapter_of(wanted.recipe)}
+    raw: dict[str, Any] = {"rounds": 1, "data": stand_in, "model": model}
     raw |= {} if wanted.device is None else {"engine": {"device": wanted.device}}
     early = _overridden(raw, wanted.overrides, ("data.partition.", "model."))
     check(early, "finetune", folders=[str(Path.cwd())])
@@ -207,7 +211,9 @@ def _found(wanted: FineTuning) -> Finding:
     return finding
 
 
-def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str, Any]:
+def _data(
+    wanted: FineTuning, backbone: str, finding: Finding, is_pretrained: bool
+) -> dict[str, Any]:
     """Return the table [data]."""
     data = copy.deepcopy(dict(finding.scenario["data"]))
     own = any(data.get(key) for key in (CLIENTS_BY, SITES))
@@ -224,14 +230,14 @@ def _data(wanted: FineTuning, finding: Finding, is_pretrained: bool) -> dict[str
         if clients is None and name != "natural":
             clients = CLIENTS
         data["partition"] = {"name": name} | ({} if clients is None else {"clients": clients})
-    library, _, model = wanted.backbone.partition(":")
+    library, _, model = backbone.partition(":")
     if finding.kind == "texts" and library == "transformers":
         # Pretrained weights know the tokens of their own tokeniser alone.
         data["tokens"] = f"{HUGGING_FACE}{model}"
-    elif finding.kind == "texts" and wanted.backbone == TEXTGENRNN and is_pretrained:
+    elif finding.kind == "texts" and backbone == TEXTGENRNN and is_pretrained:
         data["tokens"] = TEXTGENRNN
     if finding.kind == "pictures":
-        data["image_size"] = wanted.image_size or side_of(wanted.backbone, finding, is_pretrained)
+        data["image_size"] = wanted.image_size or side_of(backbone, finding, is_pretrained)
         data.pop("channels", None)
     elif wanted.image_size is not None:
         raise FedlabError(
@@ -283,12 +289,16 @@ def write(content: dict[str, Any], name: str, output: Path | None) -> Path:
     return path
 
 
-def _pretrained(wanted: FineTuning) -> bool | str:
+def _chosen(backbone: str) -> str:
+    """Return the line on a network that the user has not named."""
+    return f"network: {backbone}, as --backbone is not given"
+
+
+def _pretrained(backbone: str) -> bool | str:
+    """Return which weights of a network are taken: a package's, the hub's, or none."""
     from fedlab.models.backbones import describe
     from fedlab.models.timm_backbone import packaged_asset
 
-    if wanted.pretrained is not None:
-        return wanted.pretrained
-    if packaged_asset(wanted.backbone):
+    if packaged_asset(backbone):
         return "package"
-    return wanted.backbone.startswith("transformers:") or describe(wanted.backbone) is not None
+    return backbone.startswith("transformers:") or describe(backbone) is not None

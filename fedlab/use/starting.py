@@ -16,12 +16,10 @@ from fedlab.data.clients_by import CLIENTS_BY, SITES
 from fedlab.data.inspection import Finding
 from fedlab.data.names import shown
 from fedlab.errors import FedlabError
+from fedlab.use.default_backbone import PICTURES
 from fedlab.use.finetune import CLIENTS, by_recipe
 from fedlab.use.scenario_files import check_can_name, check_output, write_scenario
 from fedlab.use.situations import SMALL_SIDE, are_grey, side_of
-
-BACKBONE = "tf_efficientnet_lite0"
-"""For pictures: the smallest of those whose weights a package ships."""
 
 
 def starting_scenario(finding: Finding) -> dict[str, Any]:
@@ -69,9 +67,9 @@ def _network_for(
     from fedlab.models.backbone_list import has_weights_here
 
     side = max(finding.details[way]["median"] for way in ("width", "height"))
-    if (side <= SMALL_SIDE and are_grey(finding.path)) or not has_weights_here(BACKBONE):
+    if (side <= SMALL_SIDE and are_grey(finding.path)) or not has_weights_here(PICTURES):
         data["image_size"] = side_of(str(usual["name"]), finding, False)
         return dict(usual)
-    data["image_size"] = side_of(BACKBONE, finding, True)
+    data["image_size"] = side_of(PICTURES, finding, True)
     data.pop("channels", None)
-    return {"name": BACKBONE, "pretrained": "package"}
+    return {"name": PICTURES, "pretrained": "package"}

@@ -27,7 +27,7 @@ def write(path: str, content: str | bytes) -> None:
     [
         (["runn", "scenario.toml"], "No such command 'runn'. Did you mean 'run'?"),
         (["run", "scenario.toml", "--sett", "x=1"], "No such option '--sett'. Did you mean '--se"),
-        (["run"], "Missing argument 'SCENARIO'"),
+        (["run"], "Missing argument 'SCENARIO' ('fedlab run --help' has more)"),
         (["run", "quikstart"], "unknown scenario 'quikstart'. Did you mean 'quickstart'?"),
         (["run", "nothere.toml"], "there is no scenario file nothere.toml"),
         (["run", "."], ". is a folder; a scenario is a TOML file"),

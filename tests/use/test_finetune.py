@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fedlab.data.inspection import Finding
 from fedlab.errors import FedlabError
 from fedlab.run.rehearsal import rehearse
 from fedlab.scenario import load
 from fedlab.scenario.parts import load_dataset
 from fedlab.use import recipes
+from fedlab.use.default_backbone import default_backbone
 from fedlab.use.finetune import FineTuning, compose, write
 from fedlab.use.recipes import Wishes
 from tests.tiny_bert import tiny_bert
@@ -61,7 +63,7 @@ def test_the_written_file_is_the_scenario_that_runs(pictures: Path, tmp_path: Pa
         overrides=("data.partition.alpha=0.3", "client.epochs=2"),
     )
     composed = compose(wanted)
-    path = write(composed.content, wanted.name, tmp_path / "pets.toml")
+    path = write(composed.content, composed.name, tmp_path / "pets.toml")
     assert load(str(path)).model_dump() == composed.scenario.model_dump()
     found = tomllib.loads(path.read_text())
     assert found["data"]["path"] == str(pictures)
@@ -89,6 +91,31 @@ def test_a_probe_trains_the_head_alone_on_inputs_as_they_are(pictures: Path) -> 
         (),
         None,
     )
+
+
+def test_where_no_network_is_named_the_kind_of_data_chooses_and_it_is_said(
+    pictures: Path, tmp_path: Path
+) -> None:
+    composed = compose(fine_tuning(pictures, backbone=None))
+    assert composed.content["model"]["name"] == LITE
+    assert composed.content["model"]["pretrained"] == "package"
+    assert composed.understood[0] == f"network: {LITE}, as --backbone is not given"
+    assert composed.name == f"pets-{LITE}"
+    table = tmp_path / "patients.csv"
+    rows = "".join(f"{number % 7},{number % 3},{number % 2}\n" for number in range(60))
+    table.write_text(f"age,dose,ill\n{rows}")
+    composed = compose(fine_tuning(table, backbone=None))
+    assert composed.content["model"] == {"name": "mlp", "pretrained": False}
+    assert composed.understood[0] == "network: mlp, as --backbone is not given"
+
+
+def test_recordings_get_the_pretrained_network_where_its_weights_are_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    finding = Finding("sound", Path("words"), 10, scenario={"model": {"name": "lstm"}})
+    for is_here, name in ((True, "speech-lstm"), (False, "lstm")):
+        monkeypatch.setattr("fedlab.models.backbone_list.has_weights_here", lambda _, y=is_here: y)
+        assert default_backbone(finding) == name
 
 
 def test_full_fine_tuning_has_one_phase(pictures: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from fedlab.data.inspection import inspect
-from fedlab.use.starting import BACKBONE, starting_scenario
+from fedlab.use.default_backbone import PICTURES
+from fedlab.use.starting import starting_scenario
 
 
 def paint(folder: Path, side: int, grey: bool = False) -> Path:
@@ -30,7 +31,7 @@ def start(path: Path) -> dict[str, Any]:
 
 def test_pictures_get_the_packaged_backbone_head_first(tmp_path: Path) -> None:
     content = start(paint(tmp_path / "pets", 90))
-    assert content["model"]["name"] == BACKBONE
+    assert content["model"]["name"] == PICTURES
     assert content["model"]["pretrained"] == "package"
     assert [phase["name"] for phase in content["phases"]] == ["head", "network"]
     assert content["data"]["image_size"] == 224

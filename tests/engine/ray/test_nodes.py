@@ -139,7 +139,9 @@ def test_a_node_that_takes_its_time_joins_the_run_later(
     fake.findings = answers  # type: ignore[method-assign]
     changed(places, fake)
     assert Counter(places.vacancies(Counter())) == {"quick": 1, "slow": 2}
-    assert caplog.messages == ["node host-slow (10.0.0.1, slow) has joined, with room for 2 workers"]
+    assert caplog.messages == [
+        "node host-slow (10.0.0.1, slow) has joined, with room for 2 workers"
+    ]
 
 
 def test_nodes_go_and_join_and_each_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
