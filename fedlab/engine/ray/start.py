@@ -108,8 +108,9 @@ def start_early(engine: Any, forks_this_process: bool = True) -> None:
         return
     workers = table.get("workers") or os.cpu_count() or 1
     plain = address is None and isinstance(workers, int) and not table.get("gpus_per_worker")
-    begin = fork_server.start if forks_this_process else fork_server.spawn
-    server = begin() if plain else None
+    server = fork_server.start() if plain and forks_this_process else None
+    if plain and server is None:
+        server = fork_server.spawn()
     # The table is not checked yet: a number that no machine has starts nothing. How many workers
     # share an accelerator is not known yet, either.
     is_known = bool(table.get("workers")) or table.get("device", "cpu") == "cpu"

@@ -36,6 +36,7 @@ class Started:
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(ray_process, "_early", [])
+    monkeypatch.setattr(ray_process.fork_server, "spawn", lambda: None)
     return Started(monkeypatch)
 
 
@@ -117,6 +118,18 @@ def test_a_late_start_spawns_a_fork_server_unless_ray_shall_start_workers(
     monkeypatch.setattr(ray_process.fork_server, "spawn", lambda: spawned.append(None))
     assert ensure_started(None, is_forked)[1] == []
     assert (len(started.inits), len(spawned)) == (1, int(is_forked))
+
+
+@pytest.mark.parametrize("forks_this_process", [True, False])
+def test_where_this_process_cannot_be_forked_workers_are_forked_off_another(
+    started: Started, monkeypatch: pytest.MonkeyPatch, forks_this_process: bool
+) -> None:
+    spawned: list[None] = []
+    monkeypatch.setattr(ray_process.fork_server, "start", lambda: None)
+    monkeypatch.setattr(ray_process.fork_server, "spawn", lambda: spawned.append(None))
+    start_early({"workers": 1}, forks_this_process)
+    wait()
+    assert (len(started.inits), len(spawned)) == (1, 1)
 
 
 def test_what_went_wrong_early_is_reported_when_ray_is_needed(started: Started) -> None:
