@@ -8,10 +8,18 @@ with ``Field(description=...)`` and bound every number with ``ge``, ``gt``, ``le
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 MOST = 10**9
@@ -27,6 +35,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_lists_where_lists_belong(cls, keys: Any) -> Any:
+        """Turn tuples, which a scenario's lists are, into what a class of a user's own asks for."""
+        if not isinstance(keys, dict):
+            return keys
+        fields = cls.model_fields
+        return {k: _listed(v, fields[k].annotation) if k in fields else v for k, v in keys.items()}
+
     @field_validator("*", mode="after")
     @classmethod
     def _is_bounded(cls, value: Any, field: ValidationInfo) -> Any:
@@ -36,13 +53,33 @@ class Settings(BaseModel):
         return value
 
 
+def _listed(value: Any, annotation: Any) -> Any:
+    """Return a tuple, and those in it or in a table, as the lists or sets of an annotation."""
+    origin, inner = get_origin(annotation) or annotation, get_args(annotation)
+    if isinstance(value, dict):
+        if origin is dict and len(inner) == 2:
+            return {key: _listed(part, inner[1]) for key, part in value.items()}
+    elif isinstance(value, tuple):
+        if origin in (list, set, frozenset):
+            with suppress(TypeError):  # what no set can hold is refused by the field itself
+                return origin(_listed(part, inner[0] if inner else Any) for part in value)
+        if origin is tuple:
+            each = inner[:1] * len(value) if inner[1:] == (...,) else inner
+            return tuple(map(_listed, value, each)) if len(each) == len(value) else value
+        for other in inner:
+            found = _listed(value, other)
+            if found is not value:
+                return found
+    return value
+
+
 def _check_size(value: Any) -> None:
     """Raise if a number, or one in a list, is larger than anything that is meant.
 
     Raises:
         PydanticCustomError: If so.
     """
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list | set | frozenset):
         if len(value) > LONGEST:
             raise PydanticCustomError("too_many", "at most {most} entries", {"most": LONGEST})
         for part in value:
