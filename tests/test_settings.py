@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fedlab.scenario.content import tuples_for_lists
 from fedlab.settings import LONGEST, Settings
 
 
 class Own(Settings):
-    names: list[str] = []
-    known: set[int] = set()
+    names: list[str] = Field([])
+    known: set[int] = Field(set())
     maybe: list[float] | None = None
-    nested: list[list[int]] = []
+    nested: list[list[int]] = Field([])
     pairs: tuple[list[int], ...] = ()
-    by_name: dict[str, list[int]] = {}
+    by_name: dict[str, list[int]] = Field({})
     plain: tuple[int, ...] = ()
 
 
