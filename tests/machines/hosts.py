@@ -163,6 +163,8 @@ class Hosts:
         """Return the environment of a host's processes; it says which of them are its own."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         own = {"RAY_USAGE_STATS_ENABLED": "0", "FEDLAB_CACHE": str(self.folder / "cache")}
+        # Beside other tests, workers of Ray's own niceness, 15, take minutes to begin.
+        own["RAY_worker_niceness"] = "0"
         return inherited | {MARK: host.mark} | own | more
 
     def start(

@@ -24,10 +24,15 @@ MOST_EARLY = 256
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_ATTACH = 20.0
 """To a cluster that runs; that takes a second or two."""
-QUIET = {
+VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",
 }
+"""What Ray reads, unless the user has set it.
+
+Of Ray's own niceness, 15, workers get a thirtieth of a core that another program computes on.
+"""
 SILENT: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 INLINE = "engine.name = 'inline' needs none"
 
@@ -73,7 +78,7 @@ class RayStart(threading.Thread):
 
     def _start(self) -> Any:
         """Start Ray on this machine, its workers forked off where asked, or attach to a cluster."""
-        for variable, value in QUIET.items():
+        for variable, value in VARIABLES.items():
             os.environ.setdefault(variable, value)
         import ray
 
