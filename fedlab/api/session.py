@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fedlab.api.notebook import NotebookDisplay, in_notebook
 from fedlab.engine.ray.start import start_early
+from fedlab.results.rows import INTERRUPTED
 from fedlab.run.callbacks import Callback
 from fedlab.run.display import PlainLines, display_for
 from fedlab.run.folder import RunFolder
@@ -44,7 +45,7 @@ class StopWhenAsked(Callback):
 
     def reason_to_stop(self) -> str | None:
         """Return why to stop."""
-        return "interrupted" if self._event.is_set() else None
+        return INTERRUPTED if self._event.is_set() else None
 
 
 def start_engine(scenario: Scenario) -> None:
@@ -70,7 +71,7 @@ def execute(folder: RunFolder, watching: Watching) -> Rounds:
         rounds = session.train()
         session.compare(rounds)
         session.conclude()
-    if displays and rounds.reason == "interrupted":
+    if displays and rounds.reason == INTERRUPTED:
         displays[0].say(f"Stopped after round {rounds.round}; resume() continues.")
     if rounds.signal not in (None, signal.SIGINT):
         # Whoever ends the program means all of it, and not this call alone.

@@ -59,7 +59,7 @@ def compare(
     console = PlainConsole()
     settings = None
     if target is not None or against or any(len(g.records) > 1 for g in comparison.groups):
-        settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
+        settings = SettingsComparison.of(comparison, target, against)
         say_settings(console, settings)
         _say_sources(console, settings.table())
     else:
