@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fedlab.api.notebook import NotebookDisplay, in_notebook
 from fedlab.engine.ray.start import start_early
+from fedlab.errors import FedlabError, shortened
 from fedlab.results.rows import INTERRUPTED
 from fedlab.run.callbacks import Callback
 from fedlab.run.display import PlainLines, display_for
@@ -35,6 +36,25 @@ class Watching:
     progress: bool = True
     callbacks: Sequence[Callback] = ()
     stop: threading.Event | None = None
+
+    def __post_init__(self) -> None:
+        """Check what is handed over.
+
+        Raises:
+            FedlabError: If it is something else.
+        """
+        if self.stop is not None and not callable(getattr(self.stop, "is_set", None)):
+            raise FedlabError(
+                f"stop: a threading.Event belongs here, not an object of {type(self.stop).__name__}"
+            )
+        if not isinstance(self.callbacks, Sequence):
+            raise FedlabError("callbacks: a list of callbacks belongs here")
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise FedlabError(
+                    "callbacks: objects of subclasses of fedlab.run.callbacks.Callback belong "
+                    f"here, not {shortened(repr(callback))}"
+                )
 
 
 class StopWhenAsked(Callback):
