@@ -47,6 +47,7 @@ def compare(
 ) -> None:
     """Compare runs of one task in a table and a plot; runs that differ by seeds make one row."""
     from fedlab.cli.tables import print_table, say_settings
+    from fedlab.files import check_replaceable
     from fedlab.results.comparison import Comparison
     from fedlab.results.comparison_files import check_output, write_comparison
     from fedlab.results.settings_comparison import SettingsComparison
@@ -55,6 +56,7 @@ def compare(
     outputs = output or [Path("compare.png")]
     for path in outputs:
         check_output(path)
+        check_replaceable(path, "--output")
     comparison = Comparison.load(runs)
     console = PlainConsole()
     settings = None

@@ -66,7 +66,7 @@ class Content:
         Of a table it is what set the first of its keys.
         """
         within = (known for known in self.beside if known.startswith(f"{key}."))
-        found = next(within, self._set_with(key))
+        found = key if key in self.beside else next(within, self._set_with(key))
         origin = self.origins.get(found)
         return origin if origin in (None, SET, ARGUMENT) else str(self.beside[found] / origin)
 
