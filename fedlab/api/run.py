@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fedlab import files
 from fedlab.api import frames
@@ -162,7 +162,13 @@ class Run:
         with self._trusted():
             return trained_model(self.path, best)
 
-    def predict(self, inputs: Inputs, top: int = 3, best: bool = False) -> pd.DataFrame:
+    def predict(
+        self,
+        inputs: Inputs,
+        top: int = 3,
+        best: bool = False,
+        on_error: Literal["refuse", "skip"] = "refuse",
+    ) -> pd.DataFrame:
         """Return predictions for new inputs, a row each.
 
         Args:
@@ -171,6 +177,8 @@ class Run:
                 tensor (N, ...), such as uint8 pictures (N, C, H, W).
             top: How many of the most probable classes are reported.
             best: With the weights of the round that was best on the clients' validation parts.
+            on_error: What is done about an input that cannot be read: "refuse", or "skip", which
+                says why in the column ``error`` and predicts the others.
 
         Raises:
             FedlabError: If an input cannot be read or does not fit, or the run did not finish.
@@ -178,7 +186,7 @@ class Run:
         from fedlab.api.trained import predictions
 
         with self._trusted():
-            return predictions(self.path, inputs, top, best)
+            return predictions(self.path, inputs, top, best, on_error)
 
     def resume(
         self,

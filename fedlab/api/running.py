@@ -53,11 +53,11 @@ def run(
         >>> found = run("fedavg", rounds=2, progress=False)  # doctest: +SKIP
         >>> found.metrics["test.accuracy"]  # doctest: +SKIP
     """
-    chosen = Scenario(scenario, **overrides)
+    chosen, watching = Scenario(scenario, **overrides), Watching(progress, callbacks, stop)
     start_engine(chosen.settings)
     if path is None:
         folder = RunFolder.create(Path(runs), chosen.name, chosen.settings)
     else:
         folder = RunFolder.create_at(Path(path), chosen.settings)
-    execute(folder, Watching(progress, callbacks, stop))
+    execute(folder, watching)
     return Run(folder.path)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from fedlab.api.notebook import NotebookDisplay, in_notebook
 from fedlab.engine.ray.start import start_early
+from fedlab.errors import FedlabError, shortened
+from fedlab.results.rows import INTERRUPTED
 from fedlab.run.callbacks import Callback
 from fedlab.run.display import PlainLines, display_for
 from fedlab.run.folder import RunFolder
@@ -35,6 +37,25 @@ class Watching:
     callbacks: Sequence[Callback] = ()
     stop: threading.Event | None = None
 
+    def __post_init__(self) -> None:
+        """Check what is handed over.
+
+        Raises:
+            FedlabError: If it is something else.
+        """
+        if self.stop is not None and not callable(getattr(self.stop, "is_set", None)):
+            raise FedlabError(
+                f"stop: a threading.Event belongs here, not an object of {type(self.stop).__name__}"
+            )
+        if not isinstance(self.callbacks, Sequence):
+            raise FedlabError("callbacks: a list of callbacks belongs here")
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise FedlabError(
+                    "callbacks: objects of subclasses of fedlab.run.callbacks.Callback belong "
+                    f"here, not {shortened(repr(callback))}"
+                )
+
 
 class StopWhenAsked(Callback):
     """Ends the run after the round, once an event is set."""
@@ -44,7 +65,7 @@ class StopWhenAsked(Callback):
 
     def reason_to_stop(self) -> str | None:
         """Return why to stop."""
-        return "interrupted" if self._event.is_set() else None
+        return INTERRUPTED if self._event.is_set() else None
 
 
 def start_engine(scenario: Scenario) -> None:
@@ -70,7 +91,7 @@ def execute(folder: RunFolder, watching: Watching) -> Rounds:
         rounds = session.train()
         session.compare(rounds)
         session.conclude()
-    if displays and rounds.reason == "interrupted":
+    if displays and rounds.reason == INTERRUPTED:
         displays[0].say(f"Stopped after round {rounds.round}; resume() continues.")
     if rounds.signal not in (None, signal.SIGINT):
         # Whoever ends the program means all of it, and not this call alone.

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
 from fedlab.data.dataset import Task
-from fedlab.errors import FedlabError
+from fedlab.data.unreadable import OnError
+from fedlab.errors import FedlabError, unknown
 from fedlab.use.loading import Trained, load_trained
 from fedlab.use.predict import Continuation, Prediction, Ranked, Unread, of_stored, predict
 
@@ -26,6 +27,9 @@ Inputs: TypeAlias = (
     "str | PathLike[str] | Sequence[str | PathLike[str]] | np.ndarray[Any, Any] | torch.Tensor | "
     "pd.DataFrame"
 )
+
+IN_COLUMNS = ("tabular", "series")
+"""Inputs that come in the columns of a file."""
 
 
 class TrainedModel(nn.Module):
@@ -61,31 +65,59 @@ def trained_model(run: Path, best: bool) -> TrainedModel:
     return TrainedModel(load_trained(run, best)).eval()
 
 
-def predictions(run: Path, inputs: Inputs, top: int, best: bool) -> pd.DataFrame:
+def predictions(run: Path, inputs: Inputs, top: int, best: bool, on_error: OnError) -> pd.DataFrame:
     """Return predictions, a row for each input; see :meth:`fedlab.Run.predict`."""
     import pandas as pd
 
+    if top < 1:
+        raise FedlabError(f"top: it must be at least 1, not {top}")
+    if on_error not in get_args(OnError):
+        raise FedlabError(f"on_error: {unknown('choice', str(on_error), get_args(OnError))}")
     trained = load_trained(run, best)
     with tempfile.TemporaryDirectory(prefix="fedlab-") as scratch:
-        rows = [_row(found) for found in _predicted(trained, inputs, top, Path(scratch))]
+        rows = [_row(found) for found in _predicted(trained, inputs, top, Path(scratch), on_error)]
     return pd.DataFrame(rows)
 
 
-def _predicted(trained: Trained, inputs: Any, top: int, scratch: Path) -> Iterator[Prediction]:
+def _predicted(
+    trained: Trained, inputs: Any, top: int, scratch: Path, on_error: OnError
+) -> Iterator[Prediction]:
     """Yield predictions for whatever a program has."""
     if isinstance(inputs, np.ndarray | torch.Tensor):
         yield from of_stored(trained, _tensor(trained.task, inputs), top)
         return
     write: Callable[..., Any] | None = getattr(inputs, "to_csv", None)
     if write is not None:
+        if trained.task.modality not in IN_COLUMNS:
+            raise FedlabError(
+                f"inputs: this run's network takes {trained.task.modality} inputs, and a DataFrame "
+                "holds a table's columns; give files, or an array of stored inputs"
+            )
         # A table of a program is read as one of a file: what is learned of columns is in words.
         file = scratch / "table.csv"
         write(file, index=False)
-        for found in predict(trained, [str(file)], top):
+        for found in predict(trained, [str(file)], top, on_error=on_error):
             yield _renamed(found, "DataFrame")
         return
-    words = [inputs] if isinstance(inputs, str | PathLike) else list(inputs)
-    yield from predict(trained, [str(fspath(word)) for word in words], top)
+    yield from predict(trained, _words(inputs), top, on_error=on_error)
+
+
+def _words(inputs: Any) -> list[str]:
+    """Return the names of files, or texts, that a program gives.
+
+    Raises:
+        FedlabError: If it gives something else.
+    """
+    single = isinstance(inputs, str | PathLike) or not isinstance(inputs, Iterable)
+    words = [inputs] if single else list(inputs)
+    for word in words:
+        if not isinstance(word, str | PathLike):
+            kind = f"{type(word).__module__}.{type(word).__qualname__}".removeprefix("builtins.")
+            raise FedlabError(
+                "inputs: files, folders or texts belong here, a DataFrame of a table's columns, or "
+                f"an array or tensor of stored inputs, not an object of {kind}"
+            )
+    return [str(fspath(word)) for word in words]
 
 
 def _tensor(task: Task, inputs: np.ndarray[Any, Any] | torch.Tensor) -> torch.Tensor:

@@ -47,6 +47,7 @@ def compare(
 ) -> None:
     """Compare runs of one task in a table and a plot; runs that differ by seeds make one row."""
     from fedlab.cli.tables import print_table, say_settings
+    from fedlab.files import check_replaceable
     from fedlab.results.comparison import Comparison
     from fedlab.results.comparison_files import check_output, write_comparison
     from fedlab.results.settings_comparison import SettingsComparison
@@ -55,11 +56,12 @@ def compare(
     outputs = output or [Path("compare.png")]
     for path in outputs:
         check_output(path)
+        check_replaceable(path, "--output")
     comparison = Comparison.load(runs)
     console = PlainConsole()
     settings = None
     if target is not None or against or any(len(g.records) > 1 for g in comparison.groups):
-        settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
+        settings = SettingsComparison.of(comparison, target, against)
         say_settings(console, settings)
         _say_sources(console, settings.table())
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from fedlab.cli.options import ScenarioName, Set
+from fedlab.cli.options import ScenarioName, Set, with_rounds
 from fedlab.streams import machine_output
 from fedlab.terminal import PlainConsole
 
@@ -31,6 +31,9 @@ def crossval(
         LeaveOut | None,
         typer.Option(help="leave each domain out in turn, and test on it, in place of folds"),
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="rounds of each fold, in place of the scenario's")
+    ] = None,
     overrides: Set = None,
     runs: Annotated[Path, typer.Option(help="folder for run folders")] = Path("runs"),
     json: Annotated[
@@ -41,10 +44,9 @@ def crossval(
 
     With --leave-out domain: train on all domains but one, test on that one, for each in turn.
     """
+    told = with_rounds(overrides, rounds)
     with machine_output(json) as stream:
-        _crossval(
-            scenario, None if leave_out else folds, overrides or [], runs, stream if json else None
-        )
+        _crossval(scenario, None if leave_out else folds, told, runs, stream if json else None)
 
 
 def _crossval(

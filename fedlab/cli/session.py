@@ -7,6 +7,7 @@ from typing import TextIO
 import typer
 
 from fedlab.process import AFTER_SIGNAL
+from fedlab.results.rows import INTERRUPTED
 from fedlab.run.folder import RunFolder
 from fedlab.terminal import PlainConsole
 
@@ -65,7 +66,7 @@ def _execute(folder: RunFolder, stream: TextIO | None) -> None:
             f"The run had ended already: all {rounds.round} rounds are done. To go on longer: "
             f"fedlab resume {folder.path} --rounds {rounds.round + max(rounds.round // 2, 1)}"
         )
-    elif rounds.reason == "interrupted":
+    elif rounds.reason == INTERRUPTED:
         console.say(f"Stopped after round {rounds.round}. Resume: {folder.resume_command}")
     elif rounds.status == "stopped" and folder.scenario.evaluation.early_stopping is not None:
         console.say(

@@ -13,6 +13,7 @@ from fedlab.errors import FedlabError
 
 if TYPE_CHECKING:
     from fedlab.use.sweep.jobs import Outcome
+    from fedlab.use.sweep.members import Member
     from fedlab.use.sweep.running import SweepRun
 
 MOST_NAMED = 5
@@ -44,19 +45,22 @@ def sweep(
             "strategy.name=fedavg|fedadam; may be given several times",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="with --search: settings to draw")] = 20,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="of a search: settings to draw; default: 20")
+    ] = None,
     sampler: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="with --search: 'tpe', 'gp', 'cmaes' or 'qmc' (Optuna's), or 'random'",
+            help="of a search: 'tpe', 'gp', 'cmaes' or 'qmc' (Optuna's), or 'random'; default: tpe"
         ),
-    ] = "tpe",
+    ] = None,
     pruner: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="with --search: 'median' or 'hyperband' end runs early that are behind; or 'none'"
+            help="of a search: 'median' or 'hyperband' end runs early that are behind; or 'none', "
+            "the default"
         ),
-    ] = "none",
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="seeds of each setting, from the scenario's own on")
     ] = None,
@@ -97,7 +101,7 @@ def sweep(
     from fedlab.use.sweep.running import SweepRun
 
     told = with_rounds(overrides, rounds)
-    wanted = search_of(search, trials, sampler, pruner) if search else None
+    wanted = search_of(search or [], trials, sampler, pruner)
     described, base = load_sweep(name, grid or [], seeds, told, wanted)
     folder = output or Path("runs") / f"{base}-sweep"
     run = SweepRun(folder, described, jobs, against)
@@ -109,12 +113,18 @@ def sweep(
             f"--output {folder}"
         )
         raise typer.Exit(130)
+    if progress.failed and len(progress.failed) == len(run.folder.members):
+        raise FedlabError(f"all runs failed: {progress.named()}")
     _show(run, folder, target, against)
     if progress.failed:
         raise FedlabError(
-            f"{len(progress.failed)} runs failed, and the figures are without them: "
-            f"{'; '.join(progress.failed[:MOST_NAMED])}"
+            f"{_runs(len(progress.failed))} failed, and the figures are without them: "
+            f"{progress.named()}"
         )
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
 
 
 def _begins(run: SweepRun, folder: Path) -> str:
@@ -130,19 +140,29 @@ class _Progress:
         self._count = 0
         self.failed: list[str] = []
 
+    def named(self) -> str:
+        """Return which runs failed, and why."""
+        more = len(self.failed) - MOST_NAMED
+        return "; ".join([*self.failed[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
+
     def ended(self, outcome: Outcome) -> None:
         """Print how a run has ended."""
         self._count += 1
         if outcome.status == "failed":
             self.failed.append(f"{outcome.member.label}: {outcome.reason}")
-        record = outcome.member.record()
-        shown = ""
-        if record.metric is not None:
-            value = record.tested[-1].value(record.metric.name)
-            shown = f"{record.metric.label} {record.metric.text(value)}"
-        if outcome.status != "finished":
-            shown = f"{outcome.status}: {outcome.reason}"
+        why = f"{outcome.status}: {outcome.reason}" if outcome.status != "finished" else ""
+        figure = _figure(outcome.member) if outcome.came_to_its_end else ""
+        shown = ", ".join(text for text in (figure, why) if text)
         typer.echo(f"{self._count:>4}  {outcome.member.label}: {shown}")
+
+
+def _figure(member: Member) -> str:
+    """Return what a run has reached in its last round."""
+    record = member.record()
+    if record.metric is None:
+        return ""
+    value = record.tested[-1].value(record.metric.name)
+    return f"{record.metric.label} {record.metric.text(value)}"
 
 
 def _show(run: SweepRun, folder: Path, target: float | None, against: str) -> None:

@@ -30,8 +30,11 @@ def value(
 ) -> None:
     """Say what each client of a run is worth, by repeating it with and without the client."""
     from fedlab.engine.ray.start import start_early
+    from fedlab.files import check_replaceable
     from fedlab.run.folder import RunFolder
 
+    if output is not None:
+        check_replaceable(output, "--output")
     folder = RunFolder.open(run)
     start_early(folder.scenario.engine.model_dump())
 

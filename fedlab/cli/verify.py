@@ -47,8 +47,8 @@ def verify(
         )
     if result.broken is not None:
         raise FedlabError(
-            f"{run}: the chain is broken at round {result.broken}: its line, or one before, is not "
-            "what the run wrote"
+            f"{run}: the chain is broken at round {result.broken}: its line, or one before, is "
+            "missing or not what the run wrote"
         )
     if not result.holds:
         wrong = [str(each.round) for each in result.compared if not each.agrees]

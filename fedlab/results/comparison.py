@@ -46,7 +46,11 @@ class Comparison:
             FedlabError: If there are fewer, one is not a run or was never evaluated, or
                 their tasks differ.
         """
-        return cls.of(records_in(paths), fewest)
+        # Of a sweep those are compared that have come to an evaluation.
+        found = [r for r in records_in(paths) if r.metric is not None or not r.alias]
+        if not found and paths:
+            raise FedlabError(f"{paths[0]}: no run of this sweep has been evaluated yet")
+        return cls.of(found, fewest)
 
     @classmethod
     def of(cls, records: Sequence[RunRecord], fewest: int = 2) -> Comparison:

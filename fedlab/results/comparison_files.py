@@ -51,7 +51,7 @@ def write_comparison(
 
 def _text(form: str, comparison: Comparison, settings: SettingsComparison | None) -> str:
     if form == "json":
-        content = settings or SettingsComparison(comparison.groups, comparison.metric)
+        content = settings or SettingsComparison.of(comparison)
         return json.dumps(content.as_json(), indent=1, ensure_ascii=False) + "\n"
     table = settings.table() if settings else comparison.table()
     if form == "csv":

@@ -16,6 +16,8 @@ from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.results.parsing import Anything, M, read_lines, read_object, read_toml
 from fedlab.results.rows import (
+    INTERRUPTED,
+    PRUNED,
     BaselineRow,
     ChangesFile,
     ClientRow,
@@ -136,6 +138,13 @@ class RunRecord:
     def status(self) -> Status:
         """Return the status in the summary; "unfinished" without a summary."""
         return self.summary.status if self.summary else "unfinished"
+
+    @property
+    def came_to_its_end(self) -> bool:
+        """Return whether all rounds were run, or as many as early stopping asked for."""
+        if self.summary is not None and self.status == "stopped":
+            return self.summary.reason not in (INTERRUPTED, PRUNED)
+        return self.status == "finished"
 
     @cached_property
     def tested(self) -> list[RoundRow]:

@@ -30,6 +30,8 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 RoundNumber = Annotated[int, Field(ge=0, le=1_000_000_000)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 Status = Literal["finished", "stopped", "failed", "unfinished"]
+INTERRUPTED, PRUNED = "interrupted", "pruned"
+"""Reasons of a run that was stopped from outside, where early stopping is an end of its own."""
 
 
 class Row(BaseModel):

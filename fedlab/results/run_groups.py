@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fedlab.errors import one_line
@@ -78,6 +78,31 @@ def groups_of(records: Sequence[RunRecord]) -> list[RunGroup]:
         ordered = sorted(members, key=seed_of)
         groups.append(RunGroup(one_line(alias or own, LONGEST_NAME), values, ordered))
     return groups
+
+
+def without_cut_short(groups: Iterable[RunGroup]) -> tuple[list[RunGroup], list[str]]:
+    """Return settings without runs whose last figures are of no end, and what is left out of each.
+
+    Those that failed are left out; others that were stopped or are under way, where their setting
+    has runs that came to their end.
+    """
+    kept, left_out = [], []
+    for group in groups:
+        whole = [record for record in group.records if record.came_to_its_end]
+        kept_runs = whole or [record for record in group.records if record.status != "failed"]
+        if kept_runs:
+            kept.append(replace(group, records=kept_runs))
+        if gone := [r for r in group.records if not any(r is run for run in kept_runs)]:
+            left_out.append(f"{group.name}: left out: {', '.join(map(ended, gone))}")
+    return kept, left_out
+
+
+def ended(record: RunRecord) -> str:
+    """Return how a run has ended, beside its seed."""
+    reason = record.summary.reason if record.summary is not None else ""
+    done = record.rounds[-1].round if record.rounds else 0
+    how = reason if record.status == "stopped" and reason else record.status
+    return f"seed {seed_of(record)} ({how} after round {done})"
 
 
 def distinguishing(contents: Sequence[Mapping[str, Any]]) -> list[str]:

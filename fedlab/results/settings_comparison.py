@@ -12,10 +12,11 @@ from typing import Any
 from fedlab.errors import FedlabError, nearest
 from fedlab.metrics.names import MetricName
 from fedlab.metrics.quantities import bytes_text, seconds_text
+from fedlab.results.comparison import Comparison
 from fedlab.results.intervals import Estimate, estimate, paired_difference
 from fedlab.results.reading import RunRecord
 from fedlab.results.rows import RoundRow
-from fedlab.results.run_groups import RunGroup, seed_of
+from fedlab.results.run_groups import RunGroup, ended, seed_of, without_cut_short
 from fedlab.results.text_tables import TextTable
 
 SHARE_OF_BEST = 0.95
@@ -65,12 +66,33 @@ class SettingsComparison:
         metric: Their common headline metric, on the server's test set.
         wanted: The target that the user names, or None.
         against: The setting that others are compared with; "" for the first.
+        left_out: A sentence for each setting of which runs are left out.
     """
 
     groups: Sequence[RunGroup]
     metric: MetricName
     wanted: float | None = None
     against: str = ""
+    left_out: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls, comparison: Comparison, wanted: float | None = None, against: str = ""
+    ) -> SettingsComparison:
+        """Return the settings of some runs, without the runs whose last round is no end.
+
+        Args:
+            comparison: The runs.
+            wanted: The target that the user names, or None.
+            against: The setting that others are compared with; "" for the first.
+
+        Raises:
+            FedlabError: If there is no such setting.
+        """
+        groups, left_out = without_cut_short(comparison.groups)
+        if not groups:  # what they did before they failed is all that there is
+            groups, left_out = comparison.groups, []
+        return cls(groups, comparison.metric, wanted, against, left_out)
 
     def __post_init__(self) -> None:
         check_reference(self.against, [group.name for group in self.groups])
@@ -140,11 +162,7 @@ class SettingsComparison:
 
     def notes(self) -> list[str]:
         """Return what speaks against the figures, a sentence each."""
-        found = []
-        for group in self.groups:
-            broken = [r.name for r in group.records if r.status not in ("finished", "stopped")]
-            if broken:
-                found.append(f"{group.name}: not finished: {', '.join(broken)}")
+        found = [*self.left_out, *filter(None, map(_unfinished, self.groups))]
         seeds = {group.name: {seed_of(r) for r in group.records} for group in self.groups}
         own = seeds[self.reference.name]
         unpaired = [name for name, theirs in seeds.items() if theirs != own]
@@ -230,6 +248,12 @@ def _until(record: RunRecord, last: int) -> tuple[int, int, float]:
 
 def _or_dash(value: float | None, text: Callable[[Any], str]) -> str:
     return "–" if value is None else text(value)
+
+
+def _unfinished(group: RunGroup) -> str:
+    """Return which of a setting's runs did not come to their end, or an empty string."""
+    cut_short = [ended(record) for record in group.records if not record.came_to_its_end]
+    return f"{group.name}: not finished: {', '.join(cut_short)}" if cut_short else ""
 
 
 def _source(group: RunGroup) -> str:

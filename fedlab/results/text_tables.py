@@ -18,6 +18,9 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "−": "$-$",
     "–": "--",
@@ -74,7 +77,9 @@ class TextTable:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(map(_latex_text, cells)) + " \\\\\n"
+    row = " & ".join(map(_latex_text, cells)) + " \\\\\n"
+    # After the end of a row both would be an argument of it.
+    return f"{{{row[0]}}}{row[1:]}" if row.startswith(("[", "*")) else row
 
 
 def _latex_text(text: str) -> str:

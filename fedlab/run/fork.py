@@ -6,6 +6,7 @@ is due to the keys alone.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,9 +106,11 @@ def _wanted(
         raise FedlabError("--set: nothing differs; name a key that is another after the fork")
     refused = [key for key in changes if key.partition(".")[0] in PREFIX]
     if refused:
+        decide = "decides" if len(refused) == 1 else "decide"
+        again = shlex.join(part for each in overrides for part in ("--set", each))
         raise FedlabError(
-            f"--set {refused[0]}: {', '.join(refused)} decide what the common rounds are; start a "
-            f"new run with 'fedlab run {parent.path / files.SCENARIO}'"
+            f"--set {refused[0]}: {', '.join(refused)} {decide} what the common rounds are; start "
+            f"a new run with 'fedlab run {parent.path / files.SCENARIO} {again}'"
         )
     if wanted.rounds <= at:
         raise FedlabError(f"--set rounds: {wanted.rounds} rounds end before the fork goes on")

@@ -12,6 +12,7 @@ from typing import Any
 
 from fedlab.errors import Interrupted
 from fedlab.process import ENDING
+from fedlab.results.rows import INTERRUPTED
 from fedlab.run.callbacks import Callback, RunView
 
 STREAMS = (0, 1, 2)
@@ -45,7 +46,7 @@ class StopOnInterrupt(Callback):
 
     def reason_to_stop(self) -> str | None:
         """Return why to stop."""
-        return "interrupted" if self.number is not None else None
+        return INTERRUPTED if self.number is not None else None
 
     def ended(self, run: RunView) -> None:
         """Give the signals back."""

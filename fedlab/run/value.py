@@ -123,8 +123,11 @@ def value(
         tell: Takes sentences on what is under way.
 
     Raises:
-        FedlabError: If the run cannot be repeated here, or has no test set to measure by.
+        FedlabError: If the run cannot be repeated here, has no test set to measure by, or there is
+            no such client.
     """
+    if method == SHAPLEY and clients:
+        raise FedlabError(f"--client goes with --method {LEAVE_ONE_OUT}: Shapley values are of all")
     check_from_its_beginning(folder)
     if method == SHAPLEY:
         with _again(folder) as simulation:
@@ -136,12 +139,12 @@ def value(
 
 
 def _leave_one_out(folder: RunFolder, clients: Sequence[int], tell: Progress) -> Values:
-    metric, whole = _last(folder, None)
     with _again(folder) as simulation:
         population = len(simulation.federation)
     unknown = [client for client in clients if not 0 <= client < population]
     if unknown:
         raise FedlabError(f"--client {unknown[0]}: the clients are 0 to {population - 1}")
+    metric, whole = _last(folder, None)
     values = {}
     for client in clients or range(population):
         _, without = _last(folder, client)

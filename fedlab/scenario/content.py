@@ -61,8 +61,12 @@ class Content:
         return self.beside.get(self._set_with(key), here())
 
     def origin_of(self, key: str) -> str | None:
-        """Return what set a key, or the list that it stands in: a file's path, or an option."""
-        found = self._set_with(key)
+        """Return what set a key, or the list that it stands in: a file's path, or an option.
+
+        Of a table it is what set the first of its keys.
+        """
+        within = (known for known in self.beside if known.startswith(f"{key}."))
+        found = key if key in self.beside else next(within, self._set_with(key))
         origin = self.origins.get(found)
         return origin if origin in (None, SET, ARGUMENT) else str(self.beside[found] / origin)
 

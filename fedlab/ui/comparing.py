@@ -39,7 +39,7 @@ def compare(records: Sequence[RunRecord], left_out: Sequence[str] = ()) -> dict[
     groups = comparison.groups
     tables: list[TextTable | None]
     if any(len(group.records) > 1 for group in groups):
-        settings = SettingsComparison(groups, comparison.metric)
+        settings = SettingsComparison.of(comparison)
         tables, further = [settings.table(), settings.differences()], settings.notes()
     else:
         tables, further = [comparison.table(), comparison.fairness_table()], []

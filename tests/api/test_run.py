@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import fedlab
 from fedlab.cli.session import execute
@@ -97,6 +98,48 @@ def test_the_model_takes_stored_inputs_and_predicts_as_the_run_was_evaluated(
         done.predict(np.zeros((2, 8, 8), np.uint8))
     with pytest.raises(fedlab.FedlabError, match="pictures are stored as uint8"):
         done.predict(np.zeros((2, 1, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "keys", "said"),
+    [
+        (None, {}, "not an object of NoneType"),
+        ([[0.0, 1.0]], {}, "not an object of list"),
+        (Image.new("L", (8, 8)), {}, r"not an object of PIL\.Image\.Image"),
+        (pd.DataFrame({"a": [1]}), {}, "takes image inputs, and a DataFrame holds"),
+        ("a.png", {"top": 0}, "top: it must be at least 1, not 0"),
+        ("a.png", {"on_error": "no"}, "on_error: unknown choice 'no'"),
+    ],
+)
+def test_what_is_no_input_is_refused_in_a_sentence(
+    done: fedlab.Run, inputs: Any, keys: Any, said: str
+) -> None:
+    with pytest.raises(fedlab.FedlabError, match=said):
+        done.predict(inputs, **keys)
+
+
+def test_an_input_that_cannot_be_read_may_be_skipped(done: fedlab.Run, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    names = [tmp_path / "none.png", tmp_path / "a.png"]
+    found = done.predict(names, top=1, on_error="skip")
+    assert list(found.prediction.isna()) == [True, False]
+    assert "none.png" in found.error[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"stop": 3}, "stop: a threading.Event belongs here"),
+        ({"callbacks": 3}, "callbacks: a list of callbacks belongs here"),
+        ({"callbacks": [3]}, "callbacks: objects of subclasses of .*, not 3"),
+    ],
+)
+def test_what_watches_is_checked_before_a_folder_is_made(
+    tmp_path: Path, keys: Any, said: str
+) -> None:
+    with pytest.raises(fedlab.FedlabError, match=said):
+        fedlab.run(SMALL, path=tmp_path / "run", progress=False, **keys)
+    assert not (tmp_path / "run").exists()
 
 
 def test_it_continues_after_its_end_and_refuses_what_must_not_change(tmp_path: Path) -> None:

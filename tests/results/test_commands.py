@@ -55,6 +55,7 @@ def test_compare_prints_a_table_that_fits_and_draws_a_plot(
         (["compare", "{run}"], "two or more run folders"),
         (["compare", "{run}", "{tmp}"], "is not a run folder"),
         (["compare", "{run}", "{run}", "-o", "{tmp}/missing/plot.png"], "cannot be written"),
+        (["value", "{run}", "-o", "{tmp}/missing/values.json"], "cannot be written: there is no"),
         (["compare", "{run}", "{run}", "-o", "{tmp}/plot.jpg"], "ends in '.jpg'; it may be .png, "),
         (["compare", "{run}", "{run}", "-o", "{tmp}/plot"], "has no suffix; it may be .png, .pdf"),
     ],

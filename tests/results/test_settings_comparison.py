@@ -16,6 +16,7 @@ from fedlab.results.comparison import Comparison
 from fedlab.results.comparison_files import write_comparison
 from fedlab.results.drawing.bands import draw_bands
 from fedlab.results.group_curves import curve
+from fedlab.results.run_groups import seed_of
 from fedlab.results.settings_comparison import SettingsComparison, reached
 from fedlab.results.text_tables import TextTable
 
@@ -43,7 +44,7 @@ def _shifted(line: dict[str, dict[str, float]], by: float) -> dict[str, dict[str
 
 def settings_of(runs: list[Path], **keys: object) -> SettingsComparison:
     comparison = Comparison.load(runs)
-    return SettingsComparison(comparison.groups, comparison.metric, **keys)  # type: ignore[arg-type]
+    return SettingsComparison.of(comparison, **keys)  # type: ignore[arg-type]
 
 
 def test_a_settings_figures_are_those_of_its_runs(runs: list[Path]) -> None:
@@ -88,6 +89,36 @@ def test_unpaired_and_single_seeds_are_said(runs: list[Path]) -> None:
     assert settings_of(runs).notes() == []
 
 
+def _end(run: Path, status: str, reason: str) -> None:
+    summary = json.loads((run / "summary.json").read_text())
+    changed = {**summary, "status": status, "reason": reason}
+    (run / "summary.json").write_text(json.dumps(changed))
+
+
+def test_runs_that_did_not_come_to_their_end_are_left_out_and_named(runs: list[Path]) -> None:
+    _end(runs[1], "failed", "a client raised")
+    _end(runs[2], "stopped", "interrupted")
+    _end(runs[4], "stopped", "loss has not improved for 3")
+    (runs[5] / "summary.json").unlink()
+    settings = settings_of(runs)
+    assert [[seed_of(run) for run in group.records] for group in settings.groups] == [[0], [0, 1]]
+    assert settings.notes()[:2] == [
+        "rounds=8: left out: seed 1 (failed after round 8), seed 2 (interrupted after round 8)",
+        "rounds=4: left out: seed 2 (unfinished after round 4)",
+    ]
+
+
+def test_a_setting_whose_runs_all_failed_has_no_row_and_one_under_way_has(runs: list[Path]) -> None:
+    for run in runs[:3]:
+        _end(run, "failed", "a client raised")
+    for run in runs[3:]:
+        (run / "summary.json").unlink()
+    settings = settings_of(runs)
+    assert [group.name for group in settings.groups] == ["rounds=4"]
+    assert settings.notes()[1].startswith("rounds=4: not finished: seed 0 (unfinished after round")
+    assert len(settings_of(runs[:3]).table().rows) == 1
+
+
 def test_bands_are_drawn_over_the_rounds_that_all_seeds_have(runs: list[Path]) -> None:
     settings = settings_of(runs)
     rounds, found = curve(settings.groups[0], settings.metric)
@@ -124,4 +155,7 @@ def test_latex_takes_every_letter_and_a_csv_every_comma() -> None:
     table = TextTable("t", ["a_b", "c"], [["50 % & #1", "±1"], ["x,y", "−2"]])
     assert r"50 \% \& \#1 & $\pm$1 \\" in table.latex()
     assert r"a\_b & c \\" in table.latex()
+    starred = TextTable("t", ["*"], [["[64]"], ["<b> | c"], ["a"]]).latex()
+    assert "{*} \\\\\n" in starred
+    assert "\\midrule\n{[}64] \\\\\n\\textless{}b\\textgreater{} \\textbar{} c" in starred
     assert list(csv.reader(io.StringIO(table.csv())))[2] == ["x,y", "−2"]

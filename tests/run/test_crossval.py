@@ -156,7 +156,7 @@ def fedlab(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_the_command_trains_on_all_data_for_the_chosen_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["mlp-wine", "--folds", "2", "--json", "--set", "rounds=5", "--set"]
+    arguments = ["mlp-wine", "--folds", "2", "--json", "--rounds", "5", "--set"]
     arguments += ["evaluation.baselines=[]", "--runs", str(tmp_path)]
     assert fedlab(monkeypatch, "crossval", *arguments) == 0
     (folder,) = tmp_path.iterdir()

@@ -88,8 +88,8 @@ def test_an_algorithm_of_another_name_begins_anew(tmp_path: Path) -> None:
 
 REFUSED = {
     "no change": (2, [], "nothing differs"),
-    "the data": (2, ["data.partition.clients=3"], "decide what the common rounds are"),
-    "the seed": (2, ["seed=9"], "decide what the common rounds are"),
+    "the data": (2, ["data.partition.clients=3"], "clients decides what the common rounds are"),
+    "the seed": (2, ["seed=9"], r"start a new run with 'fedlab run \S+ --set seed=9'"),
     "a round that is not there": (9, [f"{LR}=1"], "has rounds 0 to 5"),
     "too few rounds": (3, ["rounds=2"], "2 rounds end before the fork goes on"),
     "no such key": (3, ["client.optimizer.rate=1"], "client.optimizer.rate"),

@@ -76,3 +76,5 @@ def test_leaving_out_is_a_run_without_the_client(tmp_path: Path) -> None:
     assert np.isfinite(found.values[1])
     with pytest.raises(FedlabError, match="--client 9: the clients are 0 to 2"):
         value(folder, "leave-one-out", [9])
+    with pytest.raises(FedlabError, match="--client goes with --method leave-one-out"):
+        value(folder, "shapley", [1])

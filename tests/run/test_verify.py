@@ -78,6 +78,14 @@ def test_a_figure_that_was_changed_breaks_the_chain_where_it_stands(tmp_path: Pa
     assert [each.differences for each in result.compared] == [(), ("test",), ()]
 
 
+def test_a_beginning_that_was_deleted_breaks_the_chain(tmp_path: Path) -> None:
+    folder = made(tmp_path / "run", rounds=3)
+    folder.write_lines("metrics.jsonl", list(folder.lines("metrics.jsonl"))[2:])
+    result = verify(folder, 1, seed=1)
+    assert result.broken == 0
+    assert not result.holds
+
+
 def test_a_chain_that_was_made_up_anew_is_found_out_by_running_again(tmp_path: Path) -> None:
     folder = made(tmp_path / "run", rounds=3)
     lines = list(folder.lines("metrics.jsonl"))

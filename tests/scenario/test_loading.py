@@ -64,6 +64,12 @@ def test_a_mistake_is_reported_with_the_file_or_option_that_made_it(tmp_path: Pa
     ]
 
 
+def test_a_table_that_nobody_knows_is_of_the_option_that_wrote_it(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.toml", MINIMAL + "[client]\nepochs = 1\n")
+    with pytest.raises(FedlabErrors, match=r"^--set client\.optimiser: there is no such key"):
+        load(path, ["client.optimiser.lr=1"])
+
+
 def test_a_renamed_table_keeps_the_keys_that_the_new_name_knows(tmp_path: Path) -> None:
     text = MINIMAL + "[client]\nepochs = 3\n[strategy]\nname = 'fedadam'\neta = 0.5\n"
     path = write(tmp_path, "a.toml", text + "fraction_train = 0.5\n")

@@ -259,7 +259,7 @@ def test_a_sweep_is_listed_with_what_has_begun_and_compared_over_its_seeds(seeds
     assert (row["sweep"], row["setting"], row["seed"]) == ("swept", "plain", 4)
     found = view.comparison(["swept"])
     expected = Comparison.load([seeds / "swept"])
-    settings = SettingsComparison(expected.groups, expected.metric)
+    settings = SettingsComparison.of(expected)
     assert found["tables"][0]["rows"] == [
         [found["groups"][0]["name"], *row[1:]] for row in settings.table().rows
     ]

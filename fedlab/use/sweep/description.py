@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from fedlab.errors import FedlabErrors
+from fedlab.errors import FedlabError, FedlabErrors
+from fedlab.results.run_groups import SEED
 from fedlab.scenario.content import leaves
 from fedlab.scenario.files import built_in, find, text_of
 from fedlab.scenario.problems import sentences
@@ -90,7 +91,8 @@ class Sweep(Settings):
     scenario: str = Field(description="a built-in scenario's name, or a TOML file beside this one")
     seeds: int | tuple[int, ...] = Field(
         1,
-        description="how many seeds each setting is run with, from the scenario's own on, or which",
+        description="how many seeds each setting is run with, from this scenario's own on, or "
+        "which",
     )
     set: dict[str, Any] = Field(default_factory=dict, description="keys that all settings have")
     grid: dict[str, tuple[Any, ...]] = Field(
@@ -113,6 +115,12 @@ class Sweep(Settings):
             raise ValueError("a search draws its settings; leave out grid and setting")
         if any(not values for values in self.grid.values()):
             raise ValueError("grid: each key needs at least one value")
+        tables: list[Mapping[str, Any]] = [self.grid, *(s.keys for s in self.setting)]
+        tables += [self.search.space] if self.search is not None else []
+        if any(SEED in table for table in tables):
+            raise ValueError("seed is no setting: 'seeds' (--seeds 3) says with which each is run")
+        if SEED in self.set and not isinstance(self.seeds, int):
+            raise ValueError("set.seed and a list of seeds: give one of them")
         names = [setting.name for setting in self.setting]
         if len(set(names)) < len(names):
             raise ValueError("setting: each name once")
@@ -133,7 +141,8 @@ def load_sweep(
         grid: ``key=value,value`` each.
         seeds: How many; None: as the file says.
         overrides: ``key=value`` each, for all settings.
-        search: The table ``[search]``, in place of the file's.
+        search: Keys of the table ``[search]``; with ``space`` they take the place of the file's
+            table, else they are laid on it.
 
     Raises:
         FedlabError: With everything that is wrong with them.
@@ -144,10 +153,24 @@ def load_sweep(
         raw.setdefault("grid", {})[key] = values
     if seeds is not None:
         raw["seeds"] = seeds
-    if search is not None:
-        raw["search"] = search
+    if search:
+        raw["search"] = search if "space" in search else _laid_on_search(raw, search)
     raw["set"] = {**raw.get("set", {}), **dict(override_of(text) for text in overrides)}
     return _checked(raw, name_or_path), name
+
+
+def _laid_on_search(raw: Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file's table ``[search]`` with keys laid on it.
+
+    Raises:
+        FedlabError: If it has none.
+    """
+    if not isinstance(raw.get("search"), dict):
+        raise FedlabError(
+            f"--{next(iter(keys))} is of a search; give --search KEY=LOW:HIGH, too, or a sweep's "
+            "file with a table [search]"
+        )
+    return {**raw["search"], **keys}
 
 
 def _content(name_or_path: str) -> tuple[dict[str, Any], str]:
@@ -196,6 +219,8 @@ def _checked(raw: Mapping[str, Any], where: str) -> Sweep:
         return Sweep.model_validate(content, strict=True)
     except ValidationError as error:
         problems = sentences(error, Sweep, content)
+        if all(not problem["loc"] for problem in error.errors()):
+            problems = [problem.removeprefix("scenario: ") for problem in problems]
         raise FedlabErrors([f"{where}: {problem}" for problem in problems]) from error
 
 

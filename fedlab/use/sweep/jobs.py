@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from fedlab.results.rows import INTERRUPTED, PRUNED
 from fedlab.use.sweep.members import Member
 
 COMMAND = (sys.executable, "-P", "-m", "fedlab.use.sweep.worker")
 """No file of the folder that one is in takes the place of a module."""
 SECONDS_TO_END = 600.0
 """What a round may take after Ctrl-C."""
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ class Outcome:
     member: Member
     status: str
     reason: str = ""
+
+    @property
+    def came_to_its_end(self) -> bool:
+        """Return whether all rounds were run, or as many as early stopping asked for."""
+        stopped_itself = self.status == "stopped" and self.reason not in (INTERRUPTED, PRUNED)
+        return self.status == "finished" or stopped_itself
 
 
 class Source(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,8 @@ class Member:
 
     @property
     def is_finished(self) -> bool:
-        """Return whether it has been run to its end."""
-        return (self.path / files.SUMMARY).is_file() and self.record().status == "finished"
+        """Return whether it has been run to its end, which may be that of early stopping."""
+        return (self.path / files.SUMMARY).is_file() and self.record().came_to_its_end
 
     def record(self) -> RunRecord:
         """Return what was run."""
@@ -89,10 +90,9 @@ class SweepFolder:
             FedlabError: With the setting whose scenario is not valid, and why.
         """
         scenarios = [(point, self._scenario(point)) for point in points]
-        seeds = self._seeds(scenarios[0][1]) if scenarios else []
         added = [
-            self._member(point, scenario, place)
-            for place in range(len(seeds))
+            self._member(point, scenario, seed)
+            for seed in (self._seeds if points else ())
             for point, scenario in scenarios
         ]
         # A search may come back to a setting.
@@ -100,15 +100,17 @@ class SweepFolder:
         self.members += [member for member in added if member.path not in known]
         return added
 
-    def _member(self, point: Point, scenario: Scenario, place: int) -> Member:
-        seed = self._seeds(scenario)[place]
+    def _member(self, point: Point, scenario: Scenario, seed: int) -> Member:
         path = self.path / files.SWEEP_RUNS / folder_name(point.name, seed)
         return Member(point, seed, path, scenario.model_copy(update={"seed": seed}))
 
-    def _seeds(self, scenario: Scenario) -> list[int]:
+    @cached_property
+    def _seeds(self) -> list[int]:
+        """Return the seeds of each setting: the same for all, so that runs can be paired."""
         seeds = self.sweep.seeds
         if isinstance(seeds, int):
-            return [scenario.seed + number for number in range(seeds)]
+            first = self._scenario(Point("all settings")).seed
+            return [first + number for number in range(seeds)]
         return list(seeds)
 
     def _scenario(self, point: Point) -> Scenario:

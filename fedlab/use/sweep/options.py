@@ -60,18 +60,24 @@ def split_values(text: str) -> list[str]:
     return parts
 
 
-def search_of(texts: Sequence[str], trials: int, sampler: str, pruner: str) -> dict[str, Any]:
-    """Return the table ``[search]`` that options describe.
+def search_of(
+    texts: Sequence[str],
+    trials: int | None = None,
+    sampler: str | None = None,
+    pruner: str | None = None,
+) -> dict[str, Any]:
+    """Return what options say of the table ``[search]``.
 
     Args:
         texts: ``KEY=LOW:HIGH``, ``KEY=LOW:HIGH:log`` or ``KEY=VALUE|VALUE`` each.
-        trials, sampler, pruner: Of the search.
+        trials, sampler, pruner: Of the search; None: not said.
 
     Raises:
         FedlabError: If one is not written so.
     """
     space = dict(_drawn_from(text) for text in texts)
-    return {"trials": trials, "sampler": sampler, "pruner": pruner, "space": space}
+    said = {"trials": trials, "sampler": sampler, "pruner": pruner, "space": space or None}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _drawn_from(text: str) -> tuple[str, dict[str, Any]]:

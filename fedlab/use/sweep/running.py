@@ -105,7 +105,7 @@ def compared(
         FedlabError: If none of its runs was evaluated, or their tasks differ.
     """
     comparison = Comparison.load([path], fewest=1)
-    settings = SettingsComparison(comparison.groups, comparison.metric, target, against)
+    settings = SettingsComparison.of(comparison, target, against)
     return comparison, settings
 
 

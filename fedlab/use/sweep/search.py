@@ -19,12 +19,11 @@ from typing import Any
 from fedlab import files, seeding
 from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
-from fedlab.results.rows import RoundRow
+from fedlab.results.rows import INTERRUPTED, PRUNED, RoundRow
 from fedlab.use.sweep.description import Range, Search
-from fedlab.use.sweep.jobs import INTERRUPTED, Outcome
+from fedlab.use.sweep.jobs import Outcome
 from fedlab.use.sweep.members import Member, SweepFolder
 from fedlab.use.sweep.points import Point, point_of
-from fedlab.use.sweep.worker import PRUNED
 
 STUDY = "sweep"
 
@@ -154,8 +153,8 @@ class OptunaSource:
         trial = self._by_path.pop(outcome.member.path)
         if trial not in self._trials:
             return  # another of its seeds has failed
-        value = self._reached(outcome.member)
-        if outcome.status == "finished" and value is not None:
+        value = self._reached(outcome.member) if outcome.came_to_its_end else None
+        if value is not None:
             trial.values.append(value)
             if not trial.waiting and trial not in self._by_path.values():
                 self._settle(trial)

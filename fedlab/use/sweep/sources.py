@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from fedlab.use.sweep.jobs import INTERRUPTED, Outcome
+from fedlab.results.rows import INTERRUPTED
+from fedlab.use.sweep.jobs import Outcome
 from fedlab.use.sweep.members import Member
 
 

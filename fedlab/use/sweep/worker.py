@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from fedlab.errors import FedlabError, described
+from fedlab.results.rows import PRUNED
 from fedlab.run.baselines import run_baselines
 from fedlab.run.callbacks import Callback, RoundOutcome, RunView, trackers_of
 from fedlab.run.execution import run
 from fedlab.run.folder import RunFolder
 from fedlab.trust import own_code
-
-PRUNED = "pruned"
 
 
 class Reporter(Callback):

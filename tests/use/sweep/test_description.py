@@ -122,7 +122,34 @@ def test_the_guides_files_are_sweeps(tmp_path: Path) -> None:
         SweepFolder(tmp_path, settings, is_inline=True).add([point])
 
 
+def test_options_of_a_search_are_laid_on_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "search.toml"
+    path.write_text(
+        'scenario = "quickstart"\n[search]\ntrials = 4\nsampler = "random"\n'
+        "[search.space]\nclient.epochs = {low = 1, high = 9}\n"
+    )
+    found = load_sweep(str(path), search=search_of([], trials=7))[0].search
+    assert found is not None
+    assert (found.trials, found.sampler, list(found.space)) == (7, "random", ["client.epochs"])
+    assert search_of([]) == {}
+
+
+def test_all_settings_have_the_seeds_of_the_sweeps_scenario(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('extends = "fedavg"\nseed = 3\n')
+    path = tmp_path / "sweep.toml"
+    path.write_text(
+        'scenario = "own.toml"\nseeds = 2\n'
+        'setting = [{name = "a", scenario = "fedprox"}, {name = "b"}]\n'
+    )
+    sweep = load_sweep(str(path))[0]
+    members = SweepFolder(tmp_path, sweep, is_inline=True).add(points_of(sweep))
+    assert [(m.point.name, m.seed) for m in members] == [("a", 3), ("b", 3), ("a", 4), ("b", 4)]
+
+
 REFUSED = {
+    "seeds as settings": ({"grid": ["seed=1,2"]}, "seed is no setting: 'seeds'"),
+    "seeds that are drawn": ({"search": search_of(["seed=1:9"])}, "seed is no setting"),
+    "options of a search without one": ({"search": search_of([], trials=5)}, "--trials is of a"),
     "no values": ({"grid": ["a.b="]}, r"--grid a\.b=: write it as"),
     "no key": ({"grid": ["=3"]}, "--grid =3: write it as"),
     "seeds": ({"seeds": 0}, "seeds: give 1 to 1000"),
@@ -166,6 +193,8 @@ def test_a_search_that_is_not_written_as_one_is_refused(text: str) -> None:
     [
         ("seeds = [1, 1]", "each seed once"),
         ("sedes = 3", "sedes"),
+        ("seeds = [1, 2]\nset.seed = 5", "set.seed and a list of seeds"),
+        ('setting = [{name = "a", keys = {seed = 1}}]', "seed is no setting"),
         ("grid = {a = []}", "needs at least one value"),
         ('setting = [{name = "a"}, {name = "a"}]', "each name once"),
     ],

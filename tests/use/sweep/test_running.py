@@ -175,6 +175,24 @@ def test_a_pruner_ends_what_is_behind(scenario: Path, tmp_path: Path) -> None:
     assert all("clients" in (o.member.path / "metrics.jsonl").read_text() for o in outcomes)
 
 
+def test_a_run_that_early_stopping_ends_is_one_that_came_to_its_end(
+    scenario: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("optuna")
+    overrides = [
+        "evaluation.early_stopping.patience=1",
+        "evaluation.early_stopping.minimum_change=9",
+    ]
+    wanted = search_of(["client.optimizer.lr=0.05|0.5"], 1, "tpe", "none")
+    sweep = sweep_of(scenario, seeds=2, search=wanted, overrides=overrides)
+    outcomes: list[Outcome] = []
+    search = SweepRun(tmp_path / "search", sweep, jobs=1)
+    assert search.run(outcomes.append)
+    assert [outcome.status for outcome in outcomes] == ["stopped"] * 2
+    assert search.best() is not None
+    assert SweepRun(tmp_path / "search", sweep, jobs=1).source.left == 0
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_a_sweep_after_the_round_and_a_kill_loses_nothing(
     scenario: Path, tmp_path: Path
