@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -207,6 +208,21 @@ def raw_of(
         found[absent] = np.nan
         slots.append(found)
     return np.concatenate(slots, axis=1) if slots else np.empty((len(frame), 0))
+
+
+def with_plain_numbers(frame: Frame, columns: Sequence[TableColumn]) -> Frame:
+    """Return the table with numbers as Python writes them.
+
+    What a comma or a point means is said by all fields of a column; a row that is taken out of
+    such a table is read as it was within it.
+    """
+    written = dict(frame.columns)
+    for column in columns:
+        if column.kind == "number" and column.name in written:
+            values = column_numbers(frame, column.name).tolist()
+            fields = zip(values, written[column.name], strict=True)
+            written[column.name] = [text if np.isnan(v) else repr(v) for v, text in fields]
+    return replace(frame, columns=written)
 
 
 def summary(kinds: Mapping[str, Found]) -> list[str]:
