@@ -135,3 +135,8 @@ def test_a_regression_is_predicted_in_the_units_of_its_file(train, tmp_path_fact
     found = torch.tensor([made.values[0][1] for made in predict(run, [str(path)])])
     assert found.mean().item() == pytest.approx(bunch.target.mean(), rel=0.1)
     assert evaluate_trained(run, path).compute()["rmse"] > 0
+
+
+def test_a_folder_is_no_table_and_is_called_a_folder(trained, tmp_path):
+    with pytest.raises(FedlabError, match="is a folder, and a file with a table is wanted"):
+        list(predict(trained, [str(tmp_path)]))

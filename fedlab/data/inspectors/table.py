@@ -10,7 +10,7 @@ import numpy as np
 from fedlab.data.column_names import CALLED_CLIENT, CALLED_TARGET
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import class_name, listed, shown
-from fedlab.data.tables.columns import Found, column_numbers, examine
+from fedlab.data.tables.columns import Found, column_numbers, examine, notes_on_words
 from fedlab.data.tables.reading import (
     MISSING_WORDS,
     PARQUET_SUFFIXES,
@@ -58,7 +58,14 @@ class TableFiles:
             else map(class_name, frame.columns[by] if by else ())
         )
         facts, details = _facts(found, target, by)
-        told = (*frame.notes, *notes, *faults, *_left_out(found, target, by), *_in_time(found))
+        told = (
+            *frame.notes,
+            *notes,
+            *faults,
+            *_left_out(found, target, by),
+            *notes_on_words(found),
+            *_in_time(found),
+        )
         scenario = _scenario(path, frame, target, by, found, notes)
         return Finding(
             "table",

@@ -77,3 +77,12 @@ def test_a_table_claims_half_of_what_others_may_know_better(table, tmp_path):
     assert TableFiles().claim(Contents(table)) == 0.5
     (tmp_path / "picture.png").write_bytes(b"x")
     assert TableFiles().claim(Contents(tmp_path)) == 0.25
+
+
+def test_a_column_that_looks_like_numbers_with_a_unit_is_noted(tmp_path):
+    path = tmp_path / "own.csv"
+    lines = [f'"${row},250",{row % 3},{row % 2}' for row in range(40)]
+    path.write_text("\n".join(["cost,a,y", *lines]) + "\n")
+    assert any(
+        "'cost' is taken for words: values such as '$0,250'" in n for n in inspect(path).notes
+    )
