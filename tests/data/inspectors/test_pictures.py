@@ -108,6 +108,7 @@ def test_pictures_without_folders_are_for_reconstruction(tmp_path):
     found = inspect(tmp_path)
     assert found.classes == {}
     assert found.scenario["data"]["task"] == "reconstruction"
+    assert not any("left out" in note for note in found.notes)
 
 
 def test_a_path_with_nothing_to_read_is_a_sentence(tmp_path):
