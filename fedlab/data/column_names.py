@@ -6,7 +6,7 @@ import re
 
 CALLED_TARGET = re.compile(
     r"(target|labels?|class(es)?|y|outcome|output|diagnos[ie]s|response|result|income|survived|"
-    r"churn|default|price|quality|num|disease|species)",
+    r"churn(ed)?|default(ed)?|exited|(is[ _])?fraud|price|quality|num|disease|species)\??",
     re.IGNORECASE,
 )
 """The whole name of a column that is probably learned."""

@@ -46,6 +46,21 @@ from fedlab.errors import FedlabError
 HEAD = 1 << 16
 """Bytes of a single file that claims look at."""
 _PATH = "data.path: "
+_WHAT_TO_DO = {
+    "unpack it first": {".gz", ".zip", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".rar"},
+    "save the sheet as CSV": {".xlsx", ".xls", ".xlsm", ".ods", ".numbers"},
+    "write it as CSV or Parquet": {
+        ".feather",
+        ".arrow",
+        ".pkl",
+        ".rds",
+        ".sav",
+        ".dta",
+        ".sas7bdat",
+    },
+    "a data set in code reads it": {".npy", ".npz", ".h5", ".hdf5", ".mat", ".pt"},
+}
+"""How data in files of these suffixes are brought to be read."""
 MOST_FILES = 20_000
 """Files whose names claims look at; a folder of more is judged by the first ones."""
 
@@ -177,7 +192,9 @@ def inspect(path: Path, kind: str | None = None) -> Finding:
     claims = {name: inspector.claim(contents) for name, inspector in made.items()}
     best = max(claims, key=lambda name: claims[name])
     if claims[best] <= 0:
-        raise FedlabError(f"{shown(path)} holds {_held(contents)}; fedlab reads {_known()}")
+        raise FedlabError(
+            f"{shown(path)} holds {_held(contents)}; fedlab reads {_known()}{_advice(contents)}"
+        )
     return _inspected(made[best], contents)
 
 
@@ -201,6 +218,15 @@ def _held(contents: Contents) -> str:
         return "no files"
     names = [shown(suffix) or "without a suffix" for suffix, _ in contents.suffixes.most_common(5)]
     return f"nothing that is read (files: {', '.join(names)})"
+
+
+def _advice(contents: Contents) -> str:
+    """Return what to do with the most frequent kind of file, where that is known."""
+    for suffix, _ in contents.suffixes.most_common(1):
+        for advice, suffixes in _WHAT_TO_DO.items():
+            if suffix in suffixes:
+                return f"; {advice}"
+    return ""
 
 
 def _known() -> str:

@@ -132,10 +132,12 @@ def _laid(own: OwnFolder) -> PictureLayout:
             where = "<site>/<part>/<class>"
         return PictureLayout(where, rows, (*notes, *found.notes), {"clients_by": FOLDER})
     if len(_with_pictures(own, place.train)) < 2:
-        rows = [(file, "", "", False) for file in own.files()]
+        # Files beside folders count here: looked for anew, they are not left out.
+        whole = OwnFolder(own.root, own.suffixes, own.key)
+        rows = [(file, "", "", False) for file in whole.files()]
         if not rows:
             raise nothing_in(own, own.root, WHAT)
-        return PictureLayout("no class folders", rows, own.notes(), {"task": "reconstruction"})
+        return PictureLayout("no class folders", rows, whole.notes(), {"task": "reconstruction"})
     files = read_parts(own, place, WHAT)
     rows = [(f, c, "", False) for f, c in zip(*files.train, strict=True)]
     rows += [(f, c, "", True) for f, c in zip(*(files.test or ((), ())), strict=True)]

@@ -15,12 +15,11 @@ from torch import nn
 
 from fedlab.data.dataset import Encoding, Scaling, Task
 from fedlab.errors import FedlabError
+from fedlab.use.resizing import pillow_weights, resizing
 
 if TYPE_CHECKING:
     from fedlab.data.transforms import Preparation
 
-_SUPPORT = 2.0
-"""Half the width of Pillow's bicubic filter, in pixels."""
 _RED, _GREEN, _BLUE, _WHOLE = 19595, 38470, 7471, 65536
 """Pillow's weights of the colours in a grey value (ITU-R BT.601)."""
 
@@ -111,7 +110,7 @@ class RawPictures(RawNetwork):
                 "grey nor colour"
             )
         self._prepare = prepare
-        self._matrices = _resizing(prepare, self._height, self._width)
+        self._matrices = resizing(prepare, self._height, self._width)
 
     def example(self) -> torch.Tensor:
         """Return two black pictures."""
@@ -156,61 +155,8 @@ class RawPictures(RawNetwork):
         return (grey / _WHOLE).floor()
 
 
-def pillow_weights(
-    positions: torch.Tensor, size: torch.Tensor, used: torch.Tensor, wanted: int
-) -> torch.Tensor:
-    """Return the weight of each pixel in each new one, (wanted, size) float32, along one axis.
-
-    As Pillow computes them (``precompute_coeffs``): Keys' filter with a = -0.5, stretched where
-    the picture shrinks.
-
-    Args:
-        positions: (size,) 0, 1, ...
-        size: () pixels.
-        used: () pixels of the centred part that is kept, with a fraction.
-        wanted: New pixels.
-    """
-    scale = used / wanted
-    stretch = scale.clamp(min=1)
-    start = (size - used) * 0.5
-    centres = start + (torch.arange(wanted, dtype=torch.float64) + 0.5) * scale
-    reach = _SUPPORT * stretch
-    first = (centres - reach + 0.5).floor().clamp(min=0)
-    last = torch.minimum((centres + reach + 0.5).floor(), size)
-    away = ((positions + 0.5 - centres.unsqueeze(1)) / stretch).abs()
-    near = (1.5 * away - 2.5) * away * away + 1
-    far = ((-0.5 * away + 2.5) * away - 4) * away + 2
-    nothing = torch.zeros_like(away)
-    weights = torch.where(away < 1, near, torch.where(away < 2, far, nothing))
-    inside = (positions >= first.unsqueeze(1)) & (positions < last.unsqueeze(1))
-    weights = torch.where(inside, weights, nothing)
-    return (weights / weights.sum(1, keepdim=True)).float()
-
-
 def _rounded(batch: torch.Tensor) -> torch.Tensor:
     return (batch + 0.5).floor().clamp(0, 255)
-
-
-def _resizing(
-    prepare: Preparation, height: int, width: int
-) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Return the weights by which the preparation resizes rows and columns, or None if it does not.
-
-    Resizing is linear and works along one axis after the other: what it does to unit vectors says
-    everything.
-    """
-    side = prepare.image_size
-    if side is None or (height, width) == (side, side):
-        return None
-    shrinks = side < max(height, width)
-
-    def weights(size: int) -> torch.Tensor:
-        units = torch.eye(size).view(1, 1, size, size)
-        return nn.functional.interpolate(
-            units, (side, size), mode="bicubic", antialias=shrinks, align_corners=False
-        )[0, 0]
-
-    return weights(height), weights(width)
 
 
 class RawNumbers(RawNetwork):
@@ -232,6 +178,41 @@ class RawNumbers(RawNetwork):
     def prepared(self, raw: torch.Tensor) -> torch.Tensor:
         """Return the numbers as the network takes them, float32."""
         return ((raw - self._offset) / self._scale).float()
+
+
+class RawTable(RawNetwork):
+    """Takes (N, columns) numbers of a table in their own units, NaN where there is none."""
+
+    input_name = "numbers"
+    inside = "encode table"
+    outside = "read the columns, in the order of the metadata; NaN stands for a missing value"
+
+    def __init__(self, network: nn.Module, task: Task, prepare: Preparation) -> None:
+        super().__init__(network, task, prepare)
+        assert task.encoding is not None
+        assert task.encoding.table is not None
+        self._table = task.encoding.table
+
+    def example(self) -> torch.Tensor:
+        """Return two rows."""
+        return torch.zeros(2, len(self._table.columns), dtype=torch.float64)
+
+    def prepared(self, raw: torch.Tensor) -> torch.Tensor:
+        """Return the rows as ``TableEncoding.encode`` does, float32."""
+        fitted, columns = self._table.fitted, self._table.columns
+        fill, offset, scale, mean, deviation = (
+            torch.tensor(values, dtype=torch.float64)
+            for values in (fitted.fill, fitted.offset, fitted.scale, fitted.mean, fitted.deviation)
+        )
+        absent = raw.isnan()
+        filled = (
+            raw if self._table.missing in ("drop", "refuse") else torch.where(absent, fill, raw)
+        )
+        features = torch.cat([(filled - offset) / scale, absent.double()], dim=1)
+        # A column's number, and after it the mark of a missing one.
+        pairs = [(at, at + len(columns)) if c.indicator else (at,) for at, c in enumerate(columns)]
+        features = features[:, [place for pair in pairs for place in pair]]
+        return (((features - mean) / deviation) if fitted.mean else features).float()
 
 
 def _scaling(scaling: Scaling | None, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -256,7 +237,9 @@ def with_preprocessing(network: nn.Module, task: Task, prepare: Preparation) -> 
         reason = f"it serves classification and regression, and this run's task is {task.kind}"
     elif task.modality == "text":
         reason = "a graph takes numbers, and texts become tokens before"
-    elif encoding.table is not None:
+    elif encoding.table is not None and encoding.table.by_client:
+        reason = "each client's rows are scaled by its own statistics before the graph"
+    elif encoding.table is not None and any(c.kind != "number" for c in encoding.table.columns):
         reason = "a graph takes numbers, and a table's words and dates become numbers before"
     elif encoding.sound is not None:
         reason = "recordings become spectrograms before the graph"
@@ -265,6 +248,7 @@ def with_preprocessing(network: nn.Module, task: Task, prepare: Preparation) -> 
             f"--with-preprocessing: {reason}; leave it out, and the metadata say what a program "
             "has to do"
         )
-    make: Callable[..., Any] = RawPictures if task.modality == "image" else RawNumbers
+    own = RawTable if encoding.table is not None else RawNumbers
+    make: Callable[..., Any] = RawPictures if task.modality == "image" else own
     found: RawNetwork = make(network, task, prepare)
     return found.eval()

@@ -20,6 +20,7 @@ from fedlab.use.export import export
 from fedlab.use.graph import RawPictures
 from fedlab.use.loading import Trained, load_trained
 from fedlab.use.predict import Numbers, Ranked, predict
+from tests.use.conftest import Train
 
 SIZES = ((40, 50), (8, 8), (5, 9), (300, 200), (33, 31), (64, 128))
 
@@ -119,6 +120,26 @@ def test_rows_in_their_own_units_get_the_probabilities_of_predict(
         assert isinstance(prediction, Ranked)
         expected = [dict(prediction.classes)[label] for label in trained.task.labels]
         assert row == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("missing", ["indicator", "mean"])
+def test_a_table_of_numbers_gets_the_forecast_of_predict_with_gaps_and_without(
+    train: Train, tmp_path: Path, missing: str
+) -> None:
+    lines = [f"{row % 7},{'' if row % 9 == 0 else row % 5},{row % 7 + 100.5}" for row in range(60)]
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["a,b,price", *lines]))
+    data = (
+        f"name = 'table'\npath = '{table}'\ntarget = 'price'\nmissing = '{missing}'\n"
+        "partition = { name = 'iid', clients = 2 }"
+    )
+    trained = load_trained(train(f"numbers-{missing}", data, 'name = "mlp"\nhidden = [4]'))
+    running = session(export(trained, "onnx", tmp_path / "raw.onnx", with_preprocessing=True))
+    _, values = running.run(None, {"numbers": np.array([[3.0, 1.0], [2.0, np.nan]])})
+    (tmp_path / "rows.csv").write_text("b,a\n1,3\n,2\n")
+    found = list(predict(trained, [str(tmp_path / "rows.csv")]))
+    assert all(isinstance(prediction, Numbers) for prediction in found)
+    assert values[:, 0] == pytest.approx([one.values[0][1] for one in found], rel=1e-6)  # type: ignore[union-attr]
 
 
 def test_a_series_gets_the_forecast_of_predict_in_its_own_units(

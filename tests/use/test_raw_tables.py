@@ -10,6 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from fedlab.errors import FedlabError
 from fedlab.use.evaluate import evaluate_trained
+from fedlab.use.inputs import reader_of
 from fedlab.use.loading import Trained, load_trained
 from fedlab.use.predict import predict
 from tests.use.conftest import Train
@@ -62,6 +63,19 @@ def test_columns_go_by_name_and_the_target_need_not_be_there(trained, tumours, t
     (tmp_path / "b.csv").write_text("\n".join("|".join(row) for row in turned))
     first, second = (list(predict(trained, [str(tmp_path / name)])) for name in ("a.csv", "b.csv"))
     assert [found.classes for found in first] == [found.classes for found in second]
+
+
+def test_a_row_at_fault_does_not_change_how_the_others_are_read(trained, tmp_path):
+    rows = ["14,125\t20\tlow\tnorth", "9,5\t20\tlow\tnorth"]
+    whole = _stored(trained, tmp_path / "whole.tsv", rows)
+    found = _stored(trained, tmp_path / "found.tsv", [*rows, "12,5\tabc\tlow\tnorth"])
+    assert found[2] is None
+    assert torch.equal(torch.stack(found[:2]), torch.stack(whole))
+
+
+def _stored(trained: Trained, path: Path, rows: list[str]) -> list[torch.Tensor | None]:
+    path.write_text("\n".join(["radius\ttexture\tgrade\tsite", *rows]))
+    return [item.stored for item in reader_of(trained.task).read([str(path)])]
 
 
 def test_rows_of_strangers_are_scaled_by_all_clients_statistics_and_that_is_said(
@@ -121,3 +135,8 @@ def test_a_regression_is_predicted_in_the_units_of_its_file(train, tmp_path_fact
     found = torch.tensor([made.values[0][1] for made in predict(run, [str(path)])])
     assert found.mean().item() == pytest.approx(bunch.target.mean(), rel=0.1)
     assert evaluate_trained(run, path).compute()["rmse"] > 0
+
+
+def test_a_folder_is_no_table_and_is_called_a_folder(trained, tmp_path):
+    with pytest.raises(FedlabError, match="is a folder, and a file with a table is wanted"):
+        list(predict(trained, [str(tmp_path)]))

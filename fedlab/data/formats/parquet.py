@@ -45,6 +45,25 @@ def read_parquet(path: Path) -> tuple[dict[str, list[str]], int]:
     return found, table.num_rows
 
 
+def first_words(path: Path, rows: int) -> list[list[str]]:
+    """Return the columns' names and the first rows of a Parquet file; "0" for what is no word.
+
+    Nothing where it cannot be read: it is a guess that asks, and reading says what is wrong.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            batch: Any = next(file.iter_batches(batch_size=rows), None)
+    except (pyarrow.ArrowException, OSError):
+        return []
+    if batch is None:
+        return []
+    columns = [[v if isinstance(v, str) else "0" for v in c.to_pylist()] for c in batch.columns]
+    return [list(batch.schema.names), *map(list, zip(*columns, strict=True))]
+
+
 def _text(value: Any, where: str, name: str) -> str:
     """Return one value as a text file would hold it."""
     if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from fedlab.data.column_names import CALLED_CLIENT, CALLED_TARGET
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import class_name, listed, shown
-from fedlab.data.tables.columns import Found, column_numbers, examine
+from fedlab.data.tables.columns import Found, column_numbers, examine, notes_on_words
 from fedlab.data.tables.reading import (
     MISSING_WORDS,
     PARQUET_SUFFIXES,
@@ -48,7 +49,10 @@ class TableFiles:
         path = contents.path
         files = [path] if contents.is_file else table_files(path, _KEY)
         frames = [read_frame(file, _KEY) for file in files]
-        frame, notes = _together(frames)
+        frame, others = _together(frames)
+        notes = (
+            [f"not all files have {listed(others)}; data.drop leaves them out"] if others else []
+        )
         found, faults = _examined(frame)
         target = _target(frame, found)
         by = FILE if len(files) > 1 else _client(frame, found, target)
@@ -58,8 +62,15 @@ class TableFiles:
             else map(class_name, frame.columns[by] if by else ())
         )
         facts, details = _facts(found, target, by)
-        told = (*frame.notes, *notes, *faults, *_left_out(found, target, by), *_in_time(found))
-        scenario = _scenario(path, frame, target, by, found, notes)
+        told = (
+            *frame.notes,
+            *notes,
+            *faults,
+            *_left_out(found, target, by),
+            *notes_on_words(found),
+            *_in_time(found),
+        )
+        scenario = _scenario(path, target, by, found, others)
         return Finding(
             "table",
             path,
@@ -78,13 +89,12 @@ class TableFiles:
 
 
 def _together(frames: list[Frame]) -> tuple[Frame, list[str]]:
-    """Return the files as one table of the columns that all have, and notes on the others."""
+    """Return the files as one table of the columns that all have, and the others' names."""
     common = set.intersection(*(set(frame.columns) for frame in frames))
     others = sorted({name for frame in frames for name in frame.columns} - common)
     if not common:
         raise FedlabError("the tables have no column in common; inspect them one by one")
-    note = f"not all files have {listed(others)}; data.drop leaves such columns out"
-    return joined([frame.without(others) for frame in frames]), [note] if others else []
+    return joined([frame.without(others) for frame in frames]), others
 
 
 def _examined(frame: Frame) -> tuple[dict[str, Found], list[str]]:
@@ -179,12 +189,7 @@ def _in_time(found: dict[str, Found]) -> list[str]:
 
 
 def _scenario(
-    path: Any,
-    frame: Frame,
-    target: str | None,
-    by: str | None,
-    found: dict[str, Found],
-    notes: list[str],
+    path: Path, target: str | None, by: str | None, found: dict[str, Found], others: list[str]
 ) -> dict[str, Any]:
     """Return tables that learn from this one, as a start."""
     if target is None:
@@ -194,6 +199,8 @@ def _scenario(
         data["clients_by"] = by
     if found[target].missing or (by in found and found[by or ""].missing):
         data["on_error"] = "skip"
+    if others:
+        data["drop"] = others
     return {
         "data": data,
         "model": {"name": "mlp", "hidden": [64]},

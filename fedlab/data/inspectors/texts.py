@@ -11,10 +11,12 @@ import numpy as np
 
 from fedlab.data.formats import json_lines
 from fedlab.data.formats.delimited import find_separator
+from fedlab.data.formats.parquet import first_words
 from fedlab.data.formats.table import finite
 from fedlab.data.formats.text_file import TEXT_SUFFIXES
 from fedlab.data.inspection import Contents, Finding
 from fedlab.data.names import shown
+from fedlab.data.tables.reading import PARQUET_SUFFIXES
 from fedlab.data.texts.reading import read_texts
 from fedlab.data.texts.rows import TextRows
 from fedlab.data.texts.settings import TextSettings
@@ -40,8 +42,10 @@ class Texts:
             return 0.7
         if contents.share(TEXT_SUFFIXES) > 0.5 and not contents.is_file:
             return 0.8
-        if contents.share({".csv", ".tsv"}) > 0.5 and _has_sentences(contents.head()):
+        if contents.share({".csv", ".tsv"}) > 0.5 and _has_sentences(_first_rows(contents.head())):
             return 0.7
+        if contents.is_file and contents.share(PARQUET_SUFFIXES):
+            return 0.7 * _has_sentences(first_words(contents.path, _LINES))
         return 0.0
 
     def inspect(self, contents: Contents) -> Finding:
@@ -83,15 +87,19 @@ class Texts:
         )
 
 
-def _has_sentences(head: bytes) -> bool:
-    """Return whether a column of a table's first lines holds sentences."""
+def _first_rows(head: bytes) -> list[list[str]]:
+    """Return a table's first lines as fields; nothing where they are none."""
     import csv
 
     text = head.decode("utf-8", "replace")
     try:
-        rows = list(csv.reader(io.StringIO(text), delimiter=find_separator(text)))[:_LINES]
+        return list(csv.reader(io.StringIO(text), delimiter=find_separator(text)))[:_LINES]
     except csv.Error:
-        return False
+        return []
+
+
+def _has_sentences(rows: list[list[str]]) -> bool:
+    """Return whether a column of a table's first rows holds sentences."""
     if len(rows) < 2:
         return False
     for place, name in enumerate(rows[0]):

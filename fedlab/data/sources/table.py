@@ -10,7 +10,7 @@ import torch
 from fedlab.data.dataset import Dataset, Encoding, Examples, Scaling, Task
 from fedlab.data.names import class_name, listed
 from fedlab.data.table_encoding import FloatArray, TableColumn, TableEncoding
-from fedlab.data.tables.columns import Found, column_of, examine, raw_of, summary
+from fedlab.data.tables.columns import Found, column_of, examine, notes_on_words, raw_of, summary
 from fedlab.data.tables.reading import missing_in
 from fedlab.data.tables.rows import Rows, inputs_of, read_rows, read_test, usable
 from fedlab.data.tables.settings import SITE, TableSettings
@@ -190,6 +190,7 @@ def _notes(
     notes += [
         f"column {listed(names)} is no input: {reason}" for reason, names in by_reason.items()
     ]
+    notes += notes_on_words(found)
     gaps = {name: column.missing for name, column in found.items() if column.missing}
     gaps = {name: count for name, count in gaps.items() if not found[name].left_out}
     if gaps:

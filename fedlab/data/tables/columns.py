@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from fedlab.data.names import class_name, listed
 from fedlab.data.table_encoding import UNSEEN, FloatArray, Kind, Missing, TableColumn
 from fedlab.data.tables.fields import dates, numbers
 from fedlab.data.tables.reading import Frame, missing_in
+from fedlab.data.tables.resembling import resembled
 from fedlab.errors import FedlabError, nearest, shortened
 
 BoolArray = npt.NDArray[np.bool_]
@@ -33,12 +35,14 @@ class Found(NamedTuple):
         missing: How many rows have none.
         distinct: How many different values there are.
         left_out: Why it is no input, or nothing where it is one.
+        resembles: What the values of a category look like, where that is no word.
     """
 
     kind: Kind
     missing: int
     distinct: int
     left_out: str = ""
+    resembles: str = ""
 
 
 def kind_of(frame: Frame, column: str, absent: BoolArray, asked: Kind | None = None) -> Kind:
@@ -105,6 +109,8 @@ def examine(frame: Frame, column: str, absent: BoolArray, asked: Kind | None = N
     present = np.flatnonzero(~absent)
     distinct = len({fields[row] for row in present})
     found = Found(kind, int(absent.sum()), distinct)
+    if asked is None and kind == "category":
+        found = found._replace(resembles=resembled([fields[row] for row in present]))
     if distinct == 0:
         return found._replace(left_out="it is empty")
     if distinct == 1 and not (absent.any() and len(present) > 1):
@@ -207,6 +213,30 @@ def raw_of(
         found[absent] = np.nan
         slots.append(found)
     return np.concatenate(slots, axis=1) if slots else np.empty((len(frame), 0))
+
+
+def with_plain_numbers(frame: Frame, columns: Sequence[TableColumn]) -> Frame:
+    """Return the table with numbers as Python writes them.
+
+    What a comma or a point means is said by all fields of a column; a row that is taken out of
+    such a table is read as it was within it.
+    """
+    written = dict(frame.columns)
+    for column in columns:
+        if column.kind == "number" and column.name in written:
+            values = column_numbers(frame, column.name).tolist()
+            fields = zip(values, written[column.name], strict=True)
+            written[column.name] = [text if np.isnan(v) else repr(v) for v, text in fields]
+    return replace(frame, columns=written)
+
+
+def notes_on_words(kinds: Mapping[str, Found]) -> list[str]:
+    """Return a sentence for each column that was taken for words and looks like something else."""
+    return [
+        f"column '{name}' is taken for words: values {found.resembles}"
+        for name, found in kinds.items()
+        if found.resembles
+    ]
 
 
 def summary(kinds: Mapping[str, Found]) -> list[str]:

@@ -13,7 +13,8 @@ from fedlab.data.formats.table import LARGEST
 
 FloatArray = npt.NDArray[np.float64]
 _WORDS = {"true": 1.0, "false": 0.0}
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+_POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)?,\d+(e[+-]?\d+)?", re.IGNORECASE)
 _GERMAN = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})( \d{1,2}:\d{2}(:\d{2})?)?")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}.*")
@@ -23,7 +24,8 @@ def numbers(fields: Sequence[str], separator: str) -> FloatArray:
     """Return the number in each field, NaN where there is none that float32 holds, (fields,).
 
     A comma stands before decimals where fields are separated by semicolons, or where no reading
-    as thousands fits all fields of the column; else it separates thousands.
+    as thousands fits all fields of the column; else it separates thousands. Beside such decimals,
+    as in a column with "1.234.567", a point separates thousands where that fits all fields.
 
     Args:
         fields: A column.
@@ -34,16 +36,20 @@ def numbers(fields: Sequence[str], separator: str) -> FloatArray:
         [1.5, 2.0]
     """
     found = np.array([_number(text) for text in fields], dtype=np.float64)
-    commas = [row for row, text in enumerate(fields) if np.isnan(found[row]) and "," in text]
-    if not commas:
+    others = [row for row in np.flatnonzero(np.isnan(found)).tolist() if fields[row]]
+    thousands = [row for row in others if _THOUSANDS.fullmatch(fields[row])]
+    decimals = [row for row in others if _DECIMAL_COMMA.fullmatch(fields[row])]
+    if thousands and separator != ";" and set(decimals) <= set(thousands):
+        for row in thousands:
+            found[row] = _number(fields[row].replace(",", ""))
         return found
-    thousands = separator != ";" and all(_THOUSANDS.fullmatch(fields[row]) for row in commas)
-    for row in commas:
-        text = fields[row]
-        if thousands:
-            found[row] = _number(text.replace(",", ""))
-        elif _DECIMAL_COMMA.fullmatch(text):
-            found[row] = _number(text.replace(".", "").replace(",", "."))
+    for row in decimals:
+        found[row] = _number(fields[row].replace(".", "").replace(",", "."))
+    if decimals or any(_POINTS.fullmatch(fields[row]) for row in others):
+        pointed = [row for row, text in enumerate(fields) if "." in text and "," not in text]
+        if all(_POINTS.fullmatch(fields[row]) for row in pointed):
+            for row in pointed:
+                found[row] = _number(fields[row].replace(".", ""))
     return found
 
 

@@ -120,6 +120,8 @@ def read_frame(
     where = f"{key}: {shown(path)}" if key else shown(path)
     try:
         if not path.is_file():
+            if path.is_dir():
+                raise FedlabError(f"{shown(path)} is a folder, and a file with a table is wanted")
             raise FedlabError(f"there is no file {shown(path)}")
         if path.suffix.lower() in PARQUET_SUFFIXES:
             columns, count = read_parquet(path)

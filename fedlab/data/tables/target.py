@@ -13,6 +13,7 @@ from fedlab.data.names import class_name
 from fedlab.data.tables.columns import column_numbers, in_order
 from fedlab.data.tables.fields import plain_number
 from fedlab.data.tables.reading import Frame
+from fedlab.data.tables.resembling import resembled
 from fedlab.errors import FedlabError, shortened, unknown
 
 FloatArray = npt.NDArray[np.float64]
@@ -115,6 +116,12 @@ def _classes(frame: Frame, column: str, positive: str | None, learned: bool) -> 
     found = target_labels(frame, column)
     counts = Counter(found)
     if len(counts) > MOST_CLASSES and 2 * len(counts) > len(found):
+        looks = resembled(frame.columns[column])
+        if looks:
+            raise FedlabError(
+                f"data.target: column '{column}' of {frame.file} holds words, not numbers: values "
+                f"{looks}"
+            )
         raise FedlabError(
             f"data.target: column '{column}' of {frame.file} has {len(counts)} different values in "
             f"{len(found)} rows, which are no classes; name another column, or set "

@@ -95,7 +95,8 @@ def find_text(frame: Frame, asked: str | None, others: Collection[str]) -> str:
         return long[0]
     raise FedlabError(
         f"data.text_column: {frame.file} has no column 'text'; say which of "
-        f"{listed(frame.columns)} holds the texts"
+        f"{listed(frame.columns)} holds the texts; where none does, it is a table, which "
+        "data.name = 'table' reads from CSV, TSV and Parquet"
     )
 
 

@@ -12,7 +12,7 @@ import torch
 from fedlab.data.dataset import IntArray
 from fedlab.data.names import class_name, listed, shown
 from fedlab.data.table_encoding import TableEncoding
-from fedlab.data.tables.columns import check_columns, raw_of
+from fedlab.data.tables.columns import check_columns, raw_of, with_plain_numbers
 from fedlab.data.tables.reading import Frame, missing_in, read_frame
 from fedlab.data.tables.target import target_classes, target_numbers
 from fedlab.errors import FedlabError
@@ -79,8 +79,9 @@ class RawTables(Reader):
             encoded = self._encoded(frame, clients)
         except FedlabError:
             # One row is at fault, or several: each is named, and the others are read.
+            plain = with_plain_numbers(frame, self._table.columns)
             for row in range(len(frame)):
-                yield self._one(frame, row, clients, name)
+                yield self._one(plain, row, clients, name)
             return
         for row, stored in enumerate(encoded):
             yield Item(name, row + 1, stored)

@@ -108,6 +108,7 @@ def test_pictures_without_folders_are_for_reconstruction(tmp_path):
     found = inspect(tmp_path)
     assert found.classes == {}
     assert found.scenario["data"]["task"] == "reconstruction"
+    assert not any("left out" in note for note in found.notes)
 
 
 def test_a_path_with_nothing_to_read_is_a_sentence(tmp_path):
@@ -121,3 +122,12 @@ def test_a_path_with_nothing_to_read_is_a_sentence(tmp_path):
         inspect(tmp_path / "a")
     with pytest.raises(FedlabError, match="unknown kind of data 'picture'"):
         inspect(tmp_path / "a", "picture")
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("a.csv.gz", "unpack it first"), ("a.xlsx", "save the sheet as CSV")]
+)
+def test_a_file_that_is_not_read_comes_with_what_to_do(tmp_path, name, advice):
+    (tmp_path / name).write_bytes(b"\x1f\x8b")
+    with pytest.raises(FedlabError, match=f"; {advice}$"):
+        inspect(tmp_path / name)

@@ -77,3 +77,27 @@ def test_a_table_claims_half_of_what_others_may_know_better(table, tmp_path):
     assert TableFiles().claim(Contents(table)) == 0.5
     (tmp_path / "picture.png").write_bytes(b"x")
     assert TableFiles().claim(Contents(tmp_path)) == 0.25
+
+
+def test_a_column_that_looks_like_numbers_with_a_unit_is_noted(tmp_path):
+    path = tmp_path / "own.csv"
+    lines = [f'"${row},250",{row % 3},{row % 2}' for row in range(40)]
+    path.write_text("\n".join(["cost,a,y", *lines]) + "\n")
+    assert any(
+        "'cost' is taken for words: values such as '$0,250'" in n for n in inspect(path).notes
+    )
+
+
+def test_a_column_that_not_all_files_have_is_dropped_by_the_scenario(tmp_path):
+    for name, column in (("north", "dose"), ("south", "Dose")):
+        lines = [f"{row % 5},{row % 7},{row % 2}" for row in range(30)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([f"age,{column},y", *lines]) + "\n")
+    found = inspect(tmp_path)
+    assert found.scenario["data"]["drop"] == ["Dose", "dose"]
+    assert any("not all files have" in note for note in found.notes)
+
+
+def test_a_question_mark_does_not_hide_the_name_of_a_target(tmp_path):
+    lines = [f"{row * 997},{row % 2},{row % 5}" for row in range(40)]
+    (tmp_path / "own.csv").write_text("\n".join(["income,Churned?,age", *lines]) + "\n")
+    assert inspect(tmp_path / "own.csv").scenario["data"]["target"] == "Churned?"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
+
 from fedlab.data.inspection import Contents, inspect
 from fedlab.data.inspectors.texts import Texts
 from fedlab.scenario.loading import check
@@ -21,6 +24,14 @@ def test_a_table_of_sentences_is_texts_and_a_scenario_to_start_from(tmp_path: Pa
     content = {**found.scenario, "data": {**found.scenario["data"], "partition": partition}}
     content["rounds"] = 1
     assert check(content, "x").data.label_column == "mood"
+
+
+def test_a_parquet_file_of_sentences_is_texts_and_one_of_words_a_table(tmp_path: Path) -> None:
+    for name, words in (("sentences", "this is a rather good film"), ("wards", "surgery")):
+        columns = {"said": [f"{words} {n % 3}" for n in range(30)], "mood": [0, 1, 1] * 10}
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / f"{name}.parquet")
+    assert inspect(tmp_path / "sentences.parquet").kind == "texts"
+    assert inspect(tmp_path / "wards.parquet").kind == "table"
 
 
 def test_scores_are_a_regression_and_lines_are_examples(tmp_path: Path) -> None:

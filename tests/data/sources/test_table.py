@@ -308,6 +308,11 @@ REFUSED = [
         r"has 60 different values in 60 rows, which are no classes",
     ),
     (
+        {T: text([[*line[:4], f"{n} EUR"] for n, line in enumerate(rows())])},
+        {},
+        r"column 'ill' of t.csv holds words, not numbers: values such as '0 EUR' look like",
+    ),
+    (
         {T: text([[*line[:4], "2.5"] for line in rows()])},
         {"target_kind": "regression"},
         r"holds 2.5 in every row; there is nothing to learn",

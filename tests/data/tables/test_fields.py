@@ -15,6 +15,11 @@ from fedlab.data.tables.fields import dates, numbers, plain_number
         (["1,234", "12"], ";", [1.234, 12]),
         (["1,234", "1,234,567.5"], ",", [1234, 1234567.5]),
         (["1,234", "0,5"], "\t", [1.234, 0.5]),
+        (["1.200", "950,50", "12"], ";", [1200, 950.5, 12]),
+        (["1.200", "0.5", "950,50"], ";", [1.2, 0.5, 950.5]),
+        (["1.234.567", "950.000", "7"], ";", [1234567, 950000, 7]),
+        (["1.200", "0.950"], ";", [1.2, 0.95]),
+        (["0,125", "0,375"], "\t", [0.125, 0.375]),
         (["true", "False", "TRUE"], ",", [1, 0, 1]),
     ],
 )
@@ -27,6 +32,10 @@ def test_numbers_are_read_as_their_file_writes_them(fields, separator, expected)
 )
 def test_what_is_no_finite_number_is_none(field):
     assert np.isnan(numbers([field], ",")).all()
+
+
+def test_a_stray_word_with_a_comma_does_not_change_how_other_numbers_are_read():
+    assert numbers(["1,234", "5,678", "x,1"], ",")[:2].tolist() == [1234, 5678]
 
 
 def test_a_date_becomes_days_month_weekday_and_hour():
