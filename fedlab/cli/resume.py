@@ -35,7 +35,7 @@ def resume(
 def _resume(run: Path, changes: list[str], stream: TextIO | None) -> None:
     from fedlab.engine.ray.start import start_early
     from fedlab.errors import FedlabError
-    from fedlab.run.changes import with_overrides
+    from fedlab.run.changes import hint_of_missing, with_overrides
     from fedlab.run.folder import RunFolder
 
     folder = RunFolder.open(run)
@@ -50,4 +50,10 @@ def _resume(run: Path, changes: list[str], stream: TextIO | None) -> None:
 
     from fedlab.cli.session import execute
 
-    execute(folder, stream)
+    try:
+        execute(folder, stream)
+    except FedlabError as error:
+        hint = hint_of_missing(folder, error)
+        if not hint:
+            raise
+        raise FedlabError(f"{error}{hint}") from error

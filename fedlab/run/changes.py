@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from fedlab import files
@@ -29,6 +30,7 @@ from fedlab.scenario.changes import (
 )
 from fedlab.scenario.content import ARGUMENT, SET
 from fedlab.scenario.loading import changed
+from fedlab.scenario.paths import path_keys
 from fedlab.scenario.phases import phases_of
 
 
@@ -130,6 +132,16 @@ def record(folder: RunFolder, saved: Checkpoint | None) -> list[str]:
         folder.remove(files.BASELINES)
     notes = [f"from round {done + 1} on, {told(changes)}"]
     return notes + (_stretched(folder.scenario, done) if "rounds" in changes else [])
+
+
+def hint_of_missing(folder: RunFolder, error: FedlabError) -> str:
+    """Return how to go on where an error is of a file of the scenario that lies elsewhere now."""
+    key = str(error).partition(": ")[0]
+    path = leaves(content_of(folder.scenario)).get(key)
+    is_path = key in path_keys(folder.scenario) and isinstance(path, str)
+    if not is_path or Path(str(path)).exists():
+        return ""
+    return f"; if it lies elsewhere now: {folder.resume_command} {SET} {key}=PATH"
 
 
 def _between(before: Scenario, after: Scenario) -> Any:

@@ -67,6 +67,22 @@ def test_after_a_full_disk_the_last_whole_checkpoint_continues(
     assert resumed["weights_sha256"] == whole["weights_sha256"]
 
 
+def test_a_resumed_run_whose_data_lie_elsewhere_says_how_to_go_on(typed, desk: Path) -> None:
+    rows = "".join(f"{number % 7},{number % 3},{'AB'[number % 2]}\n" for number in range(60))
+    (desk / "t.csv").write_text(f"a,b,y\n{rows}")
+    table = "data={name='table', path='t.csv', target='y', partition={name='iid', clients=3}}"
+    assert typed("run", "scenario.toml", "--set", table, "--set", "rounds=1").code == 0
+    (desk / "t.csv").rename(desk / "moved.csv")
+    run, place = the_run(), "data.path=moved.csv"
+    outcome = typed("resume", run, "--rounds", "2")
+    assert outcome.code == 2
+    assert outcome.errors == [
+        f"error: data.path: there is no file {desk}/t.csv; if it lies elsewhere now: "
+        f"fedlab resume {run} --set data.path=PATH"
+    ]
+    assert typed("resume", run, "--rounds", "2", "--set", place).code == 0
+
+
 def test_a_disk_that_is_full_from_the_start_leaves_no_run_folder(
     refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
