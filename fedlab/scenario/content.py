@@ -63,10 +63,12 @@ class Content:
     def origin_of(self, key: str) -> str | None:
         """Return what set a key, or the list that it stands in: a file's path, or an option.
 
-        Of a table it is what set the first of its keys.
+        Of a table it is what set all of its keys, if one did.
         """
-        within = (known for known in self.beside if known.startswith(f"{key}."))
-        found = key if key in self.beside else next(within, self._set_with(key))
+        found = self._set_with(key)
+        within = [known for known in self.beside if known.startswith(f"{key}.")]
+        if key not in self.beside and len({self.origins.get(known) for known in within}) == 1:
+            found = within[0]
         origin = self.origins.get(found)
         return origin if origin in (None, SET, ARGUMENT) else str(self.beside[found] / origin)
 
