@@ -16,8 +16,6 @@ from fedlab.errors import FedlabError
 from fedlab.metrics.names import MetricName, headline
 from fedlab.results.parsing import Anything, M, read_lines, read_object, read_toml
 from fedlab.results.rows import (
-    INTERRUPTED,
-    PRUNED,
     BaselineRow,
     ChangesFile,
     ClientRow,
@@ -33,6 +31,7 @@ from fedlab.results.rows import (
     Status,
     Summary,
     TaskOutline,
+    came_to_its_end,
 )
 
 _WITHOUT = "everything else of the run can be read"
@@ -142,9 +141,7 @@ class RunRecord:
     @property
     def came_to_its_end(self) -> bool:
         """Return whether all rounds were run, or as many as early stopping asked for."""
-        if self.summary is not None and self.status == "stopped":
-            return self.summary.reason not in (INTERRUPTED, PRUNED)
-        return self.status == "finished"
+        return self.summary is not None and came_to_its_end(self.status, self.summary.reason)
 
     @cached_property
     def tested(self) -> list[RoundRow]:

@@ -34,6 +34,12 @@ INTERRUPTED, PRUNED = "interrupted", "pruned"
 """Reasons of a run that was stopped from outside, where early stopping is an end of its own."""
 
 
+def came_to_its_end(status: str, reason: str) -> bool:
+    """Return whether all rounds were run, or as many as early stopping asked for."""
+    stopped_itself = status == "stopped" and reason not in (INTERRUPTED, PRUNED)
+    return status == "finished" or stopped_itself
+
+
 class Row(BaseModel):
     """A line or file of a run folder."""
 

@@ -45,8 +45,8 @@ def read_parquet(path: Path) -> tuple[dict[str, list[str]], int]:
     return found, table.num_rows
 
 
-def first_words(path: Path, rows: int) -> list[list[str]]:
-    """Return the columns' names and the first rows of a Parquet file; "0" for what is no word.
+def first_columns(path: Path, rows: int) -> dict[str, list[str]]:
+    """Return the first fields of each column of a Parquet file; "0" for what is no word.
 
     Nothing where it cannot be read: it is a guess that asks, and reading says what is wrong.
     """
@@ -57,11 +57,11 @@ def first_words(path: Path, rows: int) -> list[list[str]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             batch: Any = next(file.iter_batches(batch_size=rows), None)
     except (pyarrow.ArrowException, OSError):
-        return []
+        return {}
     if batch is None:
-        return []
-    columns = [[v if isinstance(v, str) else "0" for v in c.to_pylist()] for c in batch.columns]
-    return [list(batch.schema.names), *map(list, zip(*columns, strict=True))]
+        return {}
+    fields = ([v if isinstance(v, str) else "0" for v in c.to_pylist()] for c in batch.columns)
+    return dict(zip(batch.schema.names, fields, strict=True))
 
 
 def _text(value: Any, where: str, name: str) -> str:

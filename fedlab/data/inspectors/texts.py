@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fedlab.data.formats import json_lines
-from fedlab.data.formats.delimited import find_separator
-from fedlab.data.formats.parquet import first_words
+from fedlab.data.formats import json_lines, parquet
+from fedlab.data.formats.columns import first_columns
 from fedlab.data.formats.table import finite
 from fedlab.data.formats.text_file import TEXT_SUFFIXES
 from fedlab.data.inspection import Contents, Finding
@@ -27,7 +26,7 @@ from fedlab.registry import inspectors
 
 _WORDS = 4
 """That fields have on average in a column of sentences."""
-_LINES = 30
+_ROWS = 29
 RATE = 0.02
 """Of fastText, whose words each occur in few batches."""
 
@@ -42,10 +41,12 @@ class Texts:
             return 0.7
         if contents.share(TEXT_SUFFIXES) > 0.5 and not contents.is_file:
             return 0.8
-        if contents.share({".csv", ".tsv"}) > 0.5 and _has_sentences(_first_rows(contents.head())):
+        if contents.share({".csv", ".tsv"}) > 0.5 and _has_sentences(
+            first_columns(contents.head())
+        ):
             return 0.7
         if contents.is_file and contents.share(PARQUET_SUFFIXES):
-            return 0.7 * _has_sentences(first_words(contents.path, _LINES))
+            return 0.7 * _has_sentences(parquet.first_columns(contents.path, _ROWS))
         return 0.0
 
     def inspect(self, contents: Contents) -> Finding:
@@ -87,23 +88,10 @@ class Texts:
         )
 
 
-def _first_rows(head: bytes) -> list[list[str]]:
-    """Return a table's first lines as fields; nothing where they are none."""
-    import csv
-
-    text = head.decode("utf-8", "replace")
-    try:
-        return list(csv.reader(io.StringIO(text), delimiter=find_separator(text)))[:_LINES]
-    except csv.Error:
-        return []
-
-
-def _has_sentences(rows: list[list[str]]) -> bool:
-    """Return whether a column of a table's first rows holds sentences."""
-    if len(rows) < 2:
-        return False
-    for place, name in enumerate(rows[0]):
-        fields = [row[place] for row in rows[1:] if place < len(row)]
+def _has_sentences(columns: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a column of a table holds sentences, by its first rows."""
+    for name, column in columns.items():
+        fields = column[:_ROWS]
         words = sum(len(field.split()) for field in fields) / max(1, len(fields))
         is_named = name.strip().lower() in TEXT_NAMES[:10]
         numbers = all(finite(field) is not None for field in fields if field.strip())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from fedlab.results.rows import INTERRUPTED, PRUNED
+from fedlab.results.rows import came_to_its_end
 from fedlab.use.sweep.members import Member
 
 COMMAND = (sys.executable, "-P", "-m", "fedlab.use.sweep.worker")
@@ -40,8 +40,7 @@ class Outcome:
     @property
     def came_to_its_end(self) -> bool:
         """Return whether all rounds were run, or as many as early stopping asked for."""
-        stopped_itself = self.status == "stopped" and self.reason not in (INTERRUPTED, PRUNED)
-        return self.status == "finished" or stopped_itself
+        return came_to_its_end(self.status, self.reason)
 
 
 class Source(Protocol):
